@@ -1,0 +1,112 @@
+"""The command line: `python -m fa_core`, or `fa_core`."""
+
+import argparse
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="fa_core", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="the experiments, and which have a record")
+    show = commands.add_parser("show", help="an experiment's hyper-parameters")
+    show.add_argument("name")
+    make = commands.add_parser("record", help="run experiments and keep the results; goes on where a killed run was")
+    make.add_argument("names", nargs="*", metavar="NAME", help="experiments; a name may end in * to mean several")
+    make.add_argument("--all", action="store_true", help="every experiment that its notebook takes from a record")
+    make.add_argument("--remake", action="store_true", help="run again what has a record")
+    make.add_argument("--jobs", type=int, default=1, help="experiments side by side, each then on one thread")
+    make.add_argument("--device", help="cpu, cuda, ...; by default CUDA where there is one")
+    check = commands.add_parser("verify", help="re-run the beginning of records and compare")
+    check.add_argument("names", nargs="*", metavar="NAME", help="default: all that have one")
+    check.add_argument("--seeds", type=int, default=1)
+    execute = commands.add_parser("run", help="execute notebooks")
+    execute.add_argument("names", nargs="*", metavar="NAME", help="e.g. 02_linear; default: all")
+    execute.add_argument("--profile", default="paper", choices=("paper", "smoke"))
+    execute.add_argument("--out", default="_build/source", help="folder for the executed copies and the book's sources")
+    execute.add_argument("--jobs", type=int, default=2, help="notebooks side by side")
+    execute.add_argument("--write-back", action="store_true", help="put the outputs into notebooks/, in normal form")
+    arguments = parser.parse_args(argv)
+    try:
+        return COMMANDS[arguments.command](arguments)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"fa_core {arguments.command}: {error}", file=sys.stderr)
+        return 1
+
+
+def _list(arguments) -> int:
+    from fa_core import experiments, records
+
+    for name, experiment in experiments.registry().items():
+        mark = "record" if records.path(experiment).exists() else "-"
+        print(f"{name:28} {experiment.digest}  {mark:7} {len(experiment.seeds):3} seeds  {experiment.rule}")
+    return 0
+
+
+def _show(arguments) -> int:
+    from fa_core import experiments, records
+
+    experiment = experiments.find(arguments.name)
+    print(experiments.table(experiment))
+    if records.path(experiment).exists():
+        print(records.load(experiment).caption())
+    return 0
+
+
+def _record(arguments) -> int:
+    from fa_core import experiments, records
+
+    known = experiments.registry()
+    if arguments.all:
+        chosen = list(experiments.registry(recorded=True).values())
+    else:
+        chosen = [e for n in arguments.names for e in
+                  ([known[k] for k in known if k.startswith(n[:-1])] if n.endswith("*") else [experiments.find(n)])]
+    if not chosen:
+        raise ValueError("name an experiment, or give --all; `fa_core list` shows them")
+    if arguments.jobs == 1:
+        for experiment in chosen:
+            print(records.record(experiment, arguments.device, arguments.remake), flush=True)
+        return 0
+    os.environ["OMP_NUM_THREADS"] = "1"  # before the workers load torch
+    failed = 0
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(records.record, e, arguments.device, arguments.remake, False): e for e in chosen}
+        for done in as_completed(running):
+            try:
+                print(done.result(), flush=True)
+            except Exception as error:  # the others go on
+                failed += 1
+                print(f"{running[done].name}: {error}", file=sys.stderr, flush=True)
+    return min(failed, 1)
+
+
+def _verify(arguments) -> int:
+    from fa_core import experiments, records
+
+    chosen = [experiments.find(n) for n in arguments.names]
+    chosen = chosen or [e for e in experiments.registry().values() if records.path(e).exists()]
+    agrees = True
+    for experiment in chosen:
+        for row in records.verify(experiment, arguments.seeds):
+            agrees &= row["agrees"]
+            print(f"{experiment.name:28} {row['curve']:14} differs by {row['difference']:.2g}, "
+                  f"allowed {row['allowed']:g}: {'agrees' if row['agrees'] else 'DIFFERS'}", flush=True)
+    return 0 if agrees else 1
+
+
+def _run(arguments) -> int:
+    from fa_core import notebooks
+
+    return notebooks.run(arguments.names, out=arguments.out, profile=arguments.profile, jobs=arguments.jobs,
+                         write_back=arguments.write_back)
+
+
+COMMANDS = {"list": _list, "show": _show, "record": _record, "verify": _verify, "run": _run}
+
+if __name__ == "__main__":
+    sys.exit(main())

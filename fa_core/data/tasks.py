@@ -1,0 +1,92 @@
+"""Tasks: where the examples of a run come from, in chunks, and on what it is tested.
+
+A task hands out examples by the chunk (some epochs of a fixed set, or some newly drawn examples). Chunks are where a
+run can be checkpointed: the state of a task is the state of its runs' generators, and nothing else.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fa_core.data import mnist
+from fa_core.experiments import Experiment
+from fa_core.network import draw, generator
+
+DRAWN = 1000  # examples to a chunk where they are drawn
+
+
+class FixedSet:
+    """A training set that all runs share, each visiting it epoch by epoch in its own random order.
+
+    x `(n, n_in)`, y `(n, n_out)`; test_x `(1, m, n_in)`, test_y likewise, labels `(m,)` or None.
+    """
+
+    def __init__(self, x, y, test_x, test_y, labels, generators, epochs: int = 1):
+        self.x, self.y, self.test_x, self.test_y, self.labels = x, y, test_x, test_y, labels
+        self.generators, self.epochs = generators, epochs
+        self.chunk = epochs * len(x)
+
+    def next_chunk(self) -> None:
+        """Draw the order of the next examples."""
+        orders = [torch.cat([torch.randperm(len(self.x), generator=g) for _ in range(self.epochs)])
+                  for g in self.generators]
+        self.order = torch.stack(orders).to(self.x.device)
+
+    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
+        """Examples start to start + size of the chunk: x `(runs, size, n_in)` and y `(runs, size, n_out)`."""
+        index = self.order[:, start : start + size]
+        return self.x[index], self.y[index]
+
+
+class Drawn:
+    """Inputs x ~ N(0, I), new at every example, and a target function `target(x)` of each run's own."""
+
+    labels = None
+
+    def __init__(self, target, n_in: int, generators, test_generators, device, dtype, test_size: int = 1000):
+        self.target, self.n_in, self.generators = target, n_in, generators
+        self.device, self.dtype, self.chunk = device, dtype, DRAWN
+        self.test_x, self.test_y = self._draw(test_generators, test_size)
+
+    def _draw(self, generators, n):
+        x = draw(generators, (n, self.n_in), 1.0, "normal")
+        return [a.to(device=self.device, dtype=self.dtype) for a in (x, self.target(x))]
+
+    def next_chunk(self) -> None:
+        """Draw the next examples."""
+        self.drawn = self._draw(self.generators, self.chunk)
+
+    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
+        """Examples start to start + size of the chunk: x `(runs, size, n_in)` and y `(runs, size, n_out)`."""
+        return tuple(a[:, start : start + size] for a in self.drawn)
+
+
+def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
+    """The task of an experiment for these seeds. Raises ValueError where its shape is not the network's."""
+    dtype = getattr(torch, experiment.dtype)
+    data = [generator(s, "data") for s in seeds]
+
+    def tensor(array):
+        return torch.as_tensor(np.array(array)).to(device=device, dtype=dtype)
+
+    n_in, n_out = experiment.sizes[0], experiment.sizes[-1]
+    if experiment.task == "linear":
+        T = draw([generator(s, "target") for s in seeds], (n_in, n_out), 1.0)
+        return Drawn(lambda x: x @ T, n_in, data, [generator(s, "test") for s in seeds], device, dtype)
+    if experiment.task == "xor":
+        x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+        y = np.array([[0], [1], [1], [0]])
+        task = FixedSet(tensor(x), tensor(y), tensor(x[None]), tensor(y[None]), None, data, epochs=250)
+    else:
+        train, test = mnist.load("train"), mnist.load("test")
+        if experiment.task == "mnist validation":
+            # The last 10,000 training images: what hyper-parameters and the stopping time are chosen on.
+            train, test = (mnist.Digits(*(a[part] for a in train)) for part in (slice(50_000), slice(50_000, None)))
+        x, test_x = (tensor(mnist.standardise(d.images)) for d in (train, test))
+        one_hot = torch.eye(10, dtype=dtype, device=device)
+        y, test_y = (one_hot[torch.as_tensor(d.labels.astype(np.int64))] for d in (train, test))
+        task = FixedSet(x, y, test_x[None], test_y[None], test.labels, data)
+    if (task.x.shape[1], task.y.shape[1]) != (n_in, n_out):
+        raise ValueError(f"task {experiment.task!r} has {task.x.shape[1]} inputs and {task.y.shape[1]} outputs, "
+                         f"the network {experiment.sizes} has {n_in} and {n_out}")
+    return task

@@ -1,0 +1,194 @@
+"""Experiments: what to run, as plain data. One file here for each notebook that trains; nothing here trains.
+
+`Experiment` is frozen, comparable, printable as a table and hashable to a digest that is stable across machines.
+"""
+
+import dataclasses
+import hashlib
+import importlib
+import json
+from dataclasses import dataclass
+
+from fa_core import CONVENTIONS
+from fa_core.rules import rule as named_rule
+
+TASKS = ("mnist", "mnist validation", "xor", "linear")
+UNITS = ("logistic", "tanh", "linear", "leaky", "relu")
+NOTEBOOKS = ("mnist", "xor")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything that determines a run, and nothing else. Raises ValueError for what cannot be run.
+
+    Scales: a number `a`, or one for each layer, means uniform on [-a, a], or with `distribution="normal"` a normal
+    distribution of that standard deviation. `biases=None`: the scale of the layer's weights.
+    `schedule`: pairs (example, factor): from that example on the rate is `rate * factor`.
+    `density`: for each layer of W the share of connections kept; `feedback_density` likewise for B.
+    `given`: pairs (name, values) that replace drawn initial values in every run, e.g. ("W1", (0.15, -0.13)).
+    `snapshots`: names of the arrays stored before and after learning, of the first `snapshot_runs` runs (None: all)
+    and for `W0` only the first `snapshot_units` units (None: all). `traced`: names of arrays kept at every probe.
+    """
+
+    name: str
+    task: str
+    sizes: tuple[int, ...]
+    rule: str
+    rate: float
+    examples: int
+    seeds: tuple[int, ...]
+    weights: float | tuple[float, ...]
+    feedback: float | tuple[float, ...]
+    biases: float | None = None
+    distribution: str = "uniform"
+    hidden: str = "logistic"
+    output: str = "logistic"
+    batch: int = 1
+    schedule: tuple[tuple[int, float], ...] = ((0, 1.0),)
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    density: tuple[float, ...] | None = None
+    feedback_density: tuple[float, ...] | None = None
+    redraw_feedback: bool = False
+    given: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    probes: tuple[int, ...] = ()
+    snapshots: tuple[str, ...] = ()
+    snapshot_runs: int | None = None
+    snapshot_units: int | None = None
+    traced: tuple[str, ...] = ()
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        named_rule(self.rule)
+        layers = len(self.sizes) - 1
+        choices = {"task": TASKS, "hidden": UNITS, "output": UNITS, "distribution": ("uniform", "normal"),
+                   "dtype": ("float32", "float64")}
+        for field, known in choices.items():
+            if getattr(self, field) not in known:
+                raise ValueError(f"unknown {field} {getattr(self, field)!r}; there are: {', '.join(known)}")
+        if layers < 1:
+            raise ValueError(f"sizes {self.sizes}: a network has at least two layers of units")
+        for field, wanted in (("weights", layers), ("density", layers), ("feedback", layers - 1),
+                              ("feedback_density", layers - 1)):
+            value = getattr(self, field)
+            if isinstance(value, tuple) and len(value) != wanted:
+                raise ValueError(f"{field} has {len(value)} values, the network {self.sizes} wants {wanted}")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds must be one or more different numbers, got {self.seeds}")
+        if self.batch < 1 or self.examples % self.batch:
+            raise ValueError(f"examples ({self.examples}) must be a multiple of batch ({self.batch})")
+        if any(p % self.batch or not 0 <= p <= self.examples for p in self.probes):
+            raise ValueError(f"probes must be multiples of batch ({self.batch}) between 0 and {self.examples}")
+        if tuple(sorted(set(self.probes))) != self.probes:
+            raise ValueError("probes must be in increasing order, each once")
+        arrays = {f"W{i}" for i in range(layers)} | {f"b{i}" for i in range(layers)} | {f"B{i}" for i in range(1, layers)}
+        for name in (*self.snapshots, *self.traced, *(name for name, _ in self.given)):
+            if name not in arrays:
+                raise ValueError(f"the network {self.sizes} has no array {name!r}; there are: {', '.join(sorted(arrays))}")
+        if self.schedule[0][0] != 0 or sorted(self.schedule) != list(self.schedule):
+            raise ValueError(f"schedule must begin at example 0 and increase, got {self.schedule}")
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that name this experiment; its name does not enter, all else does."""
+        return hashlib.sha256(json.dumps(self.essence(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def essence(self) -> dict:
+        """What sets it apart, as JSON would give it back: the fields that are not at their defaults, without the name.
+
+        A field added later, at its default, so leaves all digests, and the records found by them, as they are.
+        """
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "name"}
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        return json.loads(json.dumps({k: v for k, v in fields.items() if v != defaults[k]}))
+
+    def per_layer(self, field: str) -> tuple:
+        """A field that may be one number or one for each layer (of W; of B for feedback), as the latter."""
+        value = getattr(self, field)
+        count = len(self.sizes) - (2 if field.startswith("feedback") else 1)
+        return value if isinstance(value, tuple) else (value,) * count
+
+    def rate_at(self, example: int) -> float:
+        """The learning rate in force when `example` examples have been seen."""
+        return self.rate * next(f for start, f in reversed(self.schedule) if start <= example)
+
+    def but(self, **changes) -> "Experiment":
+        """This experiment with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def table(self) -> dict[str, str]:
+        """What it is, for people: a row for each field that says something, then the conventions."""
+        rows = {"experiment": f"{self.name} ({self.digest})", "network": "-".join(map(str, self.sizes)),
+                "units": f"{self.hidden}, outputs {self.output}"}
+        scale = "U[-{0:g}, {0:g}]" if self.distribution == "uniform" else "N(0, {0:g}^2)"
+
+        def draw(value):
+            return ", ".join(scale.format(v) for v in (value if isinstance(value, tuple) else (value,)))
+
+        rows |= {"rule": self.rule, "task": self.task, "initial W": draw(self.weights),
+                 "initial biases": "as W" if self.biases is None else draw(self.biases), "B": draw(self.feedback),
+                 "learning rate": f"{self.rate:g} per example, {self.rate * self.batch:g} of the minibatch mean",
+                 "batch": str(self.batch), "examples": f"{self.examples:,}",
+                 "seeds": f"{len(self.seeds)} ({self.seeds[0]} to {self.seeds[-1]})"}
+        if len(self.schedule) > 1:
+            rows["schedule"] = ", ".join(f"x {f:g} from example {s:,}" for s, f in self.schedule)
+        for field in ("momentum", "weight_decay", "density", "feedback_density", "redraw_feedback", "given"):
+            if getattr(self, field):
+                rows[field.replace("_", " ")] = str(getattr(self, field))
+        return rows | {f"convention: {k}": v for k, v in CONVENTIONS.items()}
+
+
+def table(*experiments: Experiment):
+    """A table of experiments side by side: an object that shows itself in a notebook (rows that differ are bold)."""
+    return Table([e.table() for e in experiments])
+
+
+class Table:
+    """Rows by label, one column for each mapping; shown as HTML in a notebook and as text elsewhere."""
+
+    def __init__(self, columns: list[dict[str, str]]):
+        self.labels = list(dict.fromkeys(label for c in columns for label in c))
+        self.columns = columns
+
+    def rows(self):
+        """(label, values) for each row; where all columns agree, the one value."""
+        for label in self.labels:
+            values = [c.get(label, "-") for c in self.columns]
+            yield label, values[:1] if len(set(values)) == 1 else values
+
+    def __repr__(self):
+        return "\n".join(f"{label}: {' | '.join(values)}" for label, values in self.rows())
+
+    def _repr_html_(self):
+        span = len(self.columns)
+        body = "".join(
+            f"<tr><th scope='row' style='text-align:left'>{label}</th>"
+            + (f"<td colspan='{span}' style='text-align:left'>{values[0]}</td>" if len(values) == 1 else
+               "".join(f"<td style='text-align:left'><b>{v}</b></td>" for v in values)) + "</tr>"
+            for label, values in self.rows()
+        )
+        return f"<table>{body}</table>"
+
+
+def registry(recorded: bool = False) -> dict[str, Experiment]:
+    """Every named experiment of the project, by name; with `recorded` those alone that notebooks take from records."""
+    found = {}
+    for name in NOTEBOOKS:
+        module = importlib.import_module(f"fa_core.experiments.{name}")
+        for experiment in module.RECORDED + (() if recorded else module.LIVE):
+            if experiment.name in found:
+                raise ValueError(f"two experiments are named {experiment.name!r}")
+            found[experiment.name] = experiment
+    return found
+
+
+def find(name: str) -> Experiment:
+    """The experiment of that name. Raises ValueError with near names."""
+    import difflib
+
+    known = registry()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"no experiment is named {name!r}{hint} `fa_core list` shows all {len(known)}")
+    return known[name]

@@ -1,0 +1,153 @@
+"""Online learning in linear three-layer networks, in NumPy: Fig. 2 and the reference for the torch engine.
+
+    h = W0 x,   y = W h,   e = T x - y,   dW = rate e h',   dW0 = rate delta x'
+
+in the paper's columns, with a leading axis of independent runs: T `(runs, n_o, n_i)`, W0 `(runs, n_h, n_i)`,
+W `(runs, n_o, n_h)`, B `(runs, n_h, n_o)`, vectors `(runs, n, 1)`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fa_core import measures
+
+PROBED = 500  # examples over which an angle is averaged
+
+
+def backprop(W, B, e):
+    """delta = W' e"""
+    return W.mT @ e
+
+
+def feedback_alignment(W, B, e):
+    """delta = B e, eq. (1)"""
+    return B @ e
+
+
+def pseudobackprop(W, B, e):
+    """delta = W^+ e, Note 13"""
+    return np.linalg.pinv(W) @ e
+
+
+def shallow(W, B, e):
+    """No signal: W0 stays as it is."""
+    return np.zeros_like(W.mT @ e)
+
+
+SIGNALS: dict[str, Callable] = {
+    "backprop": backprop,
+    "feedback alignment": feedback_alignment,
+    "pseudobackprop": pseudobackprop,
+    "shallow": shallow,
+}
+PERTURBATIONS = ("node perturbation, hidden", "node perturbation, both")
+RULES = (*SIGNALS, *PERTURBATIONS)
+
+
+@dataclass
+class Ensemble:
+    """The matrices of some runs; see the module for shapes."""
+
+    T: np.ndarray
+    W0: np.ndarray
+    W: np.ndarray
+    B: np.ndarray
+
+    def nse(self) -> np.ndarray:
+        """Normalised squared error of every run, exact for x ~ N(0, I): |T - W W0|^2 / |T|^2; `(runs,)`."""
+        E = self.T - self.W @ self.W0
+        return (E * E).sum((1, 2)) / (self.T * self.T).sum((1, 2))
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """A run's own generator for one purpose, so that all rules meet the same target, weights and examples."""
+    return np.random.default_rng([seed, *purpose.encode()])
+
+
+def draw(seeds, purpose: str, shape, scale: float | None = None) -> np.ndarray:
+    """`(runs, *shape)`: uniform on [-scale, scale], or standard normal without a scale."""
+    each = (generator(s, purpose) for s in seeds)
+    return np.stack([g.standard_normal(shape) if scale is None else g.uniform(-scale, scale, shape) for g in each])
+
+
+def initialise(seeds, sizes=(30, 20, 10), target=1.0, init=0.01, feedback=0.5) -> Ensemble:
+    """Networks before learning: T ~ U[-target, target], W0 and W ~ U[-init, init], B ~ U[-feedback, feedback];
+    the defaults are those of Fig. 2."""
+    n_i, n_h, n_o = sizes
+    return Ensemble(draw(seeds, "target", (n_o, n_i), target), draw(seeds, "W0", (n_h, n_i), init),
+                    draw(seeds, "W", (n_o, n_h), init), draw(seeds, "B", (n_h, n_o), feedback))
+
+
+@dataclass
+class Curves:
+    """What was measured. nse `(runs, examples + 1)` at every example from 0 on; at `probes` `(points,)`:
+    angle between B e and W' e, share of errors with e'WBe > 0, angle between W and B', each `(runs, points)`."""
+
+    nse: np.ndarray
+    probes: np.ndarray
+    angle: np.ndarray
+    positive: np.ndarray
+    weight_angle: np.ndarray
+    networks: Ensemble
+
+    def examples_to(self, nse: float) -> np.ndarray:
+        """Examples until the error is first at or below `nse`, `(runs,)`; NaN where it never is."""
+        return measures.first_below(self.nse, nse, np.arange(self.nse.shape[1]))
+
+    def at_nse(self, name: str, nse: float) -> np.ndarray:
+        """A probed quantity at the first probe at which the error is at or below `nse`, `(runs,)`."""
+        below = self.nse[:, self.probes] <= nse
+        return np.where(below.any(1), np.take_along_axis(getattr(self, name), below.argmax(1)[:, None], 1)[:, 0], np.nan)
+
+
+def learn(rule: str, rate: float, seeds, examples: int, *, sizes=(30, 20, 10), init=0.01, feedback=0.5,
+          sigma: float = 0.1, probe_every: int = 20,
+          feedback_at: Callable[[int, np.ndarray], np.ndarray] | None = None) -> Curves:
+    """Train the networks of these seeds online, on x ~ N(0, I), and measure.
+
+    rate multiplies the update of each example. sigma: standard deviation of the perturbations. `feedback_at(t, B)`
+    gives the feedback weights used at example t, for controls; by default B itself. Raises ValueError for an unknown rule.
+    """
+    if rule not in RULES:
+        raise ValueError(f"unknown rule {rule!r}; there are: {', '.join(RULES)}")
+    net = initialise(seeds, sizes, init=init, feedback=feedback)
+    n_i, n_h, n_o = sizes
+    x = draw(seeds, "examples", (examples, n_i))
+    seen_at_probes = draw(seeds, "probes", (PROBED, n_i)).mT
+    perturbed = rule in PERTURBATIONS
+    if perturbed:
+        xi = sigma * draw(seeds, "hidden perturbations", (examples, n_h))
+        zeta = sigma * draw(seeds, "output perturbations", (examples, n_o)) * (rule == "node perturbation, both")
+    probes = np.arange(0, examples + 1, probe_every)
+    nse, measured = [net.nse()], [_probe(net, seen_at_probes)]
+    for t in range(examples):
+        B = net.B if feedback_at is None else feedback_at(t, net.B)
+        xt = x[:, t, :, None]
+        h = net.W0 @ xt
+        e = net.T @ xt - net.W @ h
+        if perturbed:
+            # How much the loss rises when the units are disturbed, relative to the undisturbed pass.
+            xt_i, zeta_t = xi[:, t, :, None], zeta[:, t, :, None]
+            disturbed = e - net.W @ xt_i - zeta_t
+            rise = ((disturbed * disturbed).sum(1, keepdims=True) - (e * e).sum(1, keepdims=True)) / (2 * sigma**2)
+            delta = -rise * xt_i
+            at_outputs = e if rule == "node perturbation, hidden" else -rise * zeta_t
+        else:
+            delta, at_outputs = SIGNALS[rule](net.W, B, e), e
+        net.W += rate * at_outputs @ h.mT
+        net.W0 += rate * delta @ xt.mT
+        nse.append(net.nse())
+        if (t + 1) % probe_every == 0:
+            measured.append(_probe(net, seen_at_probes))
+    angle, positive, weight_angle = (np.stack(m, axis=1) for m in zip(*measured, strict=True))
+    return Curves(np.stack(nse, axis=1), probes, angle, positive, weight_angle, net)
+
+
+def _probe(net: Ensemble, x: np.ndarray):
+    """Mean angle between B e and W' e, share with e'WBe > 0, angle of W and B', each `(runs,)`; x `(runs, n_i, m)`."""
+    e = (net.T - net.W @ net.W0) @ x
+    ours, backprops = net.B @ e, net.W.mT @ e
+    return (measures.angle(ours, backprops, axis=1).mean(1), measures.positive_share(ours.mT, backprops.mT),
+            measures.matrix_angle(net.W, net.B.mT))

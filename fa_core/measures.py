@@ -1,0 +1,97 @@
+"""What is measured: angles, normalised squared error, error rate, intervals. NumPy in, NumPy out."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+
+def angle(a, b, axis: int = -1):
+    """Signed angle between the vectors along `axis`, in degrees, 0 to 180; NaN where one of them is zero.
+
+    theta = arccos(a'b / (|a| |b|)).  The paper prints |a'b|, by which no angle could exceed 90 degrees and
+    Supplementary Fig. 9b could not be; the signed cosine is meant.
+    """
+    # Computed from unit vectors: arccos(cosine) loses half the digits near 0 and 180 degrees (Kahan's formula does not).
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        u = a / np.linalg.norm(a, axis=axis, keepdims=True)
+        v = b / np.linalg.norm(b, axis=axis, keepdims=True)
+    half = np.arctan2(np.linalg.norm(u - v, axis=axis), np.linalg.norm(u + v, axis=axis))
+    return np.degrees(2 * half)
+
+
+def matrix_angle(a, b):
+    """Angle between the matrices in the last two axes, flattened to vectors, in degrees; `(...)`."""
+    a, b = np.asarray(a), np.asarray(b)
+    return angle(a.reshape(*a.shape[:-2], -1), b.reshape(*b.shape[:-2], -1))
+
+
+def nse(y, target):
+    """Normalised squared error (Methods, eqs. 2-4), over the axes (examples, outputs), the last two.
+
+    sum |y* - y|^2 / sum |y* - mean(y*)|^2: 1 for the best constant answer, 0 for a perfect one.
+    Raises ValueError if the target is constant, for which it is not defined.
+    """
+    y, target = np.asarray(y, dtype=float), np.asarray(target, dtype=float)
+    spread = ((target - target.mean(axis=-2, keepdims=True)) ** 2).sum(axis=(-2, -1))
+    if np.any(spread == 0):
+        raise ValueError("NSE is not defined for a constant target: give at least two different target vectors")
+    return ((target - y) ** 2).sum(axis=(-2, -1)) / spread
+
+
+def error_rate(outputs, labels):
+    """Share of examples, in percent, whose largest output is not at the label; outputs `(..., examples, classes)`."""
+    outputs, labels = np.asarray(outputs), np.asarray(labels)
+    if outputs.shape[-2] != labels.shape[-1]:
+        raise ValueError(f"{outputs.shape[-2]} outputs for {labels.shape[-1]} labels")
+    return 100 * (outputs.argmax(axis=-1) != labels).mean(axis=-1)
+
+
+def positive_share(delta, other):
+    """Share of examples in which two teaching signals have a positive product; with delta = Be and other = W'e, the
+    share of errors with e'WBe > 0 (the paper's first insight). Signals `(..., examples, units)`."""
+    return ((np.asarray(delta) * np.asarray(other)).sum(axis=-1) > 0).mean(axis=-1)
+
+
+class Interval(NamedTuple):
+    """A two-sided 95 % interval."""
+
+    low: float
+    high: float
+
+
+def mean_interval(values) -> Interval:
+    """95 % interval of the mean of independent values, by Student's t. Raises ValueError for fewer than two."""
+    values = np.asarray(values, dtype=float)
+    if values.size < 2:
+        raise ValueError(f"an interval needs at least two values, got {values.size}")
+    half = stats.t.ppf(0.975, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size)
+    return Interval(float(values.mean() - half), float(values.mean() + half))
+
+
+def bootstrap_interval(statistic, *samples, resamples: int = 9999, seed: int = 0) -> Interval:
+    """95 % percentile bootstrap interval of `statistic(*samples)`; the samples are resampled together (paired).
+
+    `statistic` takes the samples and an `axis`. The seed makes the interval itself repeatable.
+    """
+    samples = [np.asarray(s, dtype=float) for s in samples]
+    draws = np.random.default_rng(seed).integers(0, samples[0].size, (resamples, samples[0].size))
+    values = statistic(*(s[draws] for s in samples), axis=-1)
+    return Interval(*(float(q) for q in np.quantile(values, [0.025, 0.975])))
+
+
+def proportion_interval(successes: int, n: int) -> Interval:
+    """95 % Wilson interval of a proportion."""
+    low, high = stats.binomtest(successes, n).proportion_ci(0.95, method="wilson")
+    return Interval(float(low), float(high))
+
+
+def first_below(values, threshold: float, at):
+    """For each run, the first point of `at` at which its curve is at or below the threshold; NaN where it never is.
+
+    `values` `(runs, points)`, `at` `(points,)`.
+    """
+    below = np.asarray(values) <= threshold
+    first = below.argmax(axis=-1)
+    return np.where(below.any(axis=-1), np.asarray(at, dtype=float)[first], np.nan)

@@ -1,0 +1,166 @@
+"""An ensemble of multilayer networks: every array has a leading axis of independent runs.
+
+    W[l]  (runs, n_l, n_{l+1})      b[l]  (runs, 1, n_{l+1})      activity  (runs, batch, units)
+    B[l]  (runs, n_{l+1}, n_l)      beside W[l], for l >= 1: nothing is sent to the inputs
+
+Rows are examples, so y = h W here is y = W h in the paper's columns. See `fa_core.rules` for the teaching signals.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from fa_core.experiments import Experiment
+
+# Each unit: its function, and its derivative written in terms of the unit's output. 1.0 is the number: a linear
+# layer multiplies nothing.
+LEAK = 1 / 20  # Supplementary Note 5, eq. (1)
+UNITS = {
+    "logistic": (torch.sigmoid, lambda h: h * (1 - h)),
+    "tanh": (torch.tanh, lambda h: 1 - h * h),
+    "linear": (lambda a: a, lambda h: 1.0),
+    "leaky": (lambda a: torch.nn.functional.leaky_relu(a, LEAK), lambda h: (h > 0).to(h.dtype) * (1 - LEAK) + LEAK),
+    "relu": (torch.relu, lambda h: (h > 0).to(h.dtype)),
+}
+
+
+def generator(seed: int, purpose: str) -> torch.Generator:
+    """A run's own generator for one purpose ("weights", "feedback", "data", ...).
+
+    Runs of one seed share their initial weights and their examples across rules, whatever else a rule draws. Always on
+    the CPU, so that a seed means the same draws on every device.
+    """
+    key = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(key[:8], "little") >> 1)
+
+
+def draw(generators, shape, scale: float, distribution: str = "uniform") -> Tensor:
+    """`(runs, *shape)` float64, each run from its own generator: uniform on [-scale, scale] or normal."""
+    one = torch.empty(len(generators), *shape, dtype=torch.float64)
+    for part, g in zip(one, generators, strict=True):
+        part.uniform_(-1, 1, generator=g) if distribution == "uniform" else part.normal_(generator=g)
+    return one * scale
+
+
+@dataclass
+class Network:
+    """Weights, biases, feedback weights and masks of an ensemble; see the module for shapes."""
+
+    W: list[Tensor]
+    b: list[Tensor]
+    B: list[Tensor]
+    hidden: str
+    output: str
+    mask: list[Tensor | None] = field(default_factory=list)
+    feedback_mask: list[Tensor | None] = field(default_factory=list)
+
+    def units(self, layer: int):
+        """Function and derivative of the units of a layer, 0 for the first hidden one."""
+        return UNITS[self.output if layer == len(self.W) - 1 else self.hidden]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """[x, h_1, ..., y]: h_{l+1} = f(h_l W_l + b_l); x `(runs, batch, n_0)`. Raises ValueError for a wrong shape."""
+        if x.dim() != 3 or x.shape[2] != self.W[0].shape[1] or x.shape[0] != self.W[0].shape[0]:
+            runs, n = self.W[0].shape[:2]
+            raise ValueError(f"inputs of shape {tuple(x.shape)}: wanted ({runs} runs, batch, {n} units)")
+        h = [x]
+        for layer, (w, b) in enumerate(zip(self.W, self.b, strict=True)):
+            h.append(self.units(layer)[0](torch.baddbmm(b, h[-1], w)))
+        return h
+
+    def slopes(self, h: list[Tensor]) -> list:
+        """f' of every layer above the inputs, from the activities that `forward` returned."""
+        return [self.units(layer)[1](activity) for layer, activity in enumerate(h[1:])]
+
+    def arrays(self) -> dict[str, Tensor]:
+        """The arrays by name: W0, W1, ..., b0, ..., B1, ... (B has the number of the W beside it)."""
+        return (
+            {f"W{i}": w for i, w in enumerate(self.W)}
+            | {f"b{i}": b for i, b in enumerate(self.b)}
+            | {f"B{i}": b for i, b in enumerate(self.B, start=1)}
+        )
+
+
+def initialise(experiment: Experiment, seeds: tuple[int, ...], device="cpu") -> Network:
+    """The networks of these seeds before learning.
+
+    All is drawn in float64 and then rounded, so that a seed's network is the same one in either precision. A run's
+    arrays come from its own generators: they do not depend on the runs beside it.
+    """
+    dtype = getattr(torch, experiment.dtype)
+    sizes, kind = experiment.sizes, experiment.distribution
+    for_weights = [generator(s, "weights") for s in seeds]
+    for_masks = [generator(s, "masks") for s in seeds]
+    W, b = [], []
+    for n_in, n_out, scale in zip(sizes, sizes[1:], experiment.per_layer("weights"), strict=False):
+        W.append(draw(for_weights, (n_in, n_out), scale, kind))
+        b.append(draw(for_weights, (1, n_out), scale if experiment.biases is None else experiment.biases, kind))
+    B = draw_feedback(experiment, [generator(s, "feedback") for s in seeds])
+
+    def masks(arrays, densities):
+        keep = [(torch.stack([torch.rand(a.shape[1:], generator=g, dtype=torch.float64) for g in for_masks]) < d)
+                if d < 1 else None for a, d in zip(arrays, densities, strict=True)]
+        return [None if k is None else k.to(dtype=dtype, device=device) for k in keep]
+
+    def ready(arrays):
+        return [a.to(dtype=dtype, device=device) for a in arrays]
+
+    network = Network(ready(W), ready(b), ready(B), experiment.hidden, experiment.output,
+                      masks(W, experiment.density or (1,) * len(W)),
+                      masks(B, experiment.feedback_density or (1,) * len(B)))
+    arrays = network.arrays()
+    for name, values in experiment.given:
+        if name not in arrays or arrays[name][0].numel() != len(values):
+            raise ValueError(f"given {name} with {len(values)} values: there are "
+                             + ", ".join(f"{k} ({v[0].numel()})" for k, v in arrays.items()))
+        arrays[name][:] = torch.tensor(values, dtype=dtype, device=device).reshape(arrays[name].shape[1:])
+    apply_masks(network.W, network.mask)
+    apply_masks(network.B, network.feedback_mask)
+    return network
+
+
+def draw_feedback(experiment: Experiment, generators) -> list[Tensor]:
+    """Feedback weights B[l] for every hidden layer, float64."""
+    sizes = experiment.sizes
+    return [draw(generators, (n_above, n), scale, experiment.distribution)
+            for n, n_above, scale in zip(sizes[1:], sizes[2:], experiment.per_layer("feedback"), strict=False)]
+
+
+def apply_masks(arrays: list[Tensor], masks: list[Tensor | None]) -> None:
+    """Set to zero, in place, the elements that a mask removes."""
+    for array, mask in zip(arrays, masks, strict=True):
+        if mask is not None:
+            array.mul_(mask)
+
+
+def update(network: Network, h: list[Tensor], slopes: list, deltas: list, rate: float, decay: float = 0.0,
+           momentum: float = 0.0, velocity: list | None = None) -> None:
+    """One step of learning, in place, from one minibatch of n examples:
+
+        dW_l = rate * [ sum over examples of h_l' (delta_{l+1} o f'_{l+1})  -  n * decay * W_l ],   biases alike;
+
+    with momentum v <- momentum * v + dW, W <- W + v (Note 8). A layer whose signal is None is left as it is.
+    `velocity`: pairs of arrays shaped like (W_l, b_l).
+    """
+    shrink = 1 - rate * h[0].shape[1] * decay
+    for layer, (delta, slope) in enumerate(zip(deltas, slopes, strict=True)):
+        if delta is None:
+            continue
+        d = delta if isinstance(slope, float) else delta * slope
+        W, b = network.W[layer], network.b[layer]
+        bias_update = d if d.shape[1] == 1 else d.sum(1, keepdim=True)
+        if velocity is None:
+            W.baddbmm_(h[layer].mT, d, beta=shrink, alpha=rate)
+            if decay:
+                b.mul_(shrink)
+            b.add_(bias_update, alpha=rate)
+        else:
+            v, vb = velocity[layer]
+            v.mul_(momentum).add_(W, alpha=shrink - 1).baddbmm_(h[layer].mT, d, alpha=rate)
+            vb.mul_(momentum).add_(b, alpha=shrink - 1).add_(bias_update, alpha=rate)
+            W.add_(v)
+            b.add_(vb)
+        if network.mask[layer] is not None:
+            W.mul_(network.mask[layer])

@@ -1,0 +1,180 @@
+"""Results of long runs: stored, found again, re-run. Only a run writes a record.
+
+A record is `records/<name>-<digest>.npz`, without pickles: the arrays of the run's history, and a JSON text with the
+experiment, its digest, versions, device, threads, wall time, commit and date. It is found by the digest of the
+experiment that asks for it, so a record of another experiment can never be shown by mistake.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from fa_core.experiments import Experiment
+from fa_core.training import History, train, write_atomically
+
+ENVIRONMENT = "FA_CORE_RECORDS"
+MIME = "application/vnd.fa-core.record+json"
+TOLERANCE = {"loss": 1e-3, "nse": 1e-3, "test error": 0.05, "angle": 0.1, "weight angle": 0.1, "positive": 0.01}
+
+
+class RecordError(RuntimeError):
+    """A record is damaged, or is not of the experiment that asked for it."""
+
+
+def folder() -> Path:
+    """Where records are: `FA_CORE_RECORDS`, else `records/` of the checkout that fa_core was installed from, else
+    `records/` in the current folder."""
+    checkout = Path(__file__).parent.parent
+    return Path(os.environ.get(ENVIRONMENT) or (checkout if (checkout / "pyproject.toml").exists() else Path()) / "records")
+
+
+def path(experiment: Experiment) -> Path:
+    """The file of an experiment's record."""
+    return folder() / f"{experiment.name}-{experiment.digest}.npz"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A history and where it comes from: a record, or a run made just now."""
+
+    experiment: Experiment
+    history: History
+    about: dict
+    source: str  # "record" or "live"
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.history[name]
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        facts = {k: self.about[k] for k in ("made", "device", "wall_seconds", "threads", "versions")}
+        # A live run's date and time would make every execution of the notebook a different one.
+        facts = facts if self.source == "record" else {}
+        summary = {"experiment": self.experiment.name, "digest": self.experiment.digest, "source": self.source,
+                   "seeds": len(self.experiment.seeds)} | facts
+        return {"text/plain": self.caption(), MIME: summary}
+
+    def caption(self) -> str:
+        """One line that says which of the two it is."""
+        what = f"{self.experiment.name} ({self.experiment.digest}), {len(self.experiment.seeds)} seeds"
+        if self.source == "live":
+            return f"run here: {what}"
+        minutes = self.about["wall_seconds"] / 60
+        return f"record: {what}; made {self.about['made'][:10]} on {self.about['device']} in {minutes:.0f} minutes"
+
+
+def about(experiment: Experiment, device: str, wall_seconds: float) -> dict:
+    """What a record says of its own making."""
+    import torch
+
+    try:
+        commit = subprocess.run(["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"],
+                                capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = "unknown"
+    on_gpu = device.startswith("cuda")
+    return {
+        "name": experiment.name, "experiment": experiment.essence(), "digest": experiment.digest,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"), "wall_seconds": round(wall_seconds, 1),
+        "device": torch.cuda.get_device_name() if on_gpu else f"CPU, {platform.machine()}",
+        "threads": torch.get_num_threads(), "commit": commit,
+        "versions": {"python": platform.python_version()} | {p: metadata.version(p) for p in ("torch", "numpy")},
+    }
+
+
+def save(experiment: Experiment, history: History, facts: dict) -> Path:
+    """Write a record, atomically. Raises OSError."""
+    write_atomically(path(experiment), history.arrays() | {"about": np.array(json.dumps(facts))})
+    return path(experiment)
+
+
+def load(experiment: Experiment) -> Result:
+    """The record of exactly this experiment.
+
+    Raises FileNotFoundError where there is none, RecordError where it is damaged or holds another experiment.
+    """
+    file = path(experiment)
+    if not file.exists():
+        raise FileNotFoundError(f"no record {file}: make it with `python -m fa_core record {experiment.name}`")
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            flat = {k: stored[k] for k in stored.files}
+        facts = json.loads(str(flat.pop("about")))
+        history = History.from_arrays(flat)
+    except Exception as error:  # a zip file can be damaged in many ways
+        raise RecordError(f"{file} is damaged ({error}): restore it (git checkout), or delete and remake it with "
+                          f"`python -m fa_core record {experiment.name}`") from error
+    if facts.get("digest") != experiment.digest or facts.get("experiment") != experiment.essence():
+        raise RecordError(f"{file} holds experiment {facts.get('digest')}, not {experiment.digest}: it was renamed or "
+                          f"edited. Remake it with `python -m fa_core record {experiment.name}`")
+    if list(history.seeds) != list(experiment.seeds):
+        raise RecordError(f"{file} holds other seeds than its experiment")
+    return Result(experiment, history, facts, "record")
+
+
+def run(experiment: Experiment, device: str | None = None, **options) -> Result:
+    """Run an experiment now."""
+    import torch
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    start = time.monotonic()
+    history = train(experiment, device=device, **options)
+    return Result(experiment, history, about(experiment, device, time.monotonic() - start), "live")
+
+
+def get(experiment: Experiment, live: bool = False) -> Result:
+    """The record of this experiment if there is one, else (or with `live`) a run made here."""
+    if not live and path(experiment).exists():
+        return load(experiment)
+    return run(experiment)
+
+
+def record(experiment: Experiment, device: str | None = None, remake: bool = False, progress: bool | None = None) -> Path:
+    """Make a record, or keep the one there is. Killed, the same call goes on where the run was.
+
+    The wall time of a run in several stretches is that of all of them.
+    """
+    if path(experiment).exists() and not remake:
+        load(experiment)  # a damaged one is said so now
+        return path(experiment)
+    checkpoint = path(experiment).with_suffix(".partial.npz")
+    clock = path(experiment).with_suffix(".seconds")
+    before = float(clock.read_text()) if clock.exists() and checkpoint.exists() else 0.0
+    start = time.monotonic()
+    try:
+        result = run(experiment, device=device, checkpoint=checkpoint, progress=progress)
+    finally:
+        seconds = before + time.monotonic() - start
+        if checkpoint.exists():
+            clock.write_text(str(seconds))
+    file = save(experiment, result.history, result.about | {"wall_seconds": round(seconds, 1)})
+    checkpoint.unlink(missing_ok=True)
+    clock.unlink(missing_ok=True)
+    return file
+
+
+def verify(experiment: Experiment, seeds: int = 1, probes: int = 3) -> list[dict]:
+    """Re-run the beginning of a record, its first `seeds` seeds to its first `probes` probes, and compare.
+
+    One row for each curve: largest difference and what is allowed. The allowance is for another number of threads or
+    another processor, where sums are taken in another order; on the machine that made it the difference is 0.
+    """
+    stored = load(experiment).history
+    upto = experiment.probes[: probes + 1]
+    if not upto or upto[-1] == 0:
+        raise ValueError(f"{experiment.name} has no probe after the start: nothing to compare")
+    short = experiment.but(seeds=experiment.seeds[:seeds], probes=upto, examples=upto[-1], snapshots=())
+    again = train(short, progress=None)
+    rows = []
+    for name, curve in again.curves.items():
+        difference = float(np.nanmax(np.abs(curve - stored[name][:seeds, : len(upto)])))
+        rows.append({"curve": name, "difference": difference, "allowed": TOLERANCE[name],
+                     "agrees": bool(difference <= TOLERANCE[name])})
+    return rows

@@ -1,0 +1,329 @@
+"""The training loop: schedule, momentum, decay, probes, divergence, checkpoints. What learns is in `network`."""
+
+import io
+import os
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from fa_core import measures
+from fa_core.data import tasks
+from fa_core.experiments import Experiment
+from fa_core.network import apply_masks, draw_feedback, generator, initialise, update
+from fa_core.rules import rule
+
+PROBED = 1000  # test examples over which teaching signals are compared
+LARGE = 100_000  # weights above which runs go one by one: a batch of large networks only thrashes the cache
+
+
+class DivergenceWarning(RuntimeWarning):
+    """Some runs of an ensemble became infinite or NaN; the others are whole."""
+
+
+@dataclass
+class History:
+    """What a run leaves behind.
+
+    seeds `(runs,)`; examples `(probes,)` seen at each probe; curves: name -> `(runs, probes)` or
+    `(runs, probes, layers)`; snapshots: "W0 before" -> `(runs, ...)`; diverged `(runs,)`: the number of examples at
+    which a run was first seen infinite or NaN, -1 if never (from then on its curves are NaN).
+    """
+
+    seeds: np.ndarray
+    examples: np.ndarray
+    curves: dict[str, np.ndarray]
+    snapshots: dict[str, np.ndarray] = field(default_factory=dict)
+    diverged: np.ndarray | None = None
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.curves:
+            raise KeyError(f"no curve {name!r}; there are: {', '.join(self.curves)}")
+        return self.curves[name]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything, flat, to be stored; `from_arrays` is the way back."""
+        flat = {"seeds": self.seeds, "examples": self.examples, "diverged": self.diverged}
+        flat |= {f"curve/{k}": v for k, v in self.curves.items()}
+        return flat | {f"snapshot/{k}": v for k, v in self.snapshots.items()}
+
+    @classmethod
+    def from_arrays(cls, flat) -> "History":
+        """A history from what `arrays` gave."""
+        pick = {kind: {k.split("/", 1)[1]: flat[k] for k in flat if k.startswith(kind + "/")}
+                for kind in ("curve", "snapshot")}
+        return cls(flat["seeds"], flat["examples"], pick["curve"], pick["snapshot"], flat["diverged"])
+
+    @classmethod
+    def join(cls, parts: list["History"]) -> "History":
+        """Histories of different seeds of one experiment, as one. Snapshots of the parts that have them."""
+        first = parts[0]
+        names = dict.fromkeys(k for p in parts for k in p.snapshots)
+        return cls(
+            np.concatenate([p.seeds for p in parts]), first.examples,
+            {k: np.concatenate([p.curves[k] for p in parts]) for k in first.curves},
+            {k: np.concatenate([p.snapshots[k] for p in parts if k in p.snapshots]) for k in names},
+            np.concatenate([p.diverged for p in parts]),
+        )
+
+
+def groups(experiment: Experiment) -> list[tuple[int, ...]]:
+    """The seeds that run together: all of a small network, one by one of a large one. No result depends on it."""
+    weights = sum(a * b for a, b in zip(experiment.sizes, experiment.sizes[1:], strict=False))
+    size = 1 if weights > LARGE else len(experiment.seeds)
+    return [experiment.seeds[i : i + size] for i in range(0, len(experiment.seeds), size)]
+
+
+def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path | None = None,
+          every: float = 30.0, progress: bool | None = None) -> History:
+    """Run an experiment and return its history.
+
+    device: "cpu", "cuda", ...; by default CUDA where there is one. With `checkpoint`, the state is written there,
+    atomically, at most once in `every` seconds; the same call then goes on from it, and gives bit for bit what it would have
+    given uninterrupted on the same machine with the same number of threads. The file is removed at the end.
+    progress: True shows a bar, False none, None one if standard error is a terminal.
+    Warns DivergenceWarning where runs diverge. Raises CheckpointError for a checkpoint that is damaged or another
+    experiment's.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    saved = load_checkpoint(checkpoint, experiment) if checkpoint else {}
+    finished = unpack_histories(saved)
+    state = {k.split("/", 1)[1]: v for k, v in saved.items() if k.startswith("state/")}
+    total = experiment.examples * len(experiment.seeds)
+    with tqdm(total=total, desc=experiment.name, unit="ex", unit_scale=True,
+              disable=None if progress is None else not progress) as bar:
+        bar.update(sum(experiment.examples * len(p.seeds) for p in finished))
+        for seeds in groups(experiment)[len(finished) :]:
+            run = Run(experiment, seeds, device)
+            if state:
+                run.restore(state)
+                bar.update(run.seen * len(seeds))
+                state = {}
+            written = time.monotonic()
+            while run.seen < experiment.examples:
+                before = run.seen
+                run.advance()
+                bar.update((run.seen - before) * len(seeds))
+                if checkpoint and time.monotonic() - written >= every and run.seen < experiment.examples:
+                    save_checkpoint(checkpoint, experiment, finished, run)
+                    written = time.monotonic()
+            finished.append(run.history())
+            if checkpoint:
+                save_checkpoint(checkpoint, experiment, finished)
+    history = History.join(finished)
+    if (history.diverged >= 0).any():
+        bad = [f"seed {s} at example {d:,}" for s, d in zip(history.seeds, history.diverged, strict=True) if d >= 0]
+        warnings.warn(f"{experiment.name}: {len(bad)} of {len(history.seeds)} runs diverged ({', '.join(bad)}); "
+                      "the others are whole. A smaller learning rate or feedback scale is the usual cure.",
+                      DivergenceWarning, stacklevel=2)
+    return history
+
+
+class Run:
+    """Some seeds of an experiment in progress."""
+
+    def __init__(self, experiment: Experiment, seeds: tuple[int, ...], device: str = "cpu"):
+        self.experiment, self.seeds, self.device = experiment, seeds, device
+        self.network = initialise(experiment, seeds, device)
+        self.task = tasks.make(experiment, seeds, device)
+        self.rule = rule(experiment.rule)
+        self.redraw = [generator(s, "redrawn feedback") for s in seeds] if experiment.redraw_feedback else []
+        self.velocity = None
+        if experiment.momentum:
+            self.velocity = [(torch.zeros_like(w), torch.zeros_like(b))
+                             for w, b in zip(self.network.W, self.network.b, strict=True)]
+        self.seen = 0
+        self.diverged = np.full(len(seeds), -1)
+        self.probed: list[dict[str, np.ndarray]] = []
+        self.snapshots = self.snapshot("before")
+        self.probe_if_due()
+
+    def advance(self) -> None:
+        """Train on one chunk of examples."""
+        e, network = self.experiment, self.network
+        self.task.next_chunk()
+        end = min(self.task.chunk, e.examples - self.seen)
+        due = self.next_probe()
+        for start in range(0, end, e.batch):
+            x, target = self.task.batch(start, e.batch)
+            h = network.forward(x)
+            slopes = network.slopes(h)
+            if self.redraw:
+                network.B = [b.to(h[0]) for b in draw_feedback(e, self.redraw)]
+                apply_masks(network.B, network.feedback_mask)
+            deltas = self.rule(target - h[-1], slopes, network.W[1:], network.B)
+            update(network, h, slopes, deltas, e.rate_at(self.seen), e.weight_decay, e.momentum, self.velocity)
+            self.seen += x.shape[1]
+            if self.seen == due:
+                self.probe_if_due()
+                due = self.next_probe()
+        finite = torch.stack([torch.isfinite(w).flatten(1).all(1) for w in network.W]).all(0).cpu().numpy()
+        self.diverged[~finite & (self.diverged < 0)] = self.seen
+
+    def next_probe(self) -> int | None:
+        """The number of examples at which the next probe is due."""
+        done = len(self.probed)
+        return self.experiment.probes[done] if done < len(self.experiment.probes) else None
+
+    def probe_if_due(self) -> None:
+        """Measure, where a probe is due now."""
+        if self.next_probe() == self.seen:
+            values = probe(self.network, self.task, self.rule)
+            arrays = self.network.arrays()
+            values |= {name: arrays[name].flatten(1).cpu().numpy().copy() for name in self.experiment.traced}
+            bad = ~np.isfinite(values["loss"])
+            self.diverged[bad & (self.diverged < 0)] = self.seen
+            self.probed.append(values)
+
+    def snapshot(self, when: str) -> dict[str, np.ndarray]:
+        """Copies of the arrays that the experiment wants kept."""
+        e, arrays = self.experiment, self.network.arrays()
+        runs = [i for i, s in enumerate(self.seeds) if s in e.seeds[: e.snapshot_runs]]
+        kept = {}
+        for name in e.snapshots if runs else ():
+            array = arrays[name][runs]
+            if name == "W0":
+                array = array[..., : e.snapshot_units]
+            kept[f"{name} {when}"] = array.cpu().numpy().copy()
+        return kept
+
+    def history(self) -> History:
+        """What was measured."""
+        e = self.experiment
+        names = self.probed[0] if self.probed else {}
+        curves = {k: np.stack([p[k] for p in self.probed], axis=1) for k in names}
+        examples = np.array(e.probes[: len(self.probed)], dtype=np.int64)
+        for name, curve in curves.items():
+            for run, at in enumerate(self.diverged):
+                if at >= 0:
+                    curves[name][run, examples >= at] = np.nan
+        return History(np.array(self.seeds), examples, curves, self.snapshots | self.snapshot("after"), self.diverged)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything needed to go on, between chunks."""
+        arrays = self.network.arrays()
+        if self.velocity is not None:
+            arrays |= {f"v{i}.{j}": a for i, pair in enumerate(self.velocity) for j, a in enumerate(pair)}
+        flat = {f"array.{k}": v.cpu().numpy() for k, v in arrays.items()}
+        flat |= {f"generator.{i}": g.get_state().numpy() for i, g in enumerate(self.task.generators + self.redraw)}
+        flat |= {f"probe.{i}.{k}": v for i, p in enumerate(self.probed) for k, v in p.items()}
+        flat |= {f"snapshot.{k}": v for k, v in self.snapshots.items()}
+        return flat | {"seen": np.array(self.seen), "diverged": self.diverged}
+
+    def restore(self, flat: dict[str, np.ndarray]) -> None:
+        """Take up a state that `state` gave."""
+        self.seen, self.diverged = int(flat["seen"]), flat["diverged"]
+        arrays = self.network.arrays()
+        if self.velocity is not None:
+            arrays |= {f"v{i}.{j}": a for i, pair in enumerate(self.velocity) for j, a in enumerate(pair)}
+        for name, array in arrays.items():
+            array.copy_(torch.from_numpy(flat[f"array.{name}"]))
+        for i, g in enumerate(self.task.generators + self.redraw):
+            g.set_state(torch.from_numpy(flat[f"generator.{i}"]))
+        probes: dict[int, dict[str, np.ndarray]] = {}
+        for key, value in flat.items():
+            if key.startswith("probe."):
+                _, i, name = key.split(".", 2)
+                probes.setdefault(int(i), {})[name] = value
+        self.probed = [probes[i] for i in range(len(probes))]
+        self.snapshots = {k.split(".", 1)[1]: v for k, v in flat.items() if k.startswith("snapshot.")}
+
+
+@torch.no_grad()
+def probe(network, task, learning_rule) -> dict[str, np.ndarray]:
+    """Measures of every run on the test examples, each `(runs,)` or `(runs, hidden layers)`:
+
+    loss: mean over examples of e'e / 2;  nse, or for labels test error in percent;
+    angle: between the teaching signals of feedback alignment's own B and of backprop, for each hidden layer, degrees;
+    weight angle: between W and B', degrees;  positive: share of examples whose two signals have a positive product.
+    """
+    runs = network.W[0].shape[0]
+    h = network.forward(task.test_x.expand(runs, -1, -1))
+    y, target = h[-1], task.test_y.expand(runs, -1, -1)
+    e = target - y
+    values = {"loss": (e * e).sum(2).mean(1).cpu().numpy() / 2}
+    if task.labels is None:
+        values["nse"] = measures.nse(y.cpu().numpy(), target.cpu().numpy())
+    else:
+        values["test error"] = measures.error_rate(y.cpu().numpy(), task.labels)
+    if network.B:
+        slopes = network.slopes([a[:, :PROBED] for a in h])
+        # What this rule sends down; for a rule without B (backprop, shallow) what B would send.
+        sent = rule("feedback alignment") if learning_rule in NO_FEEDBACK else learning_rule
+        ours = sent(e[:, :PROBED], slopes, network.W[1:], network.B)[:-1]
+        backprop = rule("backprop")(e[:, :PROBED], slopes, network.W[1:])[:-1]
+        pairs = [(a.cpu().numpy(), b.cpu().numpy()) for a, b in zip(ours, backprop, strict=True)]
+        values["angle"] = np.stack([np.nanmean(measures.angle(a, b), axis=1) for a, b in pairs], axis=1)
+        values["positive"] = np.stack([measures.positive_share(a, b) for a, b in pairs], axis=1)
+        values["weight angle"] = np.stack(
+            [measures.matrix_angle(w.cpu().numpy(), b.mT.cpu().numpy())
+             for w, b in zip(network.W[1:], network.B, strict=True)], axis=1)
+    return values
+
+
+NO_FEEDBACK = (rule("backprop"), rule("shallow"), rule("pseudobackprop"))
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint is damaged or belongs to another experiment."""
+
+
+def write_atomically(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write an .npz so that there is either the old file or the new one, whole, whatever happens meanwhile.
+
+    Raises OSError, for instance for a full disk, with the old file as it was and no half-written one left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    try:
+        with open(partial, "wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, f"{error.strerror}: could not write {path} ({buffer.tell():,} bytes); "
+                      "what was there before is untouched") from error
+
+
+def save_checkpoint(path: Path, experiment: Experiment, finished: list[History], run: Run | None = None) -> None:
+    """Write the histories of the finished seeds and the state of the run in progress."""
+    flat = {"digest": np.array(experiment.digest), "threads": np.array(torch.get_num_threads())}
+    for i, part in enumerate(finished):
+        flat |= {f"finished/{i}/{k}": v for k, v in part.arrays().items()}
+    if run is not None:
+        flat |= {f"state/{k}": v for k, v in run.state().items()}
+    write_atomically(path, flat)
+
+
+def load_checkpoint(path: Path, experiment: Experiment) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint, or none if there is no file. Raises CheckpointError."""
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            flat = {k: file[k] for k in file.files}
+        digest = str(flat["digest"])
+    except Exception as error:  # a zip file can be damaged in many ways
+        raise CheckpointError(f"{path} is damaged ({error}): delete it to start again") from error
+    if digest != experiment.digest:
+        raise CheckpointError(f"{path} is a checkpoint of experiment {digest}, not of {experiment.name} "
+                              f"({experiment.digest}): delete it, or give another path")
+    return flat
+
+
+def unpack_histories(flat: dict[str, np.ndarray]) -> list[History]:
+    """The finished histories in a checkpoint."""
+    parts: dict[int, dict[str, np.ndarray]] = {}
+    for key, value in flat.items():
+        if key.startswith("finished/"):
+            _, i, name = key.split("/", 2)
+            parts.setdefault(int(i), {})[name] = value
+    return [History.from_arrays(parts[i]) for i in sorted(parts)]
