@@ -102,13 +102,15 @@ class Curves:
         return np.where(below.any(1), np.take_along_axis(getattr(self, name), below.argmax(1)[:, None], 1)[:, 0], np.nan)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def learn(rule: str, rate: float, seeds, examples: int, *, sizes=(30, 20, 10), init=0.01, feedback=0.5,
           sigma: float = 0.1, probe_every: int = 20,
           feedback_at: Callable[[int, np.ndarray], np.ndarray] | None = None) -> Curves:
     """Train the networks of these seeds online, on x ~ N(0, I), and measure.
 
     rate multiplies the update of each example. sigma: standard deviation of the perturbations. `feedback_at(t, B)`
-    gives the feedback weights used at example t, for controls; by default B itself. Raises ValueError for an unknown rule.
+    gives the feedback weights used at example t, for controls; by default B itself. A run that diverges goes on as
+    infinities and NaN, which no threshold counts as learned. Raises ValueError for an unknown rule.
     """
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}; there are: {', '.join(RULES)}")

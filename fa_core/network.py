@@ -17,8 +17,15 @@ from fa_core.experiments import Experiment
 # Each unit: its function, and its derivative written in terms of the unit's output. 1.0 is the number: a linear
 # layer multiplies nothing.
 LEAK = 1 / 20  # Supplementary Note 5, eq. (1)
+
+
+def logistic(a: Tensor) -> Tensor:
+    """1 / (1 + exp(-a)) = (1 + tanh(a / 2)) / 2. torch.sigmoid gives another last bit at another place in memory."""
+    return torch.tanh(a * 0.5) * 0.5 + 0.5
+
+
 UNITS = {
-    "logistic": (torch.sigmoid, lambda h: h * (1 - h)),
+    "logistic": (logistic, lambda h: h * (1 - h)),
     "tanh": (torch.tanh, lambda h: 1 - h * h),
     "linear": (lambda a: a, lambda h: 1.0),
     "leaky": (lambda a: torch.nn.functional.leaky_relu(a, LEAK), lambda h: (h > 0).to(h.dtype) * (1 - LEAK) + LEAK),

@@ -257,12 +257,21 @@ def probe(network, task, learning_rule) -> dict[str, np.ndarray]:
         ours = sent(e[:, :PROBED], slopes, network.W[1:], network.B)[:-1]
         backprop = rule("backprop")(e[:, :PROBED], slopes, network.W[1:])[:-1]
         pairs = [(a.cpu().numpy(), b.cpu().numpy()) for a, b in zip(ours, backprop, strict=True)]
-        values["angle"] = np.stack([np.nanmean(measures.angle(a, b), axis=1) for a, b in pairs], axis=1)
+        values["angle"] = np.stack([mean_angle(a, b) for a, b in pairs], axis=1)
         values["positive"] = np.stack([measures.positive_share(a, b) for a, b in pairs], axis=1)
         values["weight angle"] = np.stack(
             [measures.matrix_angle(w.cpu().numpy(), b.mT.cpu().numpy())
              for w, b in zip(network.W[1:], network.B, strict=True)], axis=1)
     return values
+
+
+def mean_angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Mean over the examples that have one of the angle between signals `(runs, examples, units)`; `(runs,)`, NaN for a
+    run where none has (no signal, or a run that diverged)."""
+    angles = measures.angle(a, b)
+    there = np.isfinite(angles)
+    with np.errstate(invalid="ignore"):
+        return np.where(there, angles, 0).sum(1) / there.sum(1)
 
 
 NO_FEEDBACK = (rule("backprop"), rule("shallow"), rule("pseudobackprop"))

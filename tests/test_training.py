@@ -1,0 +1,223 @@
+"""The loop: schedule, momentum, decay, probes, divergence, checkpoints, a kill in mid-run."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from fa_core import training
+from fa_core.training import CheckpointError, DivergenceWarning, History, Run, train
+from tests.helpers import linear_experiment, same, tanh_experiment
+
+
+def test_one_step_of_momentum_and_decay_as_written():
+    # Two steps of a single linear layer, by the equations of `update`, one example of one input.
+    from fa_core.network import Network, update
+
+    w, v, rate, momentum, decay = 0.5, 0.0, 0.1, 0.9, 0.01
+    net = Network([torch.tensor([[[w]]])], [torch.zeros(1, 1, 1)], [], "linear", "linear", [None], [])
+    velocity = [(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1))]
+    bias, vb = 0.0, 0.0
+    for x, target in ((2.0, 3.0), (-1.0, 1.0)):
+        h = net.forward(torch.tensor([[[x]]]))
+        e = target - (w * x + bias)
+        update(net, h, net.slopes(h), [torch.tensor([[[target]]]) - h[-1]], rate, decay, momentum, velocity)
+        v, vb = momentum * v + rate * (e * x - decay * w), momentum * vb + rate * (e - decay * bias)
+        w, bias = w + v, bias + vb
+        assert net.W[0].item() == pytest.approx(w) and net.b[0].item() == pytest.approx(bias)
+
+
+def test_a_minibatch_sums_the_updates_of_its_examples():
+    experiment = tanh_experiment(momentum=0.0, weight_decay=0.0)
+    run = Run(experiment, experiment.seeds)
+    run.task.next_chunk()
+    from fa_core.network import update
+
+    def step(examples):
+        x, target = (a[:, examples] for a in run.task.batch(0, 10))
+        before = run.network.W[0].clone()
+        h = run.network.forward(x)
+        slopes = run.network.slopes(h)
+        update(run.network, h, slopes, run.rule(target - h[-1], slopes, run.network.W[1:], run.network.B), 1e-9)
+        change = run.network.W[0] - before
+        run.network.W[0].copy_(before)
+        return change
+
+    torch.testing.assert_close(step(slice(0, 10)), sum(step(slice(i, i + 1)) for i in range(10)), rtol=1e-5, atol=1e-15)
+
+
+def test_the_schedule_changes_the_rate_at_the_example_it_says():
+    fast = train(linear_experiment(probes=(0, 200, 400)))
+    frozen = train(linear_experiment(probes=(0, 200, 400), schedule=((0, 1.0), (200, 0.0))))
+    assert frozen["loss"][:, 1].tobytes() == fast["loss"][:, 1].tobytes()
+    assert frozen["loss"][:, 2].tobytes() == frozen["loss"][:, 1].tobytes()
+    assert (fast["loss"][:, 2] < fast["loss"][:, 1]).all()
+
+
+def test_probes_stand_where_they_were_asked_and_measure_the_network_of_that_moment():
+    history = train(linear_experiment(probes=(0, 1, 400)))
+    assert list(history.examples) == [0, 1, 400]
+    assert history["nse"].shape == (3, 3) and history["angle"].shape == (3, 3, 1)
+    assert history["nse"][:, 0] == pytest.approx(1, abs=0.05)
+    assert (history["nse"][:, 2] < 0.1).all() and (history["angle"][:, 2] < 60).all()
+    with pytest.raises(KeyError, match="no curve 'speed'; there are: loss"):
+        history["speed"]
+
+
+@pytest.mark.parametrize("experiment", [linear_experiment(feedback=0.0), linear_experiment(redraw_feedback=True)],
+                         ids=["B = 0", "B redrawn at each step"])
+def test_controls_hardly_learn(experiment):
+    learned, failed = train(linear_experiment()), train(experiment)
+    assert learned["nse"][:, -1].max() < 0.1
+    assert failed["nse"][:, -1].min() > 0.5
+
+
+def test_runs_that_diverge_are_named_and_the_healthy_ones_kept():
+    experiment = linear_experiment(rate=0.012, examples=2000, probes=tuple(range(0, 2001, 100)), seeds=tuple(range(12)))
+    with pytest.warns(DivergenceWarning, match=r"of 12 runs diverged \(seed \d+ at example [\d,]+") as caught:
+        history = train(experiment)
+    bad = history.diverged >= 0
+    assert 0 < bad.sum() < 12, "the rate is chosen so that some diverge"
+    assert "A smaller learning rate" in str(caught[0].message)
+    assert np.isfinite(history["nse"][~bad]).all()
+    for run in np.flatnonzero(bad):
+        assert np.isnan(history["nse"][run, history.examples >= history.diverged[run]]).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        healthy = train(experiment.but(seeds=tuple(int(s) for s in history.seeds[~bad])))
+    assert healthy["nse"].tobytes() == history["nse"][~bad].tobytes()
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("experiment", [tanh_experiment(), tanh_experiment(redraw_feedback=True, momentum=0.0)],
+                         ids=["momentum", "redrawn feedback"])
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_interrupted_and_started_again_gives_the_same_bits(tmp_path, monkeypatch, experiment, chunks):
+    whole = train(experiment)
+    path = tmp_path / "run.npz"
+    advance, count = Run.advance, 0
+
+    def interrupted(self):
+        nonlocal count
+        if count == chunks:
+            raise Stop
+        count += 1
+        advance(self)
+
+    with monkeypatch.context() as m:
+        m.setattr(Run, "advance", interrupted)
+        with pytest.raises(Stop):
+            train(experiment, checkpoint=path, every=0)
+    assert path.exists()
+    assert same(train(experiment, checkpoint=path, every=0), whole)
+
+
+def test_finished_groups_are_not_run_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "LARGE", 0)  # every seed by itself
+    experiment = tanh_experiment()
+    whole, path = train(experiment), tmp_path / "run.npz"
+    started = []
+    start = Run.__init__
+
+    def counted(self, experiment, seeds, device):
+        if len(started) == 2:
+            raise Stop
+        started.append(seeds)
+        start(self, experiment, seeds, device)
+
+    with monkeypatch.context() as m:
+        m.setattr(Run, "__init__", counted)
+        with pytest.raises(Stop):
+            train(experiment, checkpoint=path)
+    assert same(train(experiment, checkpoint=path), whole)
+    assert started == [(3,), (4,)]
+
+
+def test_killed_at_any_moment_and_started_again_gives_the_same_bits(tmp_path):
+    experiment = "tanh_experiment(examples=60_000, probes=tuple(range(0, 60_001, 5_000)))"
+    path = tmp_path / "run.npz"
+    program = textwrap.dedent(f"""
+        from pathlib import Path
+        import torch
+        torch.set_num_threads(1)
+        from tests.helpers import tanh_experiment
+        from fa_core.training import train
+        train({experiment}, checkpoint=Path({str(path)!r}), every=0)
+    """)
+    kills = 0
+    for _ in range(3):
+        path_time = path.stat().st_mtime_ns if path.exists() else 0
+        process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        # Kill it once it has got further than the last time.
+        while time.monotonic() < deadline and process.poll() is None:
+            if path.exists() and path.stat().st_mtime_ns > path_time:
+                break
+            time.sleep(0.01)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills, "the run ended before it could be killed"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        plain = tanh_experiment(examples=60_000, probes=tuple(range(0, 60_001, 5_000)))
+        assert same(train(plain, checkpoint=path), train(plain))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_damaged_checkpoint_and_that_of_another_experiment_are_refused(tmp_path):
+    path = tmp_path / "run.npz"
+    training.save_checkpoint(path, linear_experiment(), [])
+    with pytest.raises(CheckpointError, match="is a checkpoint of experiment .* not of test-tanh"):
+        train(tanh_experiment(), checkpoint=path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match="is damaged .* delete it to start again"):
+        train(linear_experiment(), checkpoint=path)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
+    path = tmp_path / "run.npz"
+    training.write_atomically(path, {"a": np.arange(3)})
+    before = path.read_bytes()
+
+    def full(fd):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(training.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device: could not write .*what was there before is untouched"):
+        training.write_atomically(path, {"a": np.arange(4)})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path], "no half-written file is left"
+
+
+def test_histories_of_seeds_join_to_that_of_all(monkeypatch):
+    experiment = tanh_experiment(snapshot_runs=2)
+    whole = train(experiment)
+    parts = [train(experiment.but(seeds=(s,), snapshots=())) for s in experiment.seeds]
+    joined = History.join(parts)
+    assert joined["loss"].tobytes() == whole["loss"].tobytes()
+    assert whole.snapshots["W0 before"].shape == (2, 12, 3)
+    assert not np.array_equal(whole.snapshots["W0 before"], whole.snapshots["W0 after"])
+    assert np.array_equal(whole.snapshots["B1 before"], whole.snapshots["B1 after"])
+
+
+@pytest.mark.gpu
+def test_the_gpu_agrees_with_the_cpu():
+    experiment = tanh_experiment(examples=500, probes=(0, 100, 500))
+    cpu, gpu = train(experiment, device="cpu"), train(experiment, device="cuda")
+    for name in cpu.curves:
+        np.testing.assert_allclose(gpu[name], cpu[name], rtol=1e-6, atol=1e-8, err_msg=name)
