@@ -17,7 +17,6 @@ endif
 JOBS ?= 2
 # One thread to a process, several processes: the same bits wherever it runs, and no two fight over a core.
 export OMP_NUM_THREADS := 1
-export MPLBACKEND := agg
 NOTEBOOK ?=
 
 .PHONY: help book test smoke refresh records bench portable lint lock clean
@@ -28,7 +27,7 @@ help: ## what there is
 
 book: $(READY) ## execute every notebook and render the book to _build/html/index.html
 	$(PY) -m fa_core run --jobs $(JOBS)
-	$(PY) -m fa_core.notebooks build
+	$(PY) -m fa_core build
 	@echo "The book is at _build/html/index.html"
 
 test: $(READY) ## every test: module, notebooks (strict nbval), smoke runs, the built book in a browser

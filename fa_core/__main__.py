@@ -28,6 +28,10 @@ def main(argv: list[str] | None = None) -> int:
     execute.add_argument("--out", default="_build/source", help="folder for the executed copies and the book's sources")
     execute.add_argument("--jobs", type=int, default=2, help="notebooks side by side")
     execute.add_argument("--write-back", action="store_true", help="put the outputs into notebooks/, in normal form")
+    render = commands.add_parser("build", help="render the book from its executed sources, to _build/html")
+    render.add_argument("--source", default="_build/source",
+                        help="folder with the book's sources; . takes the committed outputs")
+    render.add_argument("--out", default=".", help="folder in which _build/html is made")
     arguments = parser.parse_args(argv)
     try:
         return COMMANDS[arguments.command](arguments)
@@ -106,7 +110,15 @@ def _run(arguments) -> int:
                          write_back=arguments.write_back)
 
 
-COMMANDS = {"list": _list, "show": _show, "record": _record, "verify": _verify, "run": _run}
+def _build(arguments) -> int:
+    from pathlib import Path
+
+    from fa_core import notebooks
+
+    return notebooks.build(Path(arguments.source), Path(arguments.out))
+
+
+COMMANDS = {"list": _list, "show": _show, "record": _record, "verify": _verify, "run": _run, "build": _build}
 
 if __name__ == "__main__":
     sys.exit(main())

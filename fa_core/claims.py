@@ -18,6 +18,7 @@ from pathlib import Path
 LEDGER = Path(__file__).parent / "claims.toml"
 MIME = "application/vnd.fa-core.claim+json"
 REPRODUCED, MISSED, UNTESTED = "reproduced", "not reproduced", "not tested"
+PROFILES = ("paper", "smoke")
 MARKS = {REPRODUCED: "✓", MISSED: "✗", UNTESTED: "–"}  # so that a verdict is not told by colour alone
 
 
@@ -140,11 +141,15 @@ class Reporter:
         self.claims = {k: c for k, c in ledger().items() if c.notebook == notebook}
         if not self.claims:
             raise LedgerError(f"the ledger has no claim for notebook {notebook!r}")
+        if profile not in PROFILES:
+            raise LedgerError(f"unknown profile {profile!r}; there are: {', '.join(PROFILES)}")
         self.notebook, self.profile, self.reported = notebook, profile, set()
 
     def __call__(self, id: str, value: float = math.nan, n: int = 0, interval=None, also=(), untested: str = "") -> Verdict:
         """Judge and show one claim. `also`: (what, value, low, high) for each further condition of its measure;
-        `untested`: why it was not tested. Raises LedgerError for a claim that is not this notebook's or is reported twice."""
+        `untested`: why it was not tested.
+
+        Raises LedgerError for a claim that is not this notebook's or is reported twice."""
         if id not in self.claims:
             raise LedgerError(f"{id!r} is no claim of {self.notebook}; there are: {', '.join(self.claims)}")
         if id in self.reported:

@@ -1,5 +1,7 @@
 """One style for every figure, colour-blind safe, and the plots that are used more than once."""
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -67,40 +69,45 @@ def receptive_fields(fields, title: str, ax=None, side: int = 28) -> None:
         spine.set_visible(False)
 
 
-def network(ax, layers, feedback: str | None = None, colours=None) -> None:
+def network(ax, layers, feedback: str | None = None) -> None:
     """A drawn network: columns of units joined by forward weights and, below, the way the error takes back.
 
     layers: pairs (label, number of units drawn), inputs first. feedback: "transpose" draws the error going back along
-    W', "random" along a separate fixed B, None not at all.
+    W', "random" along a separate fixed B, "scalar" one number for all hidden units, None nothing.
     """
     xs = np.linspace(0, 1, len(layers))
-    ink, back = "#333333", {"transpose": COLOURS["backprop"], "random": COLOURS["feedback alignment"]}.get(feedback)
+    ink = "#333333"
 
     def heights(n):
-        return 0.62 + 0.30 * (np.arange(n) - (n - 1) / 2) / 2
+        return 0.62 + 0.15 * (np.arange(n) - (n - 1) / 2)
 
-    for (x0, (_, n0)), (x1, (_, n1)) in zip(zip(xs, layers, strict=True), list(zip(xs, layers, strict=True))[1:],
-                                            strict=False):
+    for (x0, (_, n0)), (x1, (_, n1)) in pairwise(zip(xs, layers, strict=True)):
         for y0 in heights(n0):
             for y1 in heights(n1):
                 ax.plot([x0, x1], [y0, y1], color=ink, linewidth=0.7, alpha=0.5, zorder=1)
     for x, (label, n) in zip(xs, layers, strict=True):
         ax.scatter([x] * n, heights(n), s=170, facecolor="white", edgecolor=ink, linewidth=1.4, zorder=2)
-        ax.text(x, heights(n)[-1] + 0.11, label, ha="center", va="bottom", fontsize=11)
-    for i, name in enumerate(["$W_0$", "$W$", "$W_2$"][: len(layers) - 1]):
-        ax.text((xs[i] + xs[i + 1]) / 2, 1.03, name, ha="center", va="bottom", fontsize=11)
-    if back:
-        top, y = xs[-1], 0.02
-        ax.annotate("", (top, y + 0.04), (top, heights(layers[-1][1])[0] - 0.07),
-                    arrowprops={"arrowstyle": "-|>", "color": back, "linewidth": 2})
-        ax.text(top + 0.04, 0.12, "$e$", color=back, fontsize=12)
+        ax.text(x, heights(n)[-1] + 0.09, label, ha="center", va="bottom", fontsize=12)
+    for i, (x0, x1) in enumerate(pairwise(xs)):
+        ax.text((x0 + x1) / 2, 0.99, ("$W_0$", "$W$", "$W_2$")[i], ha="center", va="bottom", fontsize=12)
+    if feedback:
+        color, along, arriving = {
+            "transpose": (COLOURS["backprop"], "$W^T$", r"$\delta_{BP}=W^Te$"),
+            "random": (COLOURS["feedback alignment"], "$B$ (random, fixed)", r"$\delta_{FA}=Be$"),
+            "scalar": (COLOURS["node perturbation"], "one number: change of the loss", "to all alike"),
+        }[feedback]
+        y, arrow = 0.1, {"arrowstyle": "-|>", "color": color, "linewidth": 2, "shrinkA": 0, "shrinkB": 0}
+
+        def lowest(layer):
+            return heights(layers[layer][1])[0] - 0.08
+
+        ax.plot([xs[-1]] * 2, [lowest(-1), y], color=color, linewidth=2)
+        if feedback != "scalar":
+            ax.text(xs[-1] + 0.04, 0.2, "$e$", color=color, fontsize=12)
         for i in range(len(layers) - 2, 0, -1):
-            label = "$W^T$" if feedback == "transpose" else "$B$ (fixed, random)"
-            ax.annotate("", (xs[i], y), (xs[i + 1], y), arrowprops={"arrowstyle": "-|>", "color": back, "linewidth": 2})
-            ax.text((xs[i] + xs[i + 1]) / 2, y - 0.04, label, ha="center", va="top", color=back, fontsize=11)
-            ax.annotate("", (xs[i], heights(layers[i][1])[0] - 0.07), (xs[i], y),
-                        arrowprops={"arrowstyle": "-|>", "color": back, "linewidth": 2})
-            name = r"$\delta_{BP}=W^Te$" if feedback == "transpose" else r"$\delta_{FA}=Be$"
-            ax.text(xs[i] - 0.04, 0.14, name, ha="right", color=back, fontsize=11)
-    ax.set(xlim=(-0.15, 1.2), ylim=(-0.16, 1.16))
+            ax.plot([xs[i + 1], xs[i]], [y, y], color=color, linewidth=2)
+            ax.text((xs[i] + xs[i + 1]) / 2, y - 0.04, along, ha="center", va="top", color=color, fontsize=10)
+            ax.annotate("", (xs[i], lowest(i)), (xs[i], y), arrowprops=arrow)
+            ax.text(xs[i] - 0.04, 0.2, arriving, ha="right", color=color, fontsize=11)
+    ax.set(xlim=(-0.15, 1.2), ylim=(-0.08, 1.12))
     ax.axis("off")

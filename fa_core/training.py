@@ -197,10 +197,10 @@ class Run:
         names = self.probed[0] if self.probed else {}
         curves = {k: np.stack([p[k] for p in self.probed], axis=1) for k in names}
         examples = np.array(e.probes[: len(self.probed)], dtype=np.int64)
-        for name, curve in curves.items():
+        for curve in curves.values():
             for run, at in enumerate(self.diverged):
                 if at >= 0:
-                    curves[name][run, examples >= at] = np.nan
+                    curve[run, examples >= at] = np.nan
         return History(np.array(self.seeds), examples, curves, self.snapshots | self.snapshot("after"), self.diverged)
 
     def state(self) -> dict[str, np.ndarray]:
@@ -317,7 +317,7 @@ def load_checkpoint(path: Path, experiment: Experiment) -> dict[str, np.ndarray]
     if not path.exists():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             flat = {k: file[k] for k in file.files}
         digest = str(flat["digest"])
     except Exception as error:  # a zip file can be damaged in many ways

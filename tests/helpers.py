@@ -1,5 +1,9 @@
 """What several test modules share."""
 
+from pathlib import Path
+
+import numpy as np
+
 from fa_core.experiments import Experiment
 
 
@@ -31,3 +35,18 @@ def same(a, b) -> bool:
     return x.keys() == y.keys() and all(
         x[k].dtype == y[k].dtype and x[k].shape == y[k].shape and x[k].tobytes() == y[k].tobytes() for k in x
     )
+
+
+def rewritten(file: Path, **changes) -> None:
+    """Write an .npz again with some of its arrays replaced, or left out where the change is None. Pickles if it must."""
+    with np.load(file) as stored:
+        arrays = {k: stored[k] for k in stored.files} | changes
+    np.savez(file, **{k: v for k, v in arrays.items() if v is not None})
+
+
+def recorded_as(experiment: Experiment, ran: Experiment) -> None:
+    """A record that says it is of `experiment` and holds what `ran`, of the same shape, gave."""
+    from fa_core import records
+
+    result = records.run(ran)
+    records.save(experiment, result.history, records.about(experiment, "cpu", 60.0))

@@ -66,7 +66,8 @@ def test_half_of_w_and_half_of_b_leave_a_quarter_reciprocal():
 def test_initial_weights_are_in_their_range_and_given_ones_are_kept():
     network = initialise(tanh_experiment(density=None, feedback_density=None, weights=(0.1, 0.2, 0.4), feedback=0.7,
                                          given=(("W2", tuple(range(28))),)), (0, 1))
-    assert 0.09 < network.W[0].abs().max() <= 0.1 and 0.18 < network.W[1].abs().max() <= 0.2
+    assert 0.09 < network.W[0].abs().max() <= 0.1
+    assert 0.18 < network.W[1].abs().max() <= 0.2
     assert 0.6 < network.B[0].abs().max() <= 0.7
     assert network.W[2][1].flatten().tolist() == list(range(28))
     with pytest.raises(ValueError, match=r"given W2 with 3 values: there are W0 \(108\)"):

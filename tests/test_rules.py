@@ -102,7 +102,7 @@ def test_the_derivation_by_hand_notices_each_wrong_rule(mutant):
 
 
 def test_feedback_alignment_with_b_equal_to_the_transpose_is_backprop_where_slopes_are_one():
-    network, x, target, h, slopes = prepared("linear", "linear")
+    network, _, target, h, slopes = prepared("linear", "linear")
     e = target - h[-1]
     ours = feedback_alignment(e, slopes, network.W[1:], [w.mT for w in network.W[1:]])
     for a, b in zip(ours, rule("backprop")(e, slopes, network.W[1:]), strict=True):
@@ -110,7 +110,7 @@ def test_feedback_alignment_with_b_equal_to_the_transpose_is_backprop_where_slop
 
 
 def test_pseudobackprop_sends_what_the_pseudoinverse_sends():
-    network, x, target, h, slopes = prepared("tanh", "linear")
+    network, _, target, h, slopes = prepared("tanh", "linear")
     e = target - h[-1]
     delta = rule("pseudobackprop")(e, slopes, network.W[1:])[1]
     for r in range(3):
@@ -121,7 +121,7 @@ def test_pseudobackprop_sends_what_the_pseudoinverse_sends():
 
 
 def test_rules_work_on_numpy_arrays_as_on_tensors():
-    network, x, target, h, slopes = prepared("tanh", "logistic")
+    network, _, target, h, slopes = prepared("tanh", "logistic")
     e = target - h[-1]
     as_numpy = [[a.numpy() for a in part] for part in (slopes, network.W[1:], network.B)]
     for name, function in RULES.items():
@@ -132,7 +132,7 @@ def test_rules_work_on_numpy_arrays_as_on_tensors():
 
 
 def test_shallow_leaves_everything_below_the_outputs_alone():
-    network, x, target, h, slopes = prepared()
+    network, _, target, h, slopes = prepared()
     found = updates(network, h, slopes, rule("shallow")(target - h[-1], slopes, network.W[1:], network.B))
     assert all((found[k] == 0).all() for k in ("W0", "W1", "b0", "b1", "B1", "B2"))
     assert (found["W2"] != 0).any()

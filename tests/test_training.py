@@ -32,7 +32,8 @@ def test_one_step_of_momentum_and_decay_as_written():
         update(net, h, net.slopes(h), [torch.tensor([[[target]]]) - h[-1]], rate, decay, momentum, velocity)
         v, vb = momentum * v + rate * (e * x - decay * w), momentum * vb + rate * (e - decay * bias)
         w, bias = w + v, bias + vb
-        assert net.W[0].item() == pytest.approx(w) and net.b[0].item() == pytest.approx(bias)
+        assert net.W[0].item() == pytest.approx(w)
+        assert net.b[0].item() == pytest.approx(bias)
 
 
 def test_a_minibatch_sums_the_updates_of_its_examples():
@@ -65,9 +66,11 @@ def test_the_schedule_changes_the_rate_at_the_example_it_says():
 def test_probes_stand_where_they_were_asked_and_measure_the_network_of_that_moment():
     history = train(linear_experiment(probes=(0, 1, 400)))
     assert list(history.examples) == [0, 1, 400]
-    assert history["nse"].shape == (3, 3) and history["angle"].shape == (3, 3, 1)
+    assert history["nse"].shape == (3, 3)
+    assert history["angle"].shape == (3, 3, 1)
     assert history["nse"][:, 0] == pytest.approx(1, abs=0.05)
-    assert (history["nse"][:, 2] < 0.1).all() and (history["angle"][:, 2] < 60).all()
+    assert (history["nse"][:, 2] < 0.1).all()
+    assert (history["angle"][:, 2] < 60).all()
     with pytest.raises(KeyError, match="no curve 'speed'; there are: loss"):
         history["speed"]
 
@@ -182,10 +185,10 @@ def test_killed_at_any_moment_and_started_again_gives_the_same_bits(tmp_path):
 def test_a_damaged_checkpoint_and_that_of_another_experiment_are_refused(tmp_path):
     path = tmp_path / "run.npz"
     training.save_checkpoint(path, linear_experiment(), [])
-    with pytest.raises(CheckpointError, match="is a checkpoint of experiment .* not of test-tanh"):
+    with pytest.raises(CheckpointError, match=r"is a checkpoint of experiment .* not of test-tanh"):
         train(tanh_experiment(), checkpoint=path)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(CheckpointError, match="is damaged .* delete it to start again"):
+    with pytest.raises(CheckpointError, match=r"is damaged .* delete it to start again"):
         train(linear_experiment(), checkpoint=path)
 
 
@@ -198,7 +201,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(training.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left on device: could not write .*what was there before is untouched"):
+    with pytest.raises(OSError, match=r"No space left on device: could not write .*what was there before is untouched"):
         training.write_atomically(path, {"a": np.arange(4)})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path], "no half-written file is left"

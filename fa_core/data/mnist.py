@@ -76,7 +76,10 @@ def read(folder: Path, name: str) -> np.ndarray:
         ) from None
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}): restore it, e.g. by git checkout") from error
-    found = parse_idx(content, str(path))
+    try:
+        found = parse_idx(content, str(path))
+    except DataError as error:
+        raise DataError(f"{error}: restore it, e.g. by git checkout") from None
     digest = hashlib.sha256(content).hexdigest()
     if digest != DIGESTS[name]:
         raise DataError(

@@ -85,7 +85,7 @@ class Experiment:
         for name in (*self.snapshots, *self.traced, *(name for name, _ in self.given)):
             if name not in arrays:
                 raise ValueError(f"the network {self.sizes} has no array {name!r}; there are: {', '.join(sorted(arrays))}")
-        if self.schedule[0][0] != 0 or sorted(self.schedule) != list(self.schedule):
+        if not self.schedule or self.schedule[0][0] != 0 or sorted(self.schedule) != list(self.schedule):
             raise ValueError(f"schedule must begin at example 0 and increase, got {self.schedule}")
 
     @property
@@ -115,6 +115,13 @@ class Experiment:
     def but(self, **changes) -> "Experiment":
         """This experiment with some fields changed."""
         return dataclasses.replace(self, **changes)
+
+    def at(self, profile: str, examples: int) -> "Experiment":
+        """This experiment at the profile `paper`, or at `smoke` cut to two seeds and `examples` examples, probed at the
+        start, in the middle and at the end."""
+        if profile == "paper":
+            return self
+        return self.but(seeds=self.seeds[:2], examples=examples, probes=(0, examples // 2, examples))
 
     def table(self) -> dict[str, str]:
         """What it is, for people: a row for each field that says something, then the conventions."""
@@ -189,6 +196,6 @@ def find(name: str) -> Experiment:
     known = registry()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        hint = f"; did you mean {' or '.join(near)}?" if near else ";"
         raise ValueError(f"no experiment is named {name!r}{hint} `fa_core list` shows all {len(known)}")
     return known[name]

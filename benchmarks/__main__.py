@@ -1,0 +1,137 @@
+"""Measure a step of learning as a ratio to one of backprop by PyTorch's autograd and torch.optim.SGD of one network.
+
+Only the step is timed: the minibatch lies ready for everyone. All is measured in this one process, in float32, in many
+rounds of one step each in which the contenders take turns, so that whatever else the machine does falls on all of them; a
+ratio is taken within each round. Shown are its median and, in brackets, its quartiles over the rounds.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from benchmarks.steps import AUTOGRAD, BACKPROP, CASES, FA, PRODUCTS, Case
+
+ROUNDS = 100  # about a minute and a half on one core
+
+
+def seconds(case: Case, rounds: int) -> dict[str, np.ndarray]:
+    """Seconds for a step, per network trained, of each contender in each round, `(rounds,)`.
+
+    Steps are timed singly. Of several in a row, a slow contender's would be interrupted by other processes more often
+    than a quick one's, and the median would take the interruption for slowness.
+    """
+    contenders = case.contenders()
+    taken = {name: np.empty(rounds) for name in contenders}
+    for i in range(rounds):
+        # Every other round in the opposite order: what drifts within a round then cancels.
+        for name in list(contenders)[:: -1 if i % 2 else 1]:
+            step = contenders[name]
+            step()  # not timed: it takes the caches over from the contender before
+            start = perf_counter()
+            step()
+            taken[name][i] = (perf_counter() - start) / step.runs
+    for name, step in contenders.items():
+        if not all(a.isfinite().all() for a in step.learned()):
+            raise RuntimeError(f"{name}, {case.network}: it diverged, so its times mean nothing")
+    return taken
+
+
+def spread(values: np.ndarray) -> dict[str, float]:
+    """Median and quartiles."""
+    low, median, high = np.percentile(values, (25, 50, 75))
+    return {"median": float(median), "low": float(low), "high": float(high)}
+
+
+def rows(case: Case, rounds: int) -> list[dict]:
+    """A row for each contender but autograd.
+
+    ratio: time of a step, per network trained, to that of autograd; autograd_ms: the latter's median, milliseconds;
+    rounds: how many; products: for our steps of one network, time of the bare matrix products to the step's, else None.
+    target, met: the largest median ratio wanted and whether it was kept to, or None.
+    """
+    rounds *= case.repeat
+    taken = seconds(case, rounds)
+    found = []
+    for name in taken:
+        if name == AUTOGRAD:
+            continue
+        ratio, target = spread(taken[name] / taken[AUTOGRAD]), case.targets.get(name)
+        found.append({
+            "network": case.network, "batch": case.experiment.batch, "contender": name, "ratio": ratio,
+            "products": spread(taken[PRODUCTS] / taken[name]) if name in (FA, BACKPROP) else None,
+            "autograd_ms": float(np.median(taken[AUTOGRAD])) * 1000, "rounds": rounds,
+            "target": target, "met": None if target is None else ratio["median"] <= target,
+        })
+    return found
+
+
+def machine() -> dict:
+    """Processor, cores, architecture."""
+    processor = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        processor = names[0] if names else processor
+    return {"processor": processor, "cores": os.cpu_count(), "architecture": platform.machine()}
+
+
+def write(path: Path, results: dict) -> None:
+    """Write them as JSON, so that there is the old file or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def line(row: dict) -> str:
+    """A row, for people."""
+    def show(ratio):
+        return "{median:.3g} ({low:.3g} to {high:.3g})".format(**ratio)
+
+    target = "" if row["target"] is None else f"at most {row['target']:g}: {'met' if row['met'] else 'NOT MET'}"
+    products = show(row["products"]) if row["products"] else ""
+    return (f"{row['network']:22} {row['batch']:5}  {row['contender']:34} {show(row['ratio']):27} {target:22} "
+            f"{products}").rstrip()
+
+
+def main(argv: list[str] | None = None, cases: tuple[Case, ...] = CASES) -> int:
+    """Measure, print, write; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default {ROUNDS}: about a minute and a half")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"),
+                        help="where the results go, as JSON; default benchmarks/results.json")
+    arguments = parser.parse_args(argv)
+    if arguments.rounds < 1:
+        parser.error(f"--rounds is 1 or more, not {arguments.rounds}")
+    results = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(),
+        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+        "threads": torch.get_num_threads(), "rounds": arguments.rounds, "rows": [],
+    }
+    print(__doc__)
+    print("{processor}, {cores} cores, {architecture}".format(**results["machine"]), end="; ")
+    print("Python {python}, torch {torch}, NumPy {numpy}; threads: {threads}, rounds: {rounds}\n".format(**results))
+    print(f"{'network':22} {'batch':>5}  {'one step':34} {'time / that of autograd':27} {'target':22} "
+          "time of its matrix products / its own")
+    for case in cases:
+        for row in rows(case, arguments.rounds):
+            results["rows"].append(row)
+            print(line(row), flush=True)
+        print(f"{'':30}autograd's: {row['autograd_ms']:.3g} ms\n")
+    write(arguments.out, results)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

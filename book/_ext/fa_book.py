@@ -1,0 +1,141 @@
+"""Pages that are made from the notebooks' own outputs: a directive for each, that writes MyST text.
+
+    ```{fa-book} scorecard
+    ```
+
+Nothing here computes or stores a result: verdicts are read from the notebooks beside the pages, speeds from
+`benchmarks/results.json`.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from sphinx.util.docutils import SphinxDirective
+
+from fa_core import claims, notebooks
+
+NOT_WRITTEN = "not tested: its notebook is not written yet"
+
+
+def verdicts(source: Path) -> dict[str, dict]:
+    """The reported claims by id, from the notebooks in the book's sources."""
+    found = {}
+    for file in sorted((source / "notebooks").glob("*.ipynb")):
+        for row in notebooks.verdicts(notebooks.read(file)):
+            if row["id"] in found:
+                raise ValueError(f"claim {row['id']} is reported twice, the second time in {file.name}")
+            found[row["id"]] = row
+    return found
+
+
+def cell(text: str) -> str:
+    """Text fit for a cell of a MyST table."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A MyST table."""
+    return "\n".join("| " + " | ".join(r) + " |" for r in [head, ["---"] * len(head), *rows]) + "\n"
+
+
+def ours(row: dict) -> str:
+    """What was measured, with its interval, n and further conditions."""
+    if row["verdict"] == claims.UNTESTED:
+        return "–"
+    text = f"{row['value']:.3g}" if isinstance(row["value"], float) else row["value"]
+    if row["interval"]:
+        text += " [{:.3g}, {:.3g}]".format(*row["interval"])
+    text += f", n = {row['n']}" if row["n"] else ""
+    return text + "".join(f"; {c['what']}: {c['value']:.3g}" for c in row["also"])
+
+
+def judged(verdict: str, reason: str = "") -> str:
+    """A verdict with its mark."""
+    return f"{claims.MARKS[verdict]} {verdict}" + (f": {reason}" if reason else "")
+
+
+def counts(source: Path) -> str:
+    """One paragraph: how many claims there are of each verdict."""
+    reported = verdicts(source)
+    ledger = claims.ledger()
+    tally = Counter(reported[k]["verdict"] if k in reported else NOT_WRITTEN for k in ledger)
+    parts = [f"**{tally[v]} {v}**" for v in (claims.REPRODUCED, claims.MISSED, claims.UNTESTED) if tally[v]]
+    parts += [f"{tally[NOT_WRITTEN]} in notebooks that are still to be written"] if tally[NOT_WRITTEN] else []
+    return f"Of the {len(ledger)} claims in the ledger: " + ", ".join(parts) + "."
+
+
+def scorecard(source: Path) -> str:
+    """Every claim of the ledger, a section for each notebook."""
+    reported, text, previous = verdicts(source), [], None
+    rows: list[list[str]] = []
+    head = ["claim", "paper", "ours", "bound", "verdict"]
+    for claim in [*claims.ledger().values(), None]:
+        if claim is None or claim.notebook != previous:
+            if rows:
+                text.append(table(head, rows))
+            if claim is None:
+                break
+            previous, rows = claim.notebook, []
+            exists = (source / "notebooks" / f"{claim.notebook}.ipynb").exists()
+            link = f"[{claim.notebook}](../notebooks/{claim.notebook}.ipynb)" if exists else claim.notebook
+            text.append(f"## {link}\n")
+        what = f"{cell(claim.states)}. *{cell(claim.measure)}.*"
+        what += f" Depends on: {cell(claim.depends)}." if claim.depends else ""
+        row = reported.get(claim.id)
+        bound = claims.interval_text(claim.accept)
+        if row:
+            bound += "".join(f"; {c['what']}: {claims.interval_text((float(c['low']), float(c['high'])))}" for c in row["also"])
+        rows.append([what, cell(claim.paper) or "no number", ours(row) if row else "–", bound,
+                     judged(row["verdict"], row["reason"]) if row else f"– {NOT_WRITTEN}"])
+    return "\n".join(text)
+
+
+def status(source: Path) -> str:
+    """When each notebook of this book was executed, for how long, on what, from which records."""
+    rows = []
+    for file in sorted((source / "notebooks").glob("*.ipynb")):
+        notebook = notebooks.read(file)
+        about = notebook.metadata.get("fa_core")
+        shown = [f"{r['experiment']} ({'record of ' + r['made'][:10] if r['source'] == 'record' else 'trained there'})"
+                 for r in notebooks.results(notebook)]
+        when = [about["executed"].replace("+00:00", " UTC").replace("T", " "), f"{about['seconds']:.0f} s",
+                about["machine"]["device"] + "; " + ", ".join(f"{k} {v}" for k, v in about["machine"]["versions"].items())
+                ] if about else ["committed outputs, not executed for this build", "–", "–"]
+        rows.append([f"[{file.stem}](../notebooks/{file.name})", *map(cell, when), cell("; ".join(shown)) or "all trained there"])
+    return table(["notebook", "executed", "took", "on", "long runs shown"], rows)
+
+
+def speed(source: Path) -> str:
+    """The benchmark's ratios."""
+    results = json.loads((source / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    rows = []
+    for r in results["rows"]:
+        ratio = r["ratio"]
+        target = "–" if r["target"] is None else f"at most {r['target']:.2g}: {'met' if r['met'] else 'missed'}"
+        rows.append([r["network"], str(r["batch"]), cell(r["contender"]),
+                     f"{ratio['median']:.2g} [{ratio['low']:.2g}, {ratio['high']:.2g}]", target])
+    versions = ", ".join(f"{k} {v}" for k, v in results["versions"].items())
+    return (f"Measured on {results['date'][:10]} on {results['machine']}, {results['threads']} thread(s), {versions}.\n\n"
+            + table(["network", "batch", "step", "time / autograd step", "aim"], rows))
+
+
+PAGES = {"counts": counts, "scorecard": scorecard, "status": status, "speed": speed}
+
+
+class Generated(SphinxDirective):
+    """Text made from the notebooks: `counts`, `scorecard`, `status` or `speed`."""
+
+    required_arguments = 1
+
+    def run(self):
+        name = self.arguments[0]
+        if name not in PAGES:
+            raise self.error(f"unknown page {name!r}; there are: {', '.join(PAGES)}")
+        return self.parse_text_to_nodes(PAGES[name](Path(self.env.srcdir)), allow_section_headings=True)
+
+
+def setup(app):
+    """Register the directive."""
+    app.add_directive("fa-book", Generated)
+    return {"parallel_read_safe": True, "version": "1"}

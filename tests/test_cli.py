@@ -1,0 +1,183 @@
+"""The command line: list, show, record, verify; what it prints, and whether it exits with 0."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fa_core import experiments, records
+from fa_core.__main__ import main
+from fa_core.training import train
+from tests.helpers import linear_experiment, recorded_as, same
+
+ROOT = Path(__file__).parents[1]
+ONE, TWO, ODD = (linear_experiment(name=n, seeds=s) for n, s in (("small-one", (0,)), ("small-two", (1,)), ("odd", (2, 3))))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Three small experiments, of which one is not taken from a record, and an empty folder for the records."""
+    known = {e.name: e for e in (ONE, TWO, ODD)}
+    monkeypatch.setattr(experiments, "registry", lambda recorded=False: {
+        k: e for k, e in known.items() if not recorded or e is not ODD})
+    monkeypatch.setenv(records.ENVIRONMENT, str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))  # `--jobs` sets it
+    return tmp_path
+
+
+def made(folder):
+    return {p.name.rpartition("-")[0] for p in folder.iterdir()}
+
+
+def damage(experiment):
+    file = records.path(experiment)
+    file.write_bytes(file.read_bytes()[:500])
+
+
+# ---- list, show
+
+
+def test_list_gives_every_experiment_and_which_have_a_record(capsys):
+    recorded_as(TWO, TWO)
+    assert main(["list"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [(r[0], r[1], r[2], r[3]) for r in rows] == [
+        ("small-one", ONE.digest, "-", "1"), ("small-two", TWO.digest, "record", "1"), ("odd", ODD.digest, "-", "2")]
+    assert rows[0][4:] == ["seeds", "feedback", "alignment"]
+
+
+def test_show_gives_the_table_and_the_record_if_there_is_one(capsys):
+    assert main(["show", "odd"]) == 0
+    bare = capsys.readouterr().out
+    assert f"experiment: odd ({ODD.digest})\nnetwork: 30-20-10\n" in bare
+    assert "convention: learning rate: " in bare
+    assert "record:" not in bare
+    recorded_as(ODD, ODD)
+    assert main(["show", "odd"]) == 0
+    assert capsys.readouterr().out == bare + records.load(ODD).caption() + "\n"
+
+
+# ---- record
+
+
+@pytest.mark.parametrize(("arguments", "wanted"), [
+    (["odd"], {"odd"}),
+    (["small-two", "odd"], {"small-two", "odd"}),
+    (["small-*"], {"small-one", "small-two"}),
+    (["*"], {"small-one", "small-two", "odd"}),
+    (["--all"], {"small-one", "small-two"}),
+], ids=" ".join)
+def test_record_runs_what_is_named_and_prints_the_files(folder, capsys, arguments, wanted):
+    assert main(["record", *arguments]) == 0
+    assert made(folder) == wanted
+    assert set(capsys.readouterr().out.split()) == {str(p) for p in folder.iterdir()}
+
+
+def test_what_was_recorded_is_the_run():
+    assert main(["record", "odd"]) == 0
+    assert same(records.load(ODD).history, train(ODD))
+
+
+def test_a_record_is_kept_unless_it_is_to_be_remade():
+    recorded_as(ODD, ODD.but(rate=0.004))
+    before = records.path(ODD).read_bytes()
+    assert main(["record", "odd"]) == 0
+    assert records.path(ODD).read_bytes() == before
+    assert main(["record", "odd", "--remake"]) == 0
+    assert same(records.load(ODD).history, train(ODD))
+
+
+@pytest.mark.parametrize("arguments", [[], ["none-*"]], ids=["no name", "a pattern that fits none"])
+def test_record_of_nothing_is_refused_with_a_hint(folder, capsys, arguments):
+    assert main(["record", *arguments]) == 1
+    assert "name an experiment, or give --all; `fa_core list` shows them" in capsys.readouterr().err
+    assert made(folder) == set()
+
+
+def test_side_by_side_one_failure_is_told_and_the_others_go_on(capfd):
+    recorded_as(TWO, TWO)
+    damage(TWO)
+    assert main(["record", "small-*", "--jobs", "2"]) == 1
+    shown = capfd.readouterr()
+    assert f"small-two: {records.path(TWO)} is damaged" in shown.err
+    assert shown.out.split() == [str(records.path(ONE))]
+    assert same(records.load(ONE).history, train(ONE))
+
+
+# ---- verify
+
+
+def test_verify_of_a_true_record_agrees_curve_by_curve(capsys):
+    recorded_as(ONE, ONE)
+    assert main(["verify", "small-one"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split("  ")[0] for line in lines} == {"small-one"}
+    assert len(lines) == len(records.load(ONE).history.curves)
+    assert all(line.endswith(": agrees") for line in lines)
+
+
+def test_verify_fails_if_one_of_several_records_differs(capsys):
+    recorded_as(ONE, ONE.but(rate=1.05 * ONE.rate))
+    recorded_as(TWO, TWO)
+    assert main(["verify", "small-one", "small-two"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("small-one") and " loss " in line and line.endswith(": DIFFERS") for line in lines)
+    assert all(line.endswith(": agrees") for line in lines if line.startswith("small-two"))
+
+
+def test_verify_takes_all_that_have_a_record_if_none_is_named(capsys):
+    recorded_as(ONE, ONE)
+    recorded_as(ODD, ODD)
+    assert main(["verify", "--seeds", "2"]) == 0
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {"small-one", "odd"}
+
+
+def test_verify_of_what_has_no_record_says_how_to_make_one(capsys):
+    assert main(["verify", "odd"]) == 1
+    assert "make it with `python -m fa_core record odd`" in capsys.readouterr().err
+
+
+# ---- errors, of every command
+
+
+@pytest.mark.parametrize("command", ["show", "record", "verify"])
+def test_an_unknown_name_is_answered_with_near_ones_and_status_1(folder, capsys, command):
+    assert main([command, "small-on"]) == 1
+    shown = capsys.readouterr()
+    assert shown.err.startswith(f"fa_core {command}: no experiment is named 'small-on'; did you mean small-one")
+    assert shown.out == ""
+    assert made(folder) == set()
+
+
+@pytest.mark.parametrize("command", ["show", "record", "verify"])
+def test_a_damaged_record_is_named_with_a_remedy_and_status_1(capsys, command):
+    recorded_as(ODD, ODD)
+    damage(ODD)
+    assert main([command, "odd"]) == 1
+    shown = capsys.readouterr().err
+    assert f"fa_core {command}: {records.path(ODD)} is damaged" in shown
+    assert "`python -m fa_core record odd --remake`" in shown
+    assert "Traceback" not in shown
+
+
+def test_the_remedy_for_a_damaged_record_cures_it():
+    recorded_as(ODD, ODD)
+    damage(ODD)
+    assert main(["record", "odd", "--remake"]) == 0
+    assert main(["show", "odd"]) == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["show"]], ids=["none", "unknown", "no name"])
+def test_a_command_line_that_is_none_exits_with_2_and_the_usage(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: fa_core" in capsys.readouterr().err
+
+
+def test_help_names_the_commands():
+    shown = subprocess.run([sys.executable, "-m", "fa_core", "--help"], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert {"list", "show", "record", "verify"} <= set(shown.stdout.split())
+    assert shown.stderr == ""

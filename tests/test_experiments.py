@@ -1,0 +1,202 @@
+"""Experiments are data: named by a digest, refused when they cannot be run, shown as a table, found by name."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fa_core import CONVENTIONS, experiments
+from fa_core.experiments import Experiment
+
+ROOT = Path(__file__).parents[1]
+PLAIN = Experiment(name="plain", task="linear", sizes=(12, 9, 7, 4), rule="feedback alignment", rate=0.002, examples=3000,
+                   seeds=(3, 4, 5), weights=0.3, feedback=0.5, batch=10, schedule=((0, 0.5), (500, 1.0)))
+
+
+# ---- the digest
+
+
+def test_the_digest_of_an_experiment_is_the_same_on_every_machine_and_in_every_version():
+    assert PLAIN.digest == "1e2b1789755a"
+
+
+def test_the_records_of_the_paper_stay_found():
+    # Changing one of these throws hours of computation away.
+    assert experiments.find("mnist-backprop").digest == "cbb65cdc5299"
+    assert experiments.find("mnist-feedback-alignment").digest == "14872da3d059"
+
+
+def test_the_digest_does_not_depend_on_the_name():
+    assert PLAIN.but(name="other").digest == PLAIN.digest
+
+
+CHANGES = {
+    "task": "xor", "sizes": (12, 9, 8, 4), "rule": "backprop", "rate": 0.0020001, "examples": 3010, "seeds": (3, 4, 6),
+    "weights": 0.31, "feedback": 0.51, "biases": 0.0, "distribution": "normal", "hidden": "tanh", "output": "linear",
+    "batch": 20, "schedule": ((0, 0.5), (501, 1.0)), "momentum": 0.9, "weight_decay": 1e-6, "density": (1.0, 0.5, 1.0),
+    "feedback_density": (1.0, 0.5), "redraw_feedback": True, "given": (("B1", (0.0,) * 63),), "probes": (0, 3000),
+    "snapshots": ("W0",), "snapshot_runs": 1, "snapshot_units": 5, "traced": ("W1",), "dtype": "float64",
+}
+
+
+def test_the_digest_changes_with_every_other_field():
+    assert CHANGES.keys() == {f.name for f in dataclasses.fields(Experiment)} - {"name"}
+    digests = {field: PLAIN.but(**{field: value}).digest for field, value in CHANGES.items()}
+    assert len({PLAIN.digest, *digests.values()}) == 1 + len(CHANGES), digests
+
+
+def test_a_field_added_later_leaves_every_digest_as_it_is():
+    @dataclass(frozen=True, kw_only=True)
+    class Later(Experiment):
+        invented: float = 0.0
+
+    same = {f.name: getattr(PLAIN, f.name) for f in dataclasses.fields(PLAIN)}
+    assert Later(**same).digest == PLAIN.digest
+    assert Later(**same, invented=1.0).digest != PLAIN.digest
+
+
+@pytest.mark.parametrize("experiment", [PLAIN, *(PLAIN.but(**{k: v}) for k, v in CHANGES.items()),
+                                        *experiments.registry().values()], ids=lambda e: e.digest)
+def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again(experiment):
+    essence = experiment.essence()
+    assert json.loads(json.dumps(essence)) == essence
+    assert "name" not in essence
+
+    def tuples(value):
+        return tuple(map(tuples, value)) if isinstance(value, list) else value
+
+    assert Experiment(name=experiment.name, **{k: tuples(v) for k, v in essence.items()}) == experiment
+
+
+# ---- what cannot be run
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"rule": "magic"}, "unknown rule 'magic'; there are: backprop, feedback alignment"),
+    ({"task": "cifar"}, "unknown task 'cifar'; there are: mnist, mnist validation, xor, linear"),
+    ({"hidden": "step"}, "unknown hidden 'step'; there are: logistic, tanh"),
+    ({"output": "step"}, "unknown output 'step'; there are: logistic, tanh"),
+    ({"distribution": "cauchy"}, "unknown distribution 'cauchy'; there are: uniform, normal"),
+    ({"dtype": "float16"}, "unknown dtype 'float16'; there are: float32, float64"),
+    ({"sizes": (12,)}, r"sizes \(12,\): a network has at least two layers"),
+    ({"weights": (0.1, 0.2)}, r"weights has 2 values, the network \(12, 9, 7, 4\) wants 3"),
+    ({"density": (0.5,)}, "density has 1 values, the network .* wants 3"),
+    ({"feedback": (0.1, 0.2, 0.3)}, "feedback has 3 values, the network .* wants 2"),
+    ({"feedback_density": (0.5,)}, "feedback_density has 1 values, the network .* wants 2"),
+    ({"seeds": ()}, r"seeds must be one or more different numbers, got \(\)"),
+    ({"seeds": (1, 2, 1)}, r"seeds must be one or more different numbers, got \(1, 2, 1\)"),
+    ({"batch": 0}, r"examples \(3000\) must be a multiple of batch \(0\)"),
+    ({"batch": 7}, r"examples \(3000\) must be a multiple of batch \(7\)"),
+    ({"probes": (0, 15)}, r"probes must be multiples of batch \(10\) between 0 and 3000"),
+    ({"probes": (-10, 0)}, "probes must be multiples"),
+    ({"probes": (0, 3010)}, "probes must be multiples"),
+    ({"probes": (100, 0)}, "probes must be in increasing order, each once"),
+    ({"probes": (0, 100, 100)}, "probes must be in increasing order, each once"),
+    ({"snapshots": ("W3",)}, "has no array 'W3'; there are: B1, B2, W0, W1, W2, b0, b1, b2"),
+    ({"traced": ("B0",)}, "has no array 'B0'; there are: B1, B2"),
+    ({"given": (("w1", (0.0,)),)}, "has no array 'w1'; there are"),
+    ({"schedule": ((10, 1.0),)}, "schedule must begin at example 0 and increase"),
+    ({"schedule": ((0, 1.0), (500, 0.5), (100, 0.1))}, "schedule must begin at example 0 and increase"),
+    ({"schedule": ()}, r"schedule must begin at example 0 and increase, got \(\)"),
+], ids=lambda part: " ".join(f"{k}={v}" for k, v in part.items()) if isinstance(part, dict) else "")
+def test_an_experiment_that_cannot_be_run_is_refused_and_told_why(change, message):
+    with pytest.raises(ValueError, match=message):
+        PLAIN.but(**change)
+
+
+def test_an_experiment_cannot_be_changed_in_place():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PLAIN.rate = 1.0
+
+
+# ---- what it says of its run
+
+
+def test_the_rate_changes_at_the_example_that_the_schedule_says():
+    assert [PLAIN.rate_at(n) for n in (0, 499, 500, 10**9)] == [0.001, 0.001, 0.002, 0.002]
+    assert PLAIN.but(schedule=((0, 1.0),)).rate_at(0) == 0.002
+
+
+@given(st.dictionaries(st.integers(1, 50), st.floats(0.1, 10), max_size=5), st.integers(0, 60))
+def test_the_rate_is_that_of_the_last_change_so_far(later, example):
+    changes = {0: 1.0} | later
+    wanted = changes[max(start for start in changes if start <= example)]
+    assert PLAIN.but(schedule=tuple(sorted(changes.items()))).rate_at(example) == 0.002 * wanted
+
+
+def test_a_scale_is_for_all_layers_or_one_for_each():
+    assert PLAIN.per_layer("weights") == (0.3, 0.3, 0.3)
+    assert PLAIN.per_layer("feedback") == (0.5, 0.5)
+    both = PLAIN.but(weights=(0.1, 0.2, 0.3), feedback=(0.4, 0.5))
+    assert both.per_layer("weights") == (0.1, 0.2, 0.3)
+    assert both.per_layer("feedback") == (0.4, 0.5)
+
+
+def test_the_smoke_profile_is_a_short_run_of_two_seeds_and_another_digest():
+    smoke = PLAIN.at("smoke", 200)
+    assert (smoke.seeds, smoke.examples, smoke.probes) == ((3, 4), 200, (0, 100, 200))
+    assert smoke.digest != PLAIN.digest
+    assert PLAIN.at("paper", 200) is PLAIN
+
+
+def test_a_table_lists_the_conventions_and_what_was_chosen():
+    rows = experiments.table(PLAIN.but(momentum=0.9)).columns[0]
+    assert {f"convention: {k}": v for k, v in CONVENTIONS.items()}.items() <= rows.items()
+    assert rows["experiment"] == f"plain ({PLAIN.but(momentum=0.9).digest})"
+    assert rows["network"] == "12-9-7-4"
+    assert rows["learning rate"] == "0.002 per example, 0.02 of the minibatch mean"
+    assert rows["schedule"] == "x 0.5 from example 0, x 1 from example 500"
+    assert rows["momentum"] == "0.9"
+    assert (rows["initial W"], rows["initial biases"], rows["B"]) == ("U[-0.3, 0.3]", "as W", "U[-0.5, 0.5]")
+    assert "redraw feedback" not in rows
+
+
+def test_a_table_of_two_shows_in_bold_what_differs_and_once_what_does_not():
+    shown = experiments.table(PLAIN, PLAIN.but(name="other", rule="backprop", momentum=0.9))
+    html, lines = shown._repr_html_(), repr(shown).splitlines()
+    assert html.count("<b>") == 2 * 3, "name, rule and momentum"
+    for rule in ("feedback alignment", "backprop"):
+        assert f"<td style='text-align:left'><b>{rule}</b></td>" in html
+    assert "<td colspan='2' style='text-align:left'>12-9-7-4</td>" in html
+    assert "rule: feedback alignment | backprop" in lines
+    assert "network: 12-9-7-4" in lines
+    assert "momentum: - | 0.9" in lines, "what one of them has not"
+    assert "<b>" not in experiments.table(PLAIN)._repr_html_()
+
+
+# ---- the registry
+
+
+def test_every_registered_experiment_is_under_its_own_name_and_the_recorded_ones_are_among_them():
+    known, recorded = experiments.registry(), experiments.registry(recorded=True)
+    assert all(e.name == name for name, e in known.items())
+    assert recorded.items() < known.items()
+    assert not set(recorded.values()) & set(experiments.xor.LIVE)
+
+
+def test_two_experiments_of_one_name_are_refused(monkeypatch):
+    monkeypatch.setattr(experiments.xor, "LIVE", (*experiments.xor.LIVE, PLAIN.but(name="mnist-backprop")))
+    with pytest.raises(ValueError, match="two experiments are named 'mnist-backprop'"):
+        experiments.registry()
+
+
+def test_an_unknown_name_is_answered_with_near_ones():
+    with pytest.raises(ValueError, match=r"no experiment is named 'mnist-bakprop'; did you mean mnist-backprop.*\? "
+                                         rf"`fa_core list` shows all {len(experiments.registry())}"):
+        experiments.find("mnist-bakprop")
+    with pytest.raises(ValueError, match=r"no experiment is named '\?'; `fa_core list` shows all"):
+        experiments.find("?")
+
+
+def test_importing_what_needs_no_torch_takes_none_with_it():
+    program = ("import sys, fa_core, fa_core.rules, fa_core.measures, fa_core.linear, fa_core.claims\n"
+               "from fa_core import experiments\n"
+               "experiments.registry()\n"
+               "sys.exit('torch' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
