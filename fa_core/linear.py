@@ -56,7 +56,7 @@ class Ensemble:
     B: np.ndarray
 
     def nse(self) -> np.ndarray:
-        """Normalised squared error of every run, exact for x ~ N(0, I): |T - W W0|^2 / |T|^2; `(runs,)`."""
+        """Normalised squared error of every run, exact for x ~ N(0, I): `|T - W W0|^2 / |T|^2`; `(runs,)`."""
         E = self.T - self.W @ self.W0
         return (E * E).sum((1, 2)) / (self.T * self.T).sum((1, 2))
 

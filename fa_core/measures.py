@@ -9,7 +9,7 @@ from scipy import stats
 def angle(a, b, axis: int = -1):
     """Signed angle between the vectors along `axis`, in degrees, 0 to 180; NaN where one of them is zero.
 
-    theta = arccos(a'b / (|a| |b|)).  The paper prints |a'b|, by which no angle could exceed 90 degrees and
+    `theta = arccos(a'b / (|a| |b|))`.  The paper prints `|a'b|`, by which no angle could exceed 90 degrees and
     Supplementary Fig. 9b could not be; the signed cosine is meant.
     """
     # Computed from unit vectors: arccos(cosine) loses half the digits near 0 and 180 degrees (Kahan's formula does not).
@@ -30,7 +30,7 @@ def matrix_angle(a, b):
 def nse(y, target):
     """Normalised squared error (Methods, eqs. 2-4), over the axes (examples, outputs), the last two.
 
-    sum |y* - y|^2 / sum |y* - mean(y*)|^2: 1 for the best constant answer, 0 for a perfect one.
+    `sum |y* - y|^2 / sum |y* - mean(y*)|^2`: 1 for the best constant answer, 0 for a perfect one.
     Raises ValueError if the target is constant, for which it is not defined.
     """
     y, target = np.asarray(y, dtype=float), np.asarray(target, dtype=float)

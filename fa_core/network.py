@@ -20,12 +20,12 @@ LEAK = 1 / 20  # Supplementary Note 5, eq. (1)
 
 
 def logistic(a: Tensor) -> Tensor:
-    """1 / (1 + exp(-a)) = (1 + tanh(a / 2)) / 2. torch.sigmoid gives another last bit at another place in memory."""
-    return torch.tanh(a * 0.5) * 0.5 + 0.5
+    """1 / (1 + exp(-a)), in place: `a` is overwritten. torch.sigmoid gives another last bit at another place in memory."""
+    return a.neg_().exp_().add_(1).reciprocal_()
 
 
 UNITS = {
-    "logistic": (logistic, lambda h: h * (1 - h)),
+    "logistic": (logistic, lambda h: torch.addcmul(h, h, h, value=-1)),
     "tanh": (torch.tanh, lambda h: 1 - h * h),
     "linear": (lambda a: a, lambda h: 1.0),
     "leaky": (lambda a: torch.nn.functional.leaky_relu(a, LEAK), lambda h: (h > 0).to(h.dtype) * (1 - LEAK) + LEAK),
@@ -159,10 +159,15 @@ def update(network: Network, h: list[Tensor], slopes: list, deltas: list, rate: 
         W, b = network.W[layer], network.b[layer]
         bias_update = d if d.shape[1] == 1 else d.sum(1, keepdim=True)
         if velocity is None:
-            W.baddbmm_(h[layer].mT, d, beta=shrink, alpha=rate)
             if decay:
                 b.mul_(shrink)
             b.add_(bias_update, alpha=rate)
+            if d.shape[1] == 1:  # an outer product, which a matrix product is slower at
+                if decay:
+                    W.mul_(shrink)
+                W.addcmul_(h[layer].mT, d, value=rate)
+            else:
+                W.baddbmm_(h[layer].mT, d, beta=shrink, alpha=rate)
         else:
             v, vb = velocity[layer]
             v.mul_(momentum).add_(W, alpha=shrink - 1).baddbmm_(h[layer].mT, d, alpha=rate)

@@ -203,8 +203,9 @@ def build(source: Path, out: Path) -> int:
 
     Raises NotebookError where it left no page: Jupyter Book 2 would build nothing, and exit 0.
     """
-    command = [sys.executable, "-m", "jupyter_book", "build", str(source), "--path-output", str(out),
-               "--all", "-q", "-W", "-n", "--keep-going"]
+    start = "from jupyter_book.cli.main import main; main()"  # the package has no __main__; its script may not be on the path
+    command = [sys.executable, "-c", start, "build", str(source), "--path-output", str(out), "--all", "-q", "-W", "-n",
+               "--keep-going"]
     status = subprocess.run(command, check=False).returncode
     page = out / "_build" / "html" / "index.html"
     if status == 0 and not page.exists():

@@ -115,8 +115,9 @@ def speed(source: Path) -> str:
         target = "–" if r["target"] is None else f"at most {r['target']:.2g}: {'met' if r['met'] else 'missed'}"
         rows.append([r["network"], str(r["batch"]), cell(r["contender"]),
                      f"{ratio['median']:.2g} [{ratio['low']:.2g}, {ratio['high']:.2g}]", target])
-    versions = ", ".join(f"{k} {v}" for k, v in results["versions"].items())
-    return (f"Measured on {results['date'][:10]} on {results['machine']}, {results['threads']} thread(s), {versions}.\n\n"
+    machine = results["machine"]
+    return (f"Measured on {results['date'][:10]} on {machine['processor']} ({machine['cores']} cores), {results['threads']} "
+            f"thread(s), Python {results['python']}, PyTorch {results['torch']}, NumPy {results['numpy']}.\n\n"
             + table(["network", "batch", "step", "time / autograd step", "aim"], rows))
 
 

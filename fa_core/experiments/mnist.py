@@ -53,5 +53,8 @@ ANGLES = tuple(VALIDATION.but(name=f"mnist-angle-{w:g}", rule="feedback alignmen
 # ---- controls and the short live run of the notebook
 SHORT = FEEDBACK_ALIGNMENT.but(name="mnist-short", seeds=(0,), examples=2 * EPOCH, probes=probes(2 * EPOCH), snapshots=())
 
-RECORDED = (BACKPROP, FEEDBACK_ALIGNMENT, SPARSE, SHALLOW, *SEARCH, *ANGLES)
+# How far backprop is from the best rate it could have: the paper's is given.
+RATES = tuple(VALIDATION.but(name=f"mnist-rate-{r:g}", rate=r, weights=OMEGA) for r in (0.002, 0.004))
+
+RECORDED = (BACKPROP, FEEDBACK_ALIGNMENT, SPARSE, SHALLOW, *SEARCH, *ANGLES, *RATES)
 LIVE = (SHORT,)
