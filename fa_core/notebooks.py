@@ -203,7 +203,8 @@ def build(source: Path, out: Path) -> int:
 
     Raises NotebookError where it left no page: Jupyter Book 2 would build nothing, and exit 0.
     """
-    start = "from jupyter_book.cli.main import main; main()"  # the package has no __main__; its script may not be on the path
+    # The package has no __main__, and its script may not be on the path.
+    start = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", start, "build", str(source), "--path-output", str(out), "--all", "-q", "-W", "-n",
                "--keep-going"]
     status = subprocess.run(command, check=False).returncode

@@ -9,13 +9,14 @@ Nothing here computes or stores a result: verdicts are read from the notebooks b
 
 import json
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 
 from sphinx.util.docutils import SphinxDirective
 
 from fa_core import claims, notebooks
 
-NOT_WRITTEN = "not tested: its notebook is not written yet"
+NOT_WRITTEN = "not written"
 
 
 def verdicts(source: Path) -> dict[str, dict]:
@@ -37,6 +38,15 @@ def cell(text: str) -> str:
 def table(head: list[str], rows: list[list[str]]) -> str:
     """A MyST table."""
     return "\n".join("| " + " | ".join(r) + " |" for r in [head, ["---"] * len(head), *rows]) + "\n"
+
+
+def heading(source: Path, name: str) -> str:
+    """The title of a notebook, linked to it; where it is not written yet, its name and that."""
+    file = source / "notebooks" / f"{name}.ipynb"
+    if not file.exists():
+        return f"`{name}`, not written yet"
+    title = notebooks.read(file).cells[0].source.splitlines()[0].removeprefix("# ")
+    return f"[{title}](../notebooks/{file.name})"
 
 
 def ours(row: dict) -> str:
@@ -77,17 +87,16 @@ def scorecard(source: Path) -> str:
             if claim is None:
                 break
             previous, rows = claim.notebook, []
-            exists = (source / "notebooks" / f"{claim.notebook}.ipynb").exists()
-            link = f"[{claim.notebook}](../notebooks/{claim.notebook}.ipynb)" if exists else claim.notebook
-            text.append(f"## {link}\n")
+            text.append(f"## {heading(source, claim.notebook)}\n")
         what = f"{cell(claim.states)}. *{cell(claim.measure)}.*"
         what += f" Depends on: {cell(claim.depends)}." if claim.depends else ""
         row = reported.get(claim.id)
         bound = claims.interval_text(claim.accept)
         if row:
-            bound += "".join(f"; {c['what']}: {claims.interval_text((float(c['low']), float(c['high'])))}" for c in row["also"])
+            further = ((c["what"], (float(c["low"]), float(c["high"]))) for c in row["also"])
+            bound += "".join(f"; {what_else}: {claims.interval_text(limits)}" for what_else, limits in further)
         rows.append([what, cell(claim.paper) or "no number", ours(row) if row else "–", bound,
-                     judged(row["verdict"], row["reason"]) if row else f"– {NOT_WRITTEN}"])
+                     judged(row["verdict"], row["reason"]) if row else judged(claims.UNTESTED)])
     return "\n".join(text)
 
 
@@ -99,10 +108,13 @@ def status(source: Path) -> str:
         about = notebook.metadata.get("fa_core")
         shown = [f"{r['experiment']} ({'record of ' + r['made'][:10] if r['source'] == 'record' else 'trained there'})"
                  for r in notebooks.results(notebook)]
-        when = [about["executed"].replace("+00:00", " UTC").replace("T", " "), f"{about['seconds']:.0f} s",
-                about["machine"]["device"] + "; " + ", ".join(f"{k} {v}" for k, v in about["machine"]["versions"].items())
-                ] if about else ["committed outputs, not executed for this build", "–", "–"]
-        rows.append([f"[{file.stem}](../notebooks/{file.name})", *map(cell, when), cell("; ".join(shown)) or "all trained there"])
+        when = ["committed outputs, not executed for this build", "–", "–"]
+        if about:
+            versions = ", ".join(f"{k} {v}" for k, v in about["machine"]["versions"].items())
+            when = [f"{datetime.fromisoformat(about['executed']):%Y-%m-%d %H:%M UTC}", f"{about['seconds']:.0f} s",
+                    f"{about['machine']['device']}; {versions}"]
+        rows.append([f"[{file.stem}](../notebooks/{file.name})", *map(cell, when),
+                     cell("; ".join(shown)) or "all trained there"])
     return table(["notebook", "executed", "took", "on", "long runs shown"], rows)
 
 

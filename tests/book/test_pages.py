@@ -1,0 +1,90 @@
+"""The rendered book, opened in a browser as a reader would."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from fa_core import claims, notebooks
+from tests.book.conftest import PAGES
+
+# The theme's own markup: not ours to mend.
+NOT_OURS = {"scrollable-region-focusable", "landmark-unique", "landmark-no-duplicate-banner"}
+
+
+def test_the_first_page_leads_to_the_introduction(html):
+    assert "book/introduction.html" in (html / "index.html").read_text()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_opens_from_the_disk_asks_for_nothing_else_and_complains_of_nothing(name, page_of):
+    page = page_of(name)
+    assert page.complaints == []
+    assert [url for url in page.requested if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert page.locator("article h1").first.inner_text()
+    # Every image is there, has a text beside it, and no mathematics is left unset.
+    for image in page.locator("article img").all():
+        assert image.evaluate("i => i.complete && i.naturalWidth > 0"), image.get_attribute("src")
+        assert len(image.get_attribute("alt") or "") > 20, image.get_attribute("src")
+    formulas = page.locator("article .math").count()
+    assert page.locator("article .math mjx-container svg").count() >= formulas
+    assert page.locator("article mjx-merror").count() == 0
+
+
+@pytest.mark.parametrize("name", [f"notebooks/{n}" for n in notebooks.names()])
+def test_a_notebooks_figures_are_numbered_and_its_verdicts_are_on_the_page(name, page_of):
+    page = page_of(name)
+    notebook = notebooks.read(notebooks.path(name.split("/")[1]))
+    drawn = sum("image/png" in o.get("data", {}) for c in notebook.cells if c.cell_type == "code" for o in c.outputs)
+    captions = page.locator("article figure figcaption").all_inner_texts()
+    assert len(captions) == drawn > 0
+    assert all(re.match(r"Fig\. \d+", c) for c in captions)
+    assert page.locator("table.verdict").count() == len(notebooks.verdicts(notebook)) > 0
+
+
+def test_the_scorecard_has_every_claim_once_with_its_verdict(page_of):
+    rows = [row.inner_text() for row in page_of("book/scorecard").locator("article tbody tr").all()]
+    assert len(rows) == len(claims.ledger())
+    reported = {v["id"]: v for n in notebooks.names() for v in notebooks.verdicts(notebooks.read(notebooks.path(n)))}
+    for claim, row in zip(claims.ledger().values(), rows, strict=True):
+        flat = " ".join(row.split())
+        assert " ".join(claim.states.split()) in flat
+        assert (reported[claim.id]["verdict"] if claim.id in reported else claims.UNTESTED) in flat
+        assert ("✓" in flat) == (claim.id in reported and reported[claim.id]["verdict"] == claims.REPRODUCED)
+
+
+def test_the_introduction_counts_the_verdicts(page_of):
+    text = page_of("book/introduction").locator("article").inner_text()
+    counted = re.search(r"Of the (\d+) claims in the ledger: (\d+) reproduced", text)
+    verdicts = [v["verdict"] for n in notebooks.names() for v in notebooks.verdicts(notebooks.read(notebooks.path(n)))]
+    assert counted
+    assert (int(counted[1]), int(counted[2])) == (len(claims.ledger()), verdicts.count(claims.REPRODUCED))
+
+
+def test_search_finds_a_word_of_a_notebook(page_of):
+    page = page_of("search", width=1280)
+    page.goto(page.url + "?q=perturbation")
+    page.wait_for_selector("#search-results li a", timeout=20_000)
+    assert any("02_linear" in (a.get_attribute("href") or "") for a in page.locator("#search-results li a").all())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_serious(name, scheme, page_of):
+    found = Axe().run(page_of(name, scheme=scheme)).response["violations"]
+    serious = [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found
+               if v["impact"] in ("serious", "critical") and v["id"] not in NOT_OURS]
+    assert serious == []
+
+
+def test_the_colour_scheme_is_the_readers(page_of):
+    background = "getComputedStyle(document.body).backgroundColor"
+    light, dark = (page_of("book/introduction", scheme=s).evaluate(background) for s in ("light", "dark"))
+    brightness = [sum(map(int, re.findall(r"\d+", c)[:3])) for c in (light, dark)]
+    assert brightness[0] > 600 > 200 > brightness[1]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_a_phone_without_scrolling_sideways(name, page_of):
+    page = page_of(name, width=390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
