@@ -4,6 +4,7 @@
 """
 
 import ast
+import base64
 import json
 import os
 import shutil
@@ -24,6 +25,8 @@ from fa_core import claims, records
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
 STAGE = "_build/source"  # the book's sources, with the notebooks as executed
+FRONT = ("02_linear", "fig-02")  # the figure that the README and the introduction show
+FRONT_PICTURE = ROOT / "book" / "_static" / "readme.png"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 NORMAL = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 # Kernels speak over files where the system has such sockets: no ports to collide, and no warning about open ones.
@@ -144,6 +147,16 @@ def _of_type(notebook, mime: str) -> list[dict]:
             if mime in o.get("data", {})]
 
 
+def picture(notebook, figure: str) -> bytes:
+    """The PNG of a figure, by the name in its cell's metadata. Raises NotebookError where there is none."""
+    for cell in notebook.cells:
+        if cell.metadata.get("mystnb", {}).get("figure", {}).get("name") == figure:
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    return base64.b64decode(output.data["image/png"])
+    raise NotebookError(f"no figure {figure!r} with an image")
+
+
 def verdicts(notebook) -> list[dict]:
     """The claims that a notebook's outputs report, as `claims.Verdict.as_json` gives them, in order."""
     return _of_type(notebook, claims.MIME)
@@ -179,7 +192,10 @@ def run(chosen: list[str], *, out: str = STAGE, profile: str = "paper", jobs: in
                 print(f"{name:24} FAILED", flush=True)
                 continue
             if write_back:
-                write(normalise(read(folder / f"{name}.ipynb")), FOLDER / f"{name}.ipynb")
+                notebook = normalise(read(folder / f"{name}.ipynb"))
+                write(notebook, FOLDER / f"{name}.ipynb")
+                if name == FRONT[0]:
+                    FRONT_PICTURE.write_bytes(picture(notebook, FRONT[1]))
     for message in failed:
         print(f"\n{message}", file=sys.stderr)
     if failed:

@@ -130,8 +130,16 @@ def test_verify_fails_if_one_of_several_records_differs(capsys):
 def test_verify_takes_all_that_have_a_record_if_none_is_named(capsys):
     recorded_as(ONE, ONE)
     recorded_as(ODD, ODD)
-    assert main(["verify", "--seeds", "2"]) == 0
+    assert main(["verify"]) == 0
     assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {"small-one", "odd"}
+
+
+def test_verify_compares_as_many_seeds_as_are_asked_for():
+    result = records.run(ODD)
+    result["loss"][1] += 1
+    records.save(ODD, result.history, result.about)
+    assert main(["verify", "odd"]) == 0
+    assert main(["verify", "odd", "--seeds", "2"]) == 1
 
 
 def test_verify_of_what_has_no_record_says_how_to_make_one(capsys):

@@ -63,6 +63,11 @@ def test_the_smoke_profile_of_each_notebook_runs_without_a_record(name, tmp_path
     assert ran.metadata["fa_core"]["given"] == {"profile": "smoke"}
 
 
+def test_the_picture_on_the_front_is_the_notebooks_own():
+    name, figure = notebooks.FRONT
+    assert notebooks.FRONT_PICTURE.read_bytes() == notebooks.picture(notebooks.read(notebooks.path(name)), figure)
+
+
 def test_papermill_is_given_no_parameter_that_the_notebook_does_not_have(tmp_path):
     with pytest.raises(notebooks.NotebookError, match=r"02_linear has no parameter rate; it has: profile = 'paper'"):
         notebooks.execute("02_linear", tmp_path, {"rate": 0.1})

@@ -148,7 +148,14 @@ class Generated(SphinxDirective):
         return self.parse_text_to_nodes(PAGES[name](Path(self.env.srcdir)), allow_section_headings=True)
 
 
+def without_thebe(app, pagename, templatename, context, doctree):
+    """Leave out the scripts of Thebe, which Jupyter Book always adds: unused here, twice on a page, and from a network."""
+    scripts = ((s, f"{s} {getattr(s, 'attributes', '')}".lower()) for s in context["script_files"])
+    context["script_files"] = [s for s, text in scripts if "thebe" not in text]
+
+
 def setup(app):
     """Register the directive."""
     app.add_directive("fa-book", Generated)
+    app.connect("html-page-context", without_thebe, priority=900)
     return {"parallel_read_safe": True, "version": "1"}
