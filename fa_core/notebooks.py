@@ -5,7 +5,7 @@
 
 import ast
 import base64
-import json
+import copy
 import os
 import shutil
 import subprocess
@@ -98,7 +98,7 @@ def normalise(notebook, keep: tuple[str, ...] = ()):
     No metadata of the execution, no empty lists of tags, one kernel specification, adjacent pieces of one output
     stream joined. `keep`: metadata of the notebook to leave.
     """
-    notebook = nbformat.from_dict(json.loads(nbformat.writes(notebook)))
+    notebook = copy.deepcopy(notebook)
     kept = {k: notebook.metadata[k] for k in keep if k in notebook.metadata}
     notebook.metadata = nbformat.from_dict(NORMAL | kept)
     for number, cell in enumerate(notebook.cells):
