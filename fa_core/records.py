@@ -5,7 +5,6 @@ experiment, its digest, versions, device, threads, wall time, commit and date. I
 experiment that asks for it, so a record of another experiment can never be shown by mistake.
 """
 
-import contextlib
 import json
 import os
 import platform
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from fa_core.experiments import Experiment
-from fa_core.training import History, train, write_atomically
+from fa_core.training import History, seconds_spent, train, write_atomically
 
 ENVIRONMENT = "FA_CORE_RECORDS"
 MIME = "application/vnd.fa-core.record+json"
@@ -162,22 +161,11 @@ def record(experiment: Experiment, device: str | None = None, remake: bool = Fal
         load(experiment)  # a damaged one is said so now
         return path(experiment)
     checkpoint = path(experiment).with_suffix(".partial.npz")
-    clock = path(experiment).with_suffix(".seconds")
-    try:
-        before = float(clock.read_text()) if checkpoint.exists() else 0.0
-    except (OSError, ValueError):  # none, or cut off: the run can go on without it
-        before = 0.0
-    start = time.monotonic()
-    try:
-        result = run(experiment, device=device, checkpoint=checkpoint, progress=progress)
-    finally:
-        seconds = before + time.monotonic() - start
-        if checkpoint.exists():
-            with contextlib.suppress(OSError):  # a full disk: the run's own error is the one to show
-                clock.write_text(str(seconds))
+    before = seconds_spent(checkpoint, experiment)
+    result = run(experiment, device=device, checkpoint=checkpoint, progress=progress)
+    seconds = before + result.about["wall_seconds"]
     file = save(experiment, result.history, result.about | {"wall_seconds": round(seconds, 1)})
     checkpoint.unlink(missing_ok=True)
-    clock.unlink(missing_ok=True)
     return file
 
 

@@ -90,7 +90,9 @@ def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path
     experiment's.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    begun = time.monotonic()
     saved = load_checkpoint(checkpoint, experiment) if checkpoint else {}
+    before = float(saved.get("seconds", 0))
     finished = unpack_histories(saved)
     state = {k.split("/", 1)[1]: v for k, v in saved.items() if k.startswith("state/")}
     total = experiment.examples * len(experiment.seeds)
@@ -109,11 +111,11 @@ def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path
                 run.advance()
                 bar.update((run.seen - before) * len(seeds))
                 if checkpoint and time.monotonic() - written >= every and run.seen < experiment.examples:
-                    save_checkpoint(checkpoint, experiment, finished, run)
+                    save_checkpoint(checkpoint, experiment, finished, run, before + time.monotonic() - begun)
                     written = time.monotonic()
             finished.append(run.history())
             if checkpoint:
-                save_checkpoint(checkpoint, experiment, finished)
+                save_checkpoint(checkpoint, experiment, finished, None, before + time.monotonic() - begun)
     history = History.join(finished)
     if (history.diverged >= 0).any():
         bad = [f"seed {s} at example {d:,}" for s, d in zip(history.seeds, history.diverged, strict=True) if d >= 0]
@@ -302,9 +304,9 @@ def write_atomically(path: Path, arrays: dict[str, np.ndarray]) -> None:
                       "what was there before is untouched") from error
 
 
-def save_checkpoint(path: Path, experiment: Experiment, finished: list[History], run: Run | None = None) -> None:
-    """Write the histories of the finished seeds and the state of the run in progress."""
-    flat = {"digest": np.array(experiment.digest), "threads": np.array(torch.get_num_threads())}
+def save_checkpoint(path: Path, experiment: Experiment, finished: list[History], run: Run | None = None, seconds: float = 0.0):
+    """Write the histories of the finished seeds, the state of the run in progress and the seconds spent so far."""
+    flat = {"digest": np.array(experiment.digest), "seconds": np.array(seconds)}
     for i, part in enumerate(finished):
         flat |= {f"finished/{i}/{k}": v for k, v in part.arrays().items()}
     if run is not None:
@@ -326,6 +328,11 @@ def load_checkpoint(path: Path, experiment: Experiment) -> dict[str, np.ndarray]
         raise CheckpointError(f"{path} is a checkpoint of experiment {digest}, not of {experiment.name} "
                               f"({experiment.digest}): delete it, or give another path")
     return flat
+
+
+def seconds_spent(path: Path, experiment: Experiment) -> float:
+    """Seconds of all stretches of a run up to its checkpoint, 0 where there is none. Raises CheckpointError."""
+    return float(load_checkpoint(path, experiment).get("seconds", 0))
 
 
 def unpack_histories(flat: dict[str, np.ndarray]) -> list[History]:

@@ -8,8 +8,10 @@ import pytest
 
 from fa_core import notebooks
 
-PAGES = ["book/introduction", "book/how_to_read", "book/notation", "book/scorecard", "book/errata", "book/status", "book/speed",
-         "book/api", "book/references", *(f"notebooks/{n}" for n in notebooks.names())]
+PROSE = ("introduction", "how_to_read", "notation", "scorecard", "errata", "status", "speed", "api", "references")
+PAGES = [*(f"book/{name}" for name in PROSE), *(f"notebooks/{name}" for name in notebooks.names())]
+# MathJax says when it has set what there is to set.
+WITH_MATHS = "!document.querySelector('.math') || (window.MathJax && MathJax.startup && MathJax.startup.promise)"
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +56,7 @@ def page_of(browser, html):
         page.on("request", lambda r: page.requested.append(r.url))
         page.goto((html / f"{name}.html").as_uri())
         page.wait_for_load_state("load")
-        # MathJax says when it has set what there is to set.
-        page.wait_for_function("!document.querySelector('.math') || (window.MathJax && MathJax.startup && MathJax.startup.promise)")
+        page.wait_for_function(WITH_MATHS)
         page.evaluate("window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() => true) : true")
         return page
 
