@@ -304,7 +304,8 @@ def write_atomically(path: Path, arrays: dict[str, np.ndarray]) -> None:
                       "what was there before is untouched") from error
 
 
-def save_checkpoint(path: Path, experiment: Experiment, finished: list[History], run: Run | None = None, seconds: float = 0.0):
+def save_checkpoint(path: Path, experiment: Experiment, finished: list[History], run: Run | None = None,
+                    seconds: float = 0.0) -> None:
     """Write the histories of the finished seeds, the state of the run in progress and the seconds spent so far."""
     flat = {"digest": np.array(experiment.digest), "seconds": np.array(seconds)}
     for i, part in enumerate(finished):
