@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -29,8 +30,6 @@ FRONT = ("02_linear", "fig-02")  # the figure that the README and the introducti
 FRONT_PICTURE = ROOT / "book" / "_static" / "readme.png"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 NORMAL = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
-# Kernels speak over files where the system has such sockets: no ports to collide, and no warning about open ones.
-KERNEL_CONFIG = Config({"KernelManager": {"transport": "ipc"}}) if os.name == "posix" else Config()
 TRANSIENT = ("execution", "papermill")  # metadata that differ from one execution to the next
 
 
@@ -77,8 +76,11 @@ def execute(name: str, out: Path, given: dict | None = None) -> float:
     out.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     try:
-        papermill.execute_notebook(str(source), str(target), given, kernel_name=KERNEL["name"], cwd=str(FOLDER),
-                                   progress_bar=False, config=KERNEL_CONFIG)
+        with tempfile.TemporaryDirectory() as sockets:
+            # Kernels speak over sockets in a folder of their own: no ports to collide, no warning about open ones.
+            ipc = {"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}} if os.name == "posix" else {}
+            papermill.execute_notebook(str(source), str(target), given, kernel_name=KERNEL["name"], cwd=str(FOLDER),
+                                       progress_bar=False, config=Config(ipc))
     except PapermillExecutionError as error:
         tail = "\n".join(str(error).strip().splitlines()[-12:])
         raise NotebookError(f"{name}, cell [{error.exec_count}] failed (the copy with its output: {target}):\n"

@@ -68,7 +68,7 @@ def test_show_gives_the_table_and_the_record_if_there_is_one(capsys):
     (["small-*"], {"small-one", "small-two"}),
     (["*"], {"small-one", "small-two", "odd"}),
     (["--all"], {"small-one", "small-two"}),
-], ids=" ".join)
+], ids=["one", "two", "pattern", "everything", "all that are recorded"])
 def test_record_runs_what_is_named_and_prints_the_files(folder, capsys, arguments, wanted):
     assert main(["record", *arguments]) == 0
     assert made(folder) == wanted
