@@ -122,7 +122,7 @@ class Engine:
         h = network.forward(self.x)
         slopes = network.slopes(h)
         deltas = self.rule(self.target - h[-1], slopes, network.W[1:], network.B)
-        update(network, h, slopes, deltas, e.rate_at(0), e.weight_decay, e.momentum)
+        update(network, h, slopes, deltas, e.rates_at(0), e.weight_decay, e.momentum)
 
     def learned(self) -> list[Tensor]:
         return [*self.network.W, *self.network.b]

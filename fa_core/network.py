@@ -142,19 +142,19 @@ def apply_masks(arrays: list[Tensor], masks: list[Tensor | None]) -> None:
             array.mul_(mask)
 
 
-def update(network: Network, h: list[Tensor], slopes: list, deltas: list, rate: float, decay: float = 0.0,
+def update(network: Network, h: list[Tensor], slopes: list, deltas: list, rates: tuple[float, ...], decay: float = 0.0,
            momentum: float = 0.0, velocity: list | None = None) -> None:
     """One step of learning, in place, from one minibatch of n examples:
 
-        dW_l = rate * [ sum over examples of h_l' (delta_{l+1} o f'_{l+1})  -  n * decay * W_l ],   biases alike;
+        dW_l = rate_l * [ sum over examples of h_l' (delta_{l+1} o f'_{l+1})  -  n * decay * W_l ],   biases alike;
 
-    with momentum v <- momentum * v + dW, W <- W + v (Note 8). A layer whose signal is None is left as it is.
-    `velocity`: pairs of arrays shaped like (W_l, b_l).
+    with momentum v <- momentum * v + dW, W <- W + v (Note 8). A layer whose signal is None, or whose rate is 0, is left
+    as it is. `velocity`: pairs of arrays shaped like (W_l, b_l).
     """
-    shrink = 1 - rate * h[0].shape[1] * decay
-    for layer, (delta, slope) in enumerate(zip(deltas, slopes, strict=True)):
-        if delta is None:
+    for layer, (delta, slope, rate) in enumerate(zip(deltas, slopes, rates, strict=True)):
+        if delta is None or rate == 0:
             continue
+        shrink = 1 - rate * h[0].shape[1] * decay
         d = delta if isinstance(slope, float) else delta * slope
         W, b = network.W[layer], network.b[layer]
         bias_update = d if d.shape[1] == 1 else d.sum(1, keepdim=True)

@@ -92,7 +92,7 @@ def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     begun = time.monotonic()
     saved = load_checkpoint(checkpoint, experiment) if checkpoint else {}
-    before = float(saved.get("seconds", 0))
+    spent = float(saved.get("seconds", 0))  # in the stretches before this one
     finished = unpack_histories(saved)
     state = {k.split("/", 1)[1]: v for k, v in saved.items() if k.startswith("state/")}
     total = experiment.examples * len(experiment.seeds)
@@ -111,11 +111,11 @@ def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path
                 run.advance()
                 bar.update((run.seen - before) * len(seeds))
                 if checkpoint and time.monotonic() - written >= every and run.seen < experiment.examples:
-                    save_checkpoint(checkpoint, experiment, finished, run, before + time.monotonic() - begun)
+                    save_checkpoint(checkpoint, experiment, finished, run, spent + time.monotonic() - begun)
                     written = time.monotonic()
             finished.append(run.history())
             if checkpoint:
-                save_checkpoint(checkpoint, experiment, finished, None, before + time.monotonic() - begun)
+                save_checkpoint(checkpoint, experiment, finished, None, spent + time.monotonic() - begun)
     history = History.join(finished)
     if (history.diverged >= 0).any():
         bad = [f"seed {s} at example {d:,}" for s, d in zip(history.seeds, history.diverged, strict=True) if d >= 0]
@@ -154,11 +154,13 @@ class Run:
             x, target = self.task.batch(start, e.batch)
             h = network.forward(x)
             slopes = network.slopes(h)
-            if self.redraw:
+            if e.switch:
+                self.rule = rule(e.rule_at(self.seen))
+            if self.redraw and (e.redraw_feedback is True or self.seen in e.redraw_feedback):
                 network.B = [b.to(h[0]) for b in draw_feedback(e, self.redraw)]
                 apply_masks(network.B, network.feedback_mask)
             deltas = self.rule(target - h[-1], slopes, network.W[1:], network.B)
-            update(network, h, slopes, deltas, e.rate_at(self.seen), e.weight_decay, e.momentum, self.velocity)
+            update(network, h, slopes, deltas, e.rates_at(self.seen), e.weight_decay, e.momentum, self.velocity)
             self.seen += x.shape[1]
             if self.seen == due:
                 self.probe_if_due()

@@ -40,13 +40,16 @@ CHANGES = {
     "task": "xor", "sizes": (12, 9, 8, 4), "rule": "backprop", "rate": 0.0020001, "examples": 3010, "seeds": (3, 4, 6),
     "weights": 0.31, "feedback": 0.51, "biases": 0.0, "distribution": "normal", "hidden": "tanh", "output": "linear",
     "batch": 20, "schedule": ((0, 0.5), (501, 1.0)), "momentum": 0.9, "weight_decay": 1e-6, "density": (1.0, 0.5, 1.0),
-    "feedback_density": (1.0, 0.5), "redraw_feedback": True, "given": (("B1", (0.0,) * 63),), "probes": (0, 3000),
+    "feedback_density": (1.0, 0.5), "redraw_feedback": True, "target": 0.5, "centred": True, "switch": ((100, "backprop"),), "given": (("B1", (0.0,) * 63),), "probes": (0, 3000),
     "snapshots": ("W0",), "snapshot_runs": 1, "snapshot_units": 5, "traced": ("W1",), "dtype": "float64",
 }
 
 
 def test_the_digest_changes_with_every_other_field():
-    assert CHANGES.keys() == {f.name for f in dataclasses.fields(Experiment)} - {"name"}
+    # A teacher comes with its task alone, and has a test of its own.
+    assert CHANGES.keys() == {f.name for f in dataclasses.fields(Experiment)} - {"name", "teacher"}
+    taught = PLAIN.but(task="teacher", teacher=(12, 5, 4))
+    assert taught.digest != taught.but(teacher=(12, 6, 4)).digest
     digests = {field: PLAIN.but(**{field: value}).digest for field, value in CHANGES.items()}
     assert len({PLAIN.digest, *digests.values()}) == 1 + len(CHANGES), digests
 
@@ -79,7 +82,7 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"rule": "magic"}, "unknown rule 'magic'; there are: backprop, feedback alignment"),
-    ({"task": "cifar"}, "unknown task 'cifar'; there are: mnist, mnist validation, xor, linear"),
+    ({"task": "cifar"}, "unknown task 'cifar'; there are: mnist, mnist validation, xor, linear, teacher"),
     ({"hidden": "step"}, "unknown hidden 'step'; there are: logistic, tanh"),
     ({"output": "step"}, "unknown output 'step'; there are: logistic, tanh"),
     ({"distribution": "cauchy"}, "unknown distribution 'cauchy'; there are: uniform, normal"),
@@ -103,6 +106,13 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
     ({"given": (("w1", (0.0,)),)}, "has no array 'w1'; there are"),
     ({"schedule": ((10, 1.0),)}, "schedule must begin at example 0 and increase"),
     ({"schedule": ((0, 1.0), (500, 0.5), (100, 0.1))}, "schedule must begin at example 0 and increase"),
+    ({"schedule": ((0, (1.0, 0.0)),)}, r"schedule has 2 factors, the network \(12, 9, 7, 4\) wants 1 or 3"),
+    ({"switch": ((100, "magic"),)}, "unknown rule 'magic'; there are: backprop"),
+    ({"switch": ((105, "backprop"),)}, r"switch and redraw_feedback must name multiples of batch \(10\)"),
+    ({"redraw_feedback": (5,)}, r"switch and redraw_feedback must name multiples of batch \(10\)"),
+    ({"task": "teacher"}, r"task 'teacher' with teacher \(\): the task 'teacher', and no other, wants one"),
+    ({"teacher": (12, 5, 4)}, "task 'linear' with teacher .*: the task 'teacher', and no other, wants one"),
+    ({"task": "teacher", "teacher": (12, 5, 3)}, "must agree in inputs and outputs"),
     ({"schedule": ()}, r"schedule must begin at example 0 and increase, got \(\)"),
 ], ids=lambda part: " ".join(f"{k}={v}" for k, v in part.items()) if isinstance(part, dict) else "")
 def test_an_experiment_that_cannot_be_run_is_refused_and_told_why(change, message):
@@ -119,15 +129,28 @@ def test_an_experiment_cannot_be_changed_in_place():
 
 
 def test_the_rate_changes_at_the_example_that_the_schedule_says():
-    assert [PLAIN.rate_at(n) for n in (0, 499, 500, 10**9)] == [0.001, 0.001, 0.002, 0.002]
-    assert PLAIN.but(schedule=((0, 1.0),)).rate_at(0) == 0.002
+    assert [PLAIN.rates_at(n) for n in (0, 499, 500, 10**9)] == [(r,) * 3 for r in (0.001, 0.001, 0.002, 0.002)]
+    assert PLAIN.but(schedule=((0, 1.0),)).rates_at(0) == (0.002,) * 3
+
+
+def test_a_schedule_may_have_a_factor_for_each_layer():
+    phases = PLAIN.but(schedule=((0, (1.0, 0.0, 0.5)), (100, 2.0)))
+    assert phases.rates_at(90) == (0.002, 0.0, 0.001)
+    assert phases.rates_at(100) == (0.004,) * 3
+    assert experiments.table(phases).columns[0]["schedule"] == "x 1 / 0 / 0.5 from example 0, x 2 from example 100"
+
+
+def test_the_rule_changes_at_the_example_that_the_switch_says():
+    switched = PLAIN.but(rule="backprop", switch=((100, "feedback alignment"),))
+    assert [switched.rule_at(n) for n in (0, 99, 100, 10**9)] == ["backprop"] * 2 + ["feedback alignment"] * 2
+    assert PLAIN.rule_at(10**9) == "feedback alignment"
 
 
 @given(st.dictionaries(st.integers(1, 50), st.floats(0.1, 10), max_size=5), st.integers(0, 60))
 def test_the_rate_is_that_of_the_last_change_so_far(later, example):
     changes = {0: 1.0} | later
     wanted = changes[max(start for start in changes if start <= example)]
-    assert PLAIN.but(schedule=tuple(sorted(changes.items()))).rate_at(example) == 0.002 * wanted
+    assert PLAIN.but(schedule=tuple(sorted(changes.items()))).rates_at(example) == (0.002 * wanted,) * 3
 
 
 def test_a_scale_is_for_all_layers_or_one_for_each():

@@ -24,7 +24,7 @@ def test_the_torch_engine_takes_the_same_steps(name):
         h = net.forward(x[:, t : t + 1])
         slopes = net.slopes(h)
         deltas = rule(name)(x[:, t : t + 1] @ T - h[-1], slopes, net.W[1:], net.B)
-        update(net, h, slopes, deltas, rate=0.004)
+        update(net, h, slopes, deltas, rates=(0.004, 0.004))
         for b in net.b:
             b.zero_()  # the reference has no biases
     reference = linear.learn(name, 0.004, SEEDS, 150, init=0.2).networks

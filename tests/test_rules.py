@@ -25,7 +25,7 @@ def prepared(units="tanh", output="logistic", runs=3, batch=4):
 def updates(network, h, slopes, deltas):
     """What a step of rate 1 adds to every W and b."""
     before = {k: v.clone() for k, v in network.arrays().items()}
-    update(network, h, slopes, deltas, rate=1.0)
+    update(network, h, slopes, deltas, rates=(1.0,) * len(deltas))
     return {k: v - before[k] for k, v in network.arrays().items()}
 
 

@@ -29,7 +29,7 @@ def test_one_step_of_momentum_and_decay_as_written():
     for x, target in ((2.0, 3.0), (-1.0, 1.0)):
         h = net.forward(torch.tensor([[[x]]]))
         e = target - (w * x + bias)
-        update(net, h, net.slopes(h), [torch.tensor([[[target]]]) - h[-1]], rate, decay, momentum, velocity)
+        update(net, h, net.slopes(h), [torch.tensor([[[target]]]) - h[-1]], (rate,), decay, momentum, velocity)
         v, vb = momentum * v + rate * (e * x - decay * w), momentum * vb + rate * (e - decay * bias)
         w, bias = w + v, bias + vb
         assert net.W[0].item() == pytest.approx(w)
@@ -47,7 +47,7 @@ def test_a_minibatch_sums_the_updates_of_its_examples():
         before = run.network.W[0].clone()
         h = run.network.forward(x)
         slopes = run.network.slopes(h)
-        update(run.network, h, slopes, run.rule(target - h[-1], slopes, run.network.W[1:], run.network.B), 1e-9)
+        update(run.network, h, slopes, run.rule(target - h[-1], slopes, run.network.W[1:], run.network.B), (1e-9,) * 3)
         change = run.network.W[0] - before
         run.network.W[0].copy_(before)
         return change
@@ -97,6 +97,47 @@ def test_runs_that_diverge_are_named_and_the_healthy_ones_kept():
         warnings.simplefilter("error")
         healthy = train(experiment.but(seeds=tuple(int(s) for s in history.seeds[~bad])))
     assert healthy["nse"].tobytes() == history["nse"][~bad].tobytes()
+
+
+def test_a_layer_whose_rate_is_zero_is_left_as_it_is_and_the_phases_come_in_their_order():
+    kept = {"snapshots": ("W0", "b0", "W1", "b1"), "weight_decay": 1e-3, "biases": 0.1}
+    early = train(linear_experiment(schedule=((0, (1.0, 0.0)), (200, (0.0, 1.0))), examples=200, probes=(), **kept)).snapshots
+    late = train(linear_experiment(schedule=((0, (1.0, 0.0)), (200, (0.0, 1.0))), probes=(), **kept)).snapshots
+    for name, first, second in (("0", True, False), ("1", False, True)):
+        for array in ("W" + name, "b" + name):
+            assert (early[f"{array} before"] != early[f"{array} after"]).any() == first
+            assert (early[f"{array} after"] != late[f"{array} after"]).any() == second
+
+
+def test_a_switch_of_rules_continues_with_the_other_rule_from_the_example_it_names():
+    probes = (0, 200, 400)
+    switched = train(linear_experiment(rule="backprop", switch=((200, "shallow"),), probes=probes, snapshots=("W0",)))
+    backprop = train(linear_experiment(rule="backprop", probes=probes))
+    until = train(linear_experiment(rule="backprop", examples=200, probes=probes[:2], snapshots=("W0",)))
+    assert switched["loss"][:, :2].tobytes() == backprop["loss"][:, :2].tobytes()
+    assert (switched["loss"][:, 2] != backprop["loss"][:, 2]).all()
+    assert switched.snapshots["W0 after"].tobytes() == until.snapshots["W0 after"].tobytes(), "shallow leaves W0 alone"
+
+
+def test_feedback_is_drawn_anew_at_the_examples_that_are_named_and_at_no_other():
+    def feedback(upto):
+        run = Run(linear_experiment(redraw_feedback=(100, 300), examples=upto, probes=()), (0, 1, 2))
+        run.advance()
+        return run.network.B[0].clone()
+
+    drawn = [feedback(n) for n in (1, 100, 101, 300, 301)]
+    assert [torch.equal(a, b) for a, b in zip(drawn, drawn[1:], strict=False)] == [True, False, True, False]
+
+
+def test_the_time_of_all_stretches_is_in_the_checkpoint(tmp_path, monkeypatch):
+    # The loop counts examples and seconds; a checkpoint that took one for the other would say hours.
+    path, written = tmp_path / "run.npz", []
+    save = training.save_checkpoint
+    monkeypatch.setattr(training, "save_checkpoint", lambda *a: (written.append(a[4]), save(*a)))
+    begun = time.monotonic()
+    train(tanh_experiment(), checkpoint=path, every=0)
+    assert len(written) >= 3
+    assert all(0 < s <= time.monotonic() - begun for s in written)
 
 
 class Stop(Exception):

@@ -4,6 +4,8 @@ A task hands out examples by the chunk (some epochs of a fixed set, or some newl
 run can be checkpointed: the state of a task is the state of its runs' generators, and nothing else.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -39,17 +41,19 @@ class FixedSet:
 
 
 class Drawn:
-    """Inputs x ~ N(0, I), new at every example, and a target function `target(x)` of each run's own."""
+    """Inputs new at every example, x ~ N(0, I) or with `uniform` each element on [-uniform, uniform], and a target
+    function `target(x)` of each run's own."""
 
     labels = None
 
-    def __init__(self, target, n_in: int, generators, test_generators, device, dtype, test_size: int = 1000):
-        self.target, self.n_in, self.generators = target, n_in, generators
+    def __init__(self, target, n_in: int, generators, test_generators, device, dtype, uniform: float | None = None,
+                 test_size: int = 1000):
+        self.target, self.n_in, self.generators, self.uniform = target, n_in, generators, uniform
         self.device, self.dtype, self.chunk = device, dtype, DRAWN
         self.test_x, self.test_y = self._draw(test_generators, test_size)
 
     def _draw(self, generators, n):
-        x = draw(generators, (n, self.n_in), 1.0, "normal")
+        x = draw(generators, (n, self.n_in), *((1.0, "normal") if self.uniform is None else (self.uniform,)))
         return [a.to(device=self.device, dtype=self.dtype) for a in (x, self.target(x))]
 
     def next_chunk(self) -> None:
@@ -61,6 +65,37 @@ class Drawn:
         return tuple(a[:, start : start + size] for a in self.drawn)
 
 
+def quadratic(Q: Tensor, centred: bool = False):
+    """The target y_k = x' Q_k x (Methods), Q `(runs, n_out, n, n)`, for x uniform on [-2, 2]; centred: less its mean,
+    tr(Q_k) E[x_i^2] = 4/3 tr(Q_k)."""
+    mean = 4 / 3 * Q.diagonal(dim1=2, dim2=3).sum(2)[:, None] if centred else 0.0
+    return lambda x: ((x[:, None] @ Q) * x[:, None]).sum(3).mT - mean
+
+
+def teacher(W: tuple[Tensor, ...], b: tuple[Tensor, ...]):
+    """The target y = W_2 tanh(W_1 tanh(W_0 x + b_0) + b_1) + b_2 of Fig. 3d, for any number of layers."""
+    def target(x):
+        for w, bias in zip(W[:-1], b[:-1], strict=True):
+            x = torch.tanh(torch.baddbmm(bias, x, w))
+        return torch.baddbmm(b[-1], x, W[-1])
+
+    return target
+
+
+def target_function(experiment: Experiment, generators):
+    """The target functions of the runs, each with elements from its own generator, as one function of x
+    `(runs, n, n_in)`; for the tasks whose inputs are drawn."""
+    n_in, n_out, scale = experiment.sizes[0], experiment.sizes[-1], experiment.target
+    if experiment.task == "linear":
+        T = draw(generators, (n_in, n_out), scale)
+        return lambda x: x @ T
+    if experiment.task == "quadratic":
+        return quadratic(draw(generators, (n_out, n_in, n_in), scale), experiment.centred)
+    layers = [(draw(generators, (n, n_above), scale), draw(generators, (1, n_above), scale))
+              for n, n_above in pairwise(experiment.teacher)]
+    return teacher(*zip(*layers, strict=True))
+
+
 def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
     """The task of an experiment for these seeds. Raises ValueError where its shape is not the network's."""
     dtype = getattr(torch, experiment.dtype)
@@ -70,9 +105,10 @@ def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
         return torch.as_tensor(np.array(array)).to(device=device, dtype=dtype)
 
     n_in, n_out = experiment.sizes[0], experiment.sizes[-1]
-    if experiment.task == "linear":
-        T = draw([generator(s, "target") for s in seeds], (n_in, n_out), 1.0)
-        return Drawn(lambda x: x @ T, n_in, data, [generator(s, "test") for s in seeds], device, dtype)
+    if experiment.task in ("linear", "teacher", "quadratic"):
+        target = target_function(experiment, [generator(s, "target") for s in seeds])
+        uniform = 2.0 if experiment.task == "quadratic" else None
+        return Drawn(target, n_in, data, [generator(s, "test") for s in seeds], device, dtype, uniform)
     if experiment.task == "xor":
         x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
         y = np.array([[0], [1], [1], [0]])

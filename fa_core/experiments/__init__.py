@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fa_core import CONVENTIONS
 from fa_core.rules import rule as named_rule
 
-TASKS = ("mnist", "mnist validation", "xor", "linear")
+TASKS = ("mnist", "mnist validation", "xor", "linear", "teacher", "quadratic")
 UNITS = ("logistic", "tanh", "linear", "leaky", "relu")
 NOTEBOOKS = ("mnist", "xor")
 
@@ -23,7 +23,13 @@ class Experiment:
 
     Scales: a number `a`, or one for each layer, means uniform on [-a, a], or with `distribution="normal"` a normal
     distribution of that standard deviation. `biases=None`: the scale of the layer's weights.
-    `schedule`: pairs (example, factor): from that example on the rate is `rate * factor`.
+    `target`: the target function's own elements are uniform on [-target, target] (tasks linear, teacher, quadratic).
+    `teacher`: for the task "teacher", the sizes of the network of tanh units, with linear outputs, to be imitated.
+    `centred`: for the task "quadratic", whether the target's mean is taken from it.
+    `schedule`: pairs (example, factor): from that example on the rate is `rate * factor`; a factor for each layer of W
+    where they differ, and 0 for one that is frozen.
+    `switch`: pairs (example, rule): from that example on another rule is in force.
+    `redraw_feedback`: True: B is drawn anew at every step; or the examples at which it is.
     `density`: for each layer of W the share of connections kept; `feedback_density` likewise for B.
     `given`: pairs (name, values) that replace drawn initial values in every run, e.g. ("W1", (0.15, -0.13)).
     `snapshots`: names of the arrays stored before and after learning, of the first `snapshot_runs` runs (None: all)
@@ -40,16 +46,20 @@ class Experiment:
     weights: float | tuple[float, ...]
     feedback: float | tuple[float, ...]
     biases: float | None = None
+    target: float = 1.0
+    teacher: tuple[int, ...] = ()
+    centred: bool = False
     distribution: str = "uniform"
     hidden: str = "logistic"
     output: str = "logistic"
     batch: int = 1
-    schedule: tuple[tuple[int, float], ...] = ((0, 1.0),)
+    schedule: tuple[tuple[int, float | tuple[float, ...]], ...] = ((0, 1.0),)
+    switch: tuple[tuple[int, str], ...] = ()
     momentum: float = 0.0
     weight_decay: float = 0.0
     density: tuple[float, ...] | None = None
     feedback_density: tuple[float, ...] | None = None
-    redraw_feedback: bool = False
+    redraw_feedback: bool | tuple[int, ...] = False
     given: tuple[tuple[str, tuple[float, ...]], ...] = ()
     probes: tuple[int, ...] = ()
     snapshots: tuple[str, ...] = ()
@@ -59,7 +69,8 @@ class Experiment:
     dtype: str = "float32"
 
     def __post_init__(self):
-        named_rule(self.rule)
+        for name in (self.rule, *(name for _, name in self.switch)):
+            named_rule(name)
         layers = len(self.sizes) - 1
         choices = {"task": TASKS, "hidden": UNITS, "output": UNITS, "distribution": ("uniform", "normal"),
                    "dtype": ("float32", "float64")}
@@ -87,6 +98,16 @@ class Experiment:
                 raise ValueError(f"the network {self.sizes} has no array {name!r}; there are: {', '.join(sorted(arrays))}")
         if not self.schedule or self.schedule[0][0] != 0 or sorted(self.schedule) != list(self.schedule):
             raise ValueError(f"schedule must begin at example 0 and increase, got {self.schedule}")
+        for _, factor in self.schedule:
+            if isinstance(factor, tuple) and len(factor) != layers:
+                raise ValueError(f"schedule has {len(factor)} factors, the network {self.sizes} wants 1 or {layers}")
+        redrawn = self.redraw_feedback if isinstance(self.redraw_feedback, tuple) else ()
+        if any(at % self.batch for at in (*redrawn, *(at for at, _ in self.switch))):
+            raise ValueError(f"switch and redraw_feedback must name multiples of batch ({self.batch})")
+        if (self.task == "teacher") != bool(self.teacher):
+            raise ValueError(f"task {self.task!r} with teacher {self.teacher}: the task 'teacher', and no other, wants one")
+        if self.teacher and (self.teacher[0], self.teacher[-1]) != (self.sizes[0], self.sizes[-1]):
+            raise ValueError(f"the teacher {self.teacher} and the network {self.sizes} must agree in inputs and outputs")
 
     @property
     def digest(self) -> str:
@@ -108,9 +129,15 @@ class Experiment:
         count = len(self.sizes) - (2 if field.startswith("feedback") else 1)
         return value if isinstance(value, tuple) else (value,) * count
 
-    def rate_at(self, example: int) -> float:
-        """The learning rate in force when `example` examples have been seen."""
-        return self.rate * next(f for start, f in reversed(self.schedule) if start <= example)
+    def rates_at(self, example: int) -> tuple[float, ...]:
+        """The learning rate of each layer of W in force when `example` examples have been seen."""
+        factor = next(f for start, f in reversed(self.schedule) if start <= example)
+        factors = factor if isinstance(factor, tuple) else (factor,) * (len(self.sizes) - 1)
+        return tuple(self.rate * f for f in factors)
+
+    def rule_at(self, example: int) -> str:
+        """The name of the rule in force when `example` examples have been seen."""
+        return next(name for start, name in reversed(((0, self.rule), *self.switch)) if start <= example)
 
     def but(self, **changes) -> "Experiment":
         """This experiment with some fields changed."""
@@ -137,8 +164,15 @@ class Experiment:
                  "learning rate": f"{self.rate:g} per example, {self.rate * self.batch:g} of the minibatch mean",
                  "batch": str(self.batch), "examples": f"{self.examples:,}",
                  "seeds": f"{len(self.seeds)} ({self.seeds[0]} to {self.seeds[-1]})"}
-        if len(self.schedule) > 1:
-            rows["schedule"] = ", ".join(f"x {f:g} from example {s:,}" for s, f in self.schedule)
+        if self.task in ("linear", "teacher", "quadratic"):
+            rows["target"] = (f"U[-{self.target:g}, {self.target:g}]" + (", centred" if self.centred else "")
+                              + (f", {'-'.join(map(str, self.teacher))}, tanh" if self.teacher else ""))
+        if len(self.schedule) > 1 or isinstance(self.schedule[0][1], tuple):
+            rows["schedule"] = ", ".join(
+                f"x {' / '.join(f'{g:g}' for g in f) if isinstance(f, tuple) else f'{f:g}'} from example {s:,}"
+                for s, f in self.schedule)
+        if self.switch:
+            rows["switch"] = ", ".join(f"{name} from example {s:,}" for s, name in self.switch)
         for field in ("momentum", "weight_decay", "density", "feedback_density", "redraw_feedback", "given"):
             if getattr(self, field):
                 rows[field.replace("_", " ")] = str(getattr(self, field))

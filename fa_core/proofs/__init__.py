@@ -1,0 +1,72 @@
+"""The paper's equations, each derived by SymPy, checked on random instances, or shown not to hold as printed.
+
+One file here for each group of Supplementary Notes; each gives `EQUATIONS`, a tuple of `Equation`. A notebook shows
+those of its section with `show(EQUATIONS)`, which runs every check there and then; the book's table of equations is
+made from the notebooks' outputs.
+"""
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+
+MIME = "application/vnd.fa-core.equations+json"
+DEFINITION, DERIVED, CHECKED, WRONG = "definition", "derived", "checked numerically", "does not hold as printed"
+
+
+class ProofError(AssertionError):
+    """A check of an equation failed."""
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A numbered equation of the paper and what became of it here.
+
+    key: "main 1" to "main 8" (main text and Methods) or "SI 1" to "SI 79" (Supplementary Notes).
+    says: the equation, as LaTeX. kind: one of the four above. how: by what it is derived or checked, in a phrase, with
+    the shapes or the number of instances. check: a function without arguments that returns True if the equation (for
+    WRONG: the corrected form, and the failure of the printed one) holds; only definitions have none.
+    corrected: for WRONG, the form that holds, as LaTeX.
+    """
+
+    key: str
+    says: str
+    kind: str
+    how: str
+    check: Callable[[], bool] | None = None
+    corrected: str = ""
+
+    def __post_init__(self):
+        if self.kind not in (DEFINITION, DERIVED, CHECKED, WRONG):
+            raise ValueError(f"equation {self.key}: unknown kind {self.kind!r}")
+        if (self.check is None) != (self.kind == DEFINITION):
+            raise ValueError(f"equation {self.key}: a definition has no check, and all else has one")
+        if bool(self.corrected) != (self.kind == WRONG):
+            raise ValueError(f"equation {self.key}: a corrected form stands where the printed one does not hold, and only there")
+
+
+class Shown:
+    """Equations whose checks have been run: a table in a notebook, and the same rows as JSON."""
+
+    def __init__(self, rows: list[dict]):
+        self.rows = rows
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        text = "\n".join(f"({r['key']}) {r['kind']}: {r['how']}" for r in self.rows)
+        body = "".join(
+            f"<tr><th scope='row' style='text-align:left'>{r['key']}</th><td style='text-align:left'>${html.escape(r['says'])}$"
+            + (f"<br>corrected: ${html.escape(r['corrected'])}$" if r["corrected"] else "")
+            + f"</td><td style='text-align:left'><b>{r['kind']}</b></td><td style='text-align:left'>{html.escape(r['how'])}</td></tr>"
+            for r in self.rows)
+        head = "<tr><th>equation</th><th>as printed</th><th>here</th><th>how</th></tr>"
+        return {"text/plain": text, "text/html": f"<table class='equations'><thead>{head}</thead><tbody>{body}</tbody></table>",
+                MIME: self.rows}
+
+
+def show(equations) -> Shown:
+    """Run the check of each equation and show the table. Raises ProofError that names the equation whose check fails."""
+    rows = []
+    for e in equations:
+        if e.check is not None and e.check() is not True:
+            raise ProofError(f"equation {e.key} ({e.kind}): its check fails")
+        rows.append({"key": e.key, "says": e.says, "kind": e.kind, "how": e.how, "corrected": e.corrected})
+    return Shown(rows)
