@@ -40,8 +40,8 @@ CHANGES = {
     "task": "xor", "sizes": (12, 9, 8, 4), "rule": "backprop", "rate": 0.0020001, "examples": 3010, "seeds": (3, 4, 6),
     "weights": 0.31, "feedback": 0.51, "biases": 0.0, "distribution": "normal", "hidden": "tanh", "output": "linear",
     "batch": 20, "schedule": ((0, 0.5), (501, 1.0)), "momentum": 0.9, "weight_decay": 1e-6, "density": (1.0, 0.5, 1.0),
-    "feedback_density": (1.0, 0.5), "redraw_feedback": True, "target": 0.5, "centred": True, "switch": ((100, "backprop"),), "given": (("B1", (0.0,) * 63),), "probes": (0, 3000),
-    "snapshots": ("W0",), "snapshot_runs": 1, "snapshot_units": 5, "traced": ("W1",), "dtype": "float64",
+    "feedback_density": (1.0, 0.5), "redraw_feedback": True, "target": 0.5, "centred": True, "switch": ((100, "backprop"),),
+    "given": (("B1", (0.0,) * 63),), "probes": (0, 3000), "snapshots": ("W0",), "snapshot_runs": 1, "snapshot_units": 5, "traced": ("W1",), "dtype": "float64",
 }
 
 

@@ -36,7 +36,7 @@ def test_the_quadratic_target_is_a_form_for_each_output_of_inputs_between_plus_a
 
 
 def test_the_centred_target_is_the_same_less_its_mean():
-    (x, y), (_, centred) = examples(QUADRATIC), examples(QUADRATIC.but(centred=True))
+    (_, y), (_, centred) = examples(QUADRATIC), examples(QUADRATIC.but(centred=True))
     difference = y - centred
     assert np.ptp(difference, axis=1).max() < 1e-12
     # The mean of 1000 examples, within five standard errors of none.

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -100,9 +101,9 @@ def test_runs_that_diverge_are_named_and_the_healthy_ones_kept():
 
 
 def test_a_layer_whose_rate_is_zero_is_left_as_it_is_and_the_phases_come_in_their_order():
-    kept = {"snapshots": ("W0", "b0", "W1", "b1"), "weight_decay": 1e-3, "biases": 0.1}
-    early = train(linear_experiment(schedule=((0, (1.0, 0.0)), (200, (0.0, 1.0))), examples=200, probes=(), **kept)).snapshots
-    late = train(linear_experiment(schedule=((0, (1.0, 0.0)), (200, (0.0, 1.0))), probes=(), **kept)).snapshots
+    phases = linear_experiment(schedule=((0, (1.0, 0.0)), (200, (0.0, 1.0))), snapshots=("W0", "b0", "W1", "b1"),
+                               weight_decay=1e-3, biases=0.1, probes=())
+    early, late = train(phases.but(examples=200)).snapshots, train(phases).snapshots
     for name, first, second in (("0", True, False), ("1", False, True)):
         for array in ("W" + name, "b" + name):
             assert (early[f"{array} before"] != early[f"{array} after"]).any() == first
@@ -126,7 +127,7 @@ def test_feedback_is_drawn_anew_at_the_examples_that_are_named_and_at_no_other()
         return run.network.B[0].clone()
 
     drawn = [feedback(n) for n in (1, 100, 101, 300, 301)]
-    assert [torch.equal(a, b) for a, b in zip(drawn, drawn[1:], strict=False)] == [True, False, True, False]
+    assert [torch.equal(a, b) for a, b in pairwise(drawn)] == [True, False, True, False]
 
 
 def test_the_time_of_all_stretches_is_in_the_checkpoint(tmp_path, monkeypatch):
