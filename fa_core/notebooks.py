@@ -21,7 +21,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from fa_core import claims, records
+from fa_core import claims, proofs, records
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
@@ -167,6 +167,11 @@ def verdicts(notebook) -> list[dict]:
 def results(notebook) -> list[dict]:
     """The experiments whose results a notebook's outputs show: name, digest, and whether from a record or live."""
     return _of_type(notebook, records.MIME)
+
+
+def equations(notebook) -> list[dict]:
+    """The numbered equations that a notebook's outputs account for, as `proofs.Shown` gives them, in order."""
+    return [row for rows in _of_type(notebook, proofs.MIME) for row in rows]
 
 
 def run(chosen: list[str], *, out: str = STAGE, profile: str = "paper", jobs: int = 2, write_back: bool = False) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sphinx.util.docutils import SphinxDirective
 
-from fa_core import claims, notebooks
+from fa_core import claims, notebooks, proofs
 
 NOT_WRITTEN = "not written"
 
@@ -133,11 +133,44 @@ def speed(source: Path) -> str:
             + table(["network", "batch", "step", "time / autograd step", "aim"], rows))
 
 
-PAGES = {"counts": counts, "scorecard": scorecard, "status": status, "speed": speed}
+def equations(source: Path) -> str:
+    """Every numbered equation of the paper, with what became of it and the notebook that shows it."""
+    found = {}
+    for file in sorted((source / "notebooks").glob("*.ipynb")):
+        for row in notebooks.equations(notebooks.read(file)):
+            if row["key"] in found:
+                raise ValueError(f"equation {row['key']} is accounted for twice, the second time in {file.name}")
+            found[row["key"]] = row | {"notebook": file}
+    tally = Counter(row["kind"] for row in found.values())
+    text = [f"Of the {sum(map(len, proofs.NUMBERED.values()))} numbered equations: "
+            + ", ".join(f"**{n} {kind}**" for kind, n in tally.most_common())
+            + (f", {missing} in notebooks that are still to be written" if (missing := sum(
+                key not in found for keys in proofs.NUMBERED.values() for key in keys)) else "") + ".\n"]
+    for part, keys in proofs.NUMBERED.items():
+        rows = []
+        for key in keys:
+            row = found.get(key)
+            number = f"({key.split()[1]})"
+            if row is None:
+                rows.append([number, "–", NOT_WRITTEN, "–", "–"])
+                continue
+            says = f"${formula(row['says'])}$" + (f" **corrected:** ${formula(row['corrected'])}$" if row["corrected"] else "")
+            name = row["notebook"].stem
+            rows.append([number, says, row["kind"], cell(row["how"]), f"[{name[:2]}](../notebooks/{name}.ipynb)"])
+        text.append(f"## {part}\n\n" + table(["equation", "as printed", "here", "how", "notebook"], rows))
+    return "\n".join(text)
+
+
+def formula(latex: str) -> str:
+    """LaTeX fit for a cell of a MyST table: a bar would end the cell."""
+    return " ".join(latex.split()).replace("\\|", "\\Vert ").replace("|", "\\vert ")
+
+
+PAGES = {"counts": counts, "equations": equations, "scorecard": scorecard, "status": status, "speed": speed}
 
 
 class Generated(SphinxDirective):
-    """Text made from the notebooks: `counts`, `scorecard`, `status` or `speed`."""
+    """Text made from the notebooks: `counts`, `equations`, `scorecard`, `status` or `speed`."""
 
     required_arguments = 1
 

@@ -12,6 +12,12 @@ from dataclasses import dataclass
 MIME = "application/vnd.fa-core.equations+json"
 DEFINITION, DERIVED, CHECKED, WRONG = "definition", "derived", "checked numerically", "does not hold as printed"
 
+# What the paper numbers: two series, both beginning at 1.
+NUMBERED = {
+    "Main text and Methods": tuple(f"main {n}" for n in range(1, 9)),
+    "Supplementary Notes": tuple(f"SI {n}" for n in range(1, 80)),
+}
+
 
 class ProofError(AssertionError):
     """A check of an equation failed."""
@@ -36,6 +42,8 @@ class Equation:
     corrected: str = ""
 
     def __post_init__(self):
+        if not any(self.key in keys for keys in NUMBERED.values()):
+            raise ValueError(f"the paper numbers no equation {self.key!r}; there are: main 1 to main 8, SI 1 to SI 79")
         if self.kind not in (DEFINITION, DERIVED, CHECKED, WRONG):
             raise ValueError(f"equation {self.key}: unknown kind {self.kind!r}")
         if (self.check is None) != (self.kind == DEFINITION):
@@ -51,15 +59,20 @@ class Shown:
         self.rows = rows
 
     def _repr_mimebundle_(self, include=None, exclude=None):
+        def row(r):
+            printed = maths(r["says"]) + (f"<br>corrected: {maths(r['corrected'])}" if r["corrected"] else "")
+            cells = "".join(f"<td style='text-align:left'>{c}</td>" for c in (printed, f"<b>{r['kind']}</b>", html.escape(r["how"])))
+            return f"<tr><th scope='row' style='text-align:left'>{r['key']}</th>{cells}</tr>"
+
+        head = "".join(f"<th scope='col'>{h}</th>" for h in ("equation", "as printed", "here", "how"))
+        table = f"<table class='equations'><thead><tr>{head}</tr></thead><tbody>{''.join(map(row, self.rows))}</tbody></table>"
         text = "\n".join(f"({r['key']}) {r['kind']}: {r['how']}" for r in self.rows)
-        body = "".join(
-            f"<tr><th scope='row' style='text-align:left'>{r['key']}</th><td style='text-align:left'>${html.escape(r['says'])}$"
-            + (f"<br>corrected: ${html.escape(r['corrected'])}$" if r["corrected"] else "")
-            + f"</td><td style='text-align:left'><b>{r['kind']}</b></td><td style='text-align:left'>{html.escape(r['how'])}</td></tr>"
-            for r in self.rows)
-        head = "<tr><th>equation</th><th>as printed</th><th>here</th><th>how</th></tr>"
-        return {"text/plain": text, "text/html": f"<table class='equations'><thead>{head}</thead><tbody>{body}</tbody></table>",
-                MIME: self.rows}
+        return {"text/plain": text, "text/html": table, MIME: self.rows}
+
+
+def maths(latex: str) -> str:
+    """LaTeX as HTML that MathJax sets, in a notebook and in the book."""
+    return rf"\({html.escape(latex)}\)"
 
 
 def show(equations) -> Shown:
