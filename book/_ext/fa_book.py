@@ -154,7 +154,8 @@ def equations(source: Path) -> str:
             if row is None:
                 rows.append([number, "–", NOT_WRITTEN, "–", "–"])
                 continue
-            says = f"${formula(row['says'])}$" + (f" **corrected:** ${formula(row['corrected'])}$" if row["corrected"] else "")
+            says = f"${formula(row['says'])}$"
+            says += f" **corrected:** ${formula(row['corrected'])}$" if row["corrected"] else ""
             name = row["notebook"].stem
             rows.append([number, says, row["kind"], cell(row["how"]), f"[{name[:2]}](../notebooks/{name}.ipynb)"])
         text.append(f"## {part}\n\n" + table(["equation", "as printed", "here", "how", "notebook"], rows))

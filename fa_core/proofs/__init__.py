@@ -49,7 +49,7 @@ class Equation:
         if (self.check is None) != (self.kind == DEFINITION):
             raise ValueError(f"equation {self.key}: a definition has no check, and all else has one")
         if bool(self.corrected) != (self.kind == WRONG):
-            raise ValueError(f"equation {self.key}: a corrected form stands where the printed one does not hold, and only there")
+            raise ValueError(f"equation {self.key}: a corrected form stands where the printed one fails, and only there")
 
 
 class Shown:
@@ -61,11 +61,13 @@ class Shown:
     def _repr_mimebundle_(self, include=None, exclude=None):
         def row(r):
             printed = maths(r["says"]) + (f"<br>corrected: {maths(r['corrected'])}" if r["corrected"] else "")
-            cells = "".join(f"<td style='text-align:left'>{c}</td>" for c in (printed, f"<b>{r['kind']}</b>", html.escape(r["how"])))
+            columns = (printed, f"<b>{r['kind']}</b>", html.escape(r["how"]))
+            cells = "".join(f"<td style='text-align:left'>{c}</td>" for c in columns)
             return f"<tr><th scope='row' style='text-align:left'>{r['key']}</th>{cells}</tr>"
 
         head = "".join(f"<th scope='col'>{h}</th>" for h in ("equation", "as printed", "here", "how"))
-        table = f"<table class='equations'><thead><tr>{head}</tr></thead><tbody>{''.join(map(row, self.rows))}</tbody></table>"
+        body = "".join(map(row, self.rows))
+        table = f"<table class='equations'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         text = "\n".join(f"({r['key']}) {r['kind']}: {r['how']}" for r in self.rows)
         return {"text/plain": text, "text/html": table, MIME: self.rows}
 
