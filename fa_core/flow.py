@@ -1,0 +1,221 @@
+"""Learning in linear three-layer networks as a flow in continuous time: Supplementary Notes 10-14, Figs. S10-S12.
+
+    y = W A x,   E = T - W A,   dW/dt = E S A',   dA/dt = D E S        (eqs. 8, 9 where S = I)
+
+in the paper's columns: T `(n_o, n_i)`, A `(n_h, n_i)`, W `(n_o, n_h)`, B `(n_h, n_o)`, S = [x x'] `(n_i, n_i)`, the
+second moment of the inputs (I for white ones). D is B for feedback alignment and W' for backprop.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+SIGNALS = ("feedback alignment", "backprop")
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A trajectory at the times `t` `(points,)`: A `(points, n_h, n_i)`, W `(points, n_o, n_h)`; T and B as given. `batch`
+    takes stacks of problems too, and then has their axes after the first, here and in what follows."""
+
+    T: np.ndarray
+    B: np.ndarray
+    t: np.ndarray
+    A: np.ndarray
+    W: np.ndarray
+
+    @property
+    def E(self) -> np.ndarray:
+        """T - W A at each time, `(points, n_o, n_i)`."""
+        return self.T - self.W @ self.A
+
+    @property
+    def error(self) -> np.ndarray:
+        """|E| / |T| (Frobenius) at each time, `(points,)`."""
+        return np.linalg.norm(self.E, axis=(-2, -1)) / np.linalg.norm(self.T, axis=(-2, -1))
+
+    @property
+    def invariant(self) -> np.ndarray:
+        """BW + W'B' - AA', eq. 10, which the flow of feedback alignment keeps constant; `(points, n_h, n_h)`."""
+        BW = self.B @ self.W
+        return BW + BW.mT - self.A @ self.A.mT
+
+    @property
+    def V(self) -> np.ndarray:
+        """|BE|^2, eq. 15, at each time, `(points,)`: never rises where the invariant is positive semi-definite, e.g. 0."""
+        return ((self.B @ self.E) ** 2).sum((-2, -1))
+
+    @property
+    def H(self) -> np.ndarray:
+        """|BW|^2 / 2 - tr(BTA') at each time, `(points,)`: not in the paper; it falls at the rate tr(B E S E' B') along
+        feedback alignment from any start and for any inputs."""
+        return ((self.B @ self.W) ** 2).sum((-2, -1)) / 2 - (self.B @ self.T * self.A).sum((-2, -1))
+
+
+def velocity(A, W, T, B, S=None, signal: str = "feedback alignment"):
+    """(dA/dt, dW/dt), for single matrices or for stacks of them. Raises ValueError for an unknown signal."""
+    if signal not in SIGNALS:
+        raise ValueError(f"unknown signal {signal!r}; there are: {', '.join(SIGNALS)}")
+    ES = T - W @ A if S is None else (T - W @ A) @ S
+    return (B if signal == "feedback alignment" else W.mT) @ ES, ES @ A.mT
+
+
+def integrate(T, B, A, W, t, *, S=None, signal: str = "feedback alignment", learn: str = "AW", rtol: float = 1e-10,
+              atol: float = 1e-12, method: str = "DOP853") -> Flow:
+    """The flow from A, W through the increasing times `t`, of which the first is the start.
+
+    `learn`: which of the matrices change, "AW", "A" or "W" (Note 12 decouples them). By DOP853, an explicit
+    Runge-Kutta method of order 8 with an error estimate: with these tolerances the quadratic invariant of eq. 10 drifts
+    by less than 1e-8 of its size. `method`: another of SciPy's, e.g. "LSODA" for long times from large weights, where the
+    flow is stiff. Raises ValueError for shapes that do not fit, RuntimeError if the integrator gives up (as for a solution
+    that runs off to infinity).
+    """
+    T, B, A, W, t = (np.asarray(a, dtype=float) for a in (T, B, A, W, t))
+    (n_o, n_i), n_h = T.shape, B.shape[0]
+    if (B.shape, A.shape, W.shape) != ((n_h, n_o), (n_h, n_i), (n_o, n_h)):
+        raise ValueError(f"T {T.shape} and {n_h} hidden units want B {(n_h, n_o)}, A {(n_h, n_i)}, W {(n_o, n_h)}; got "
+                         f"{B.shape}, {A.shape}, {W.shape}")
+
+    def unpack(flat):
+        return flat[..., : n_h * n_i].reshape(*flat.shape[:-1], n_h, n_i), flat[..., n_h * n_i :].reshape(
+            *flat.shape[:-1], n_o, n_h)
+
+    def field(_, flat):
+        dA, dW = velocity(*unpack(flat), T, B, S, signal)
+        return np.concatenate([(dA if "A" in learn else 0 * dA).ravel(), (dW if "W" in learn else 0 * dW).ravel()])
+
+    solved = solve_ivp(field, (t[0], t[-1]), np.concatenate([A.ravel(), W.ravel()]), method, t, rtol=rtol, atol=atol)
+    if not solved.success:
+        raise RuntimeError(f"the integrator stopped at time {solved.t[-1]:g} of {t[-1]:g}: {solved.message}")
+    return Flow(T, B, t, *unpack(solved.y.T))
+
+
+def batch(T, B, rate, steps: int, *, A=None, W=None, S=None, signal: str = "feedback alignment",
+          every: int = 1) -> Flow:
+    """Batch learning in steps (eqs. 6, 7, where S = I) from A, W, by default zero: the state after every `every`th step,
+    from the start on. A run that diverges goes on as infinities and NaN.
+
+    Takes stacks, in leading axes: T `(..., n_o, n_i)`, B `(..., n_h, n_o)` and a rate that broadcasts with them, e.g.
+    `(runs, 1, 1)`. The times are `rate` times the step for a single rate, and the steps themselves for several.
+    """
+    T, B, rate = (np.asarray(a, dtype=float) for a in (T, B, rate))
+    A = np.zeros((*B.shape[:-1], T.shape[-1])) if A is None else np.array(A, dtype=float)
+    W = np.zeros(B.mT.shape) if W is None else np.array(W, dtype=float)
+    kept = [(A, W)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        for step in range(1, steps + 1):
+            dA, dW = velocity(A, W, T, B, S, signal)
+            A, W = A + rate * dA, W + rate * dW
+            if step % every == 0:
+                kept.append((A, W))
+    kept = kept if np.ndim(rate) == 0 else [(np.broadcast_to(a, A.shape), np.broadcast_to(w, W.shape)) for a, w in kept]
+    time = every * np.arange(len(kept)) * (rate if rate.ndim == 0 else 1)
+    return Flow(T, B, time, np.stack([a for a, _ in kept]), np.stack([w for _, w in kept]))
+
+
+def autoencoder(B, variances, rate: float, steps: int, *, A=None, W=None, signal: str = "feedback alignment",
+                every: int = 1):
+    """Batch learning of T = I, a linear autoencoder, in the basis in which S is diagonal, `variances` `(n,)`.
+
+    B `(n_h, n)` in that basis. Returns the squared reconstruction error `tr(E S E')` after every `every`th step, from the
+    start on, and the final A, W. The same as `batch`, but a step costs n_h^2 n and not n_h n^2. Raises ValueError for an
+    unknown signal.
+    """
+    if signal not in SIGNALS:
+        raise ValueError(f"unknown signal {signal!r}; there are: {', '.join(SIGNALS)}")
+    A = np.zeros(B.shape) if A is None else np.array(A, dtype=float)
+    W = np.zeros(B.T.shape) if W is None else np.array(W, dtype=float)
+    errors = []
+    for step in range(steps + 1):
+        AS = A * variances
+        ASA = AS @ A.T
+        if step % every == 0:
+            errors.append(variances.sum() - 2 * (W * AS.T).sum() + (W.T @ W * ASA).sum())
+        D = B if signal == "feedback alignment" else W.T
+        A, W = A + rate * (D * variances - D @ W @ AS), W + rate * (AS.T - W @ ASA)
+    return np.array(errors), A, W
+
+
+def instance(shape, seed: int, target: float = 1.0, feedback: float = 0.5):
+    """A random problem (T, B) of the sizes (n_i, n_h, n_o), drawn as for Fig. 2: T ~ U[-target, target], B ~
+    U[-feedback, feedback]."""
+    n_i, n_h, n_o = shape
+    rng = np.random.default_rng([seed, n_i, n_h, n_o])
+    return rng.uniform(-target, target, (n_o, n_i)), rng.uniform(-feedback, feedback, (n_h, n_o))
+
+
+def balanced_start(T, B, seed: int, scale: float = 1.0):
+    """A random start (A, W) with C = 0, eq. 10, other than zero: A = BX and W = (XX'/2 + K) B' with X `(n_o, n_i)` normal of
+    that scale and K a random antisymmetric matrix, of the scale of XX'."""
+    rng = np.random.default_rng([seed, *T.shape])
+    X = scale * rng.standard_normal(T.shape)
+    K = rng.standard_normal((len(T), len(T))) * scale**2
+    return B @ X, (X @ X.T + K - K.T) @ B.T / 2
+
+
+def progress(tau):
+    """y at the scaled times `tau` >= 0 (infinity allowed): the solution of y' = 1 - y^3 from y = 0; as `tau`.
+
+    Separating the variables gives tau = F(u) with u = -log(1 - y) and
+
+        F = u/3 + log(1 + y + y^2)/6 + arctan(sqrt(3) y / (2 + y))/sqrt(3),     dF/du = 1/(1 + y + y^2)
+
+    which rises and is concave, with F(u) <= u: Newton's method from u = tau climbs to the root and cannot miss it.
+    Raises ValueError for a negative time.
+    """
+    tau = np.asarray(tau, dtype=float)
+    if (tau < 0).any():
+        raise ValueError("the closed form begins at time 0; got a negative time")
+    finite = np.where(np.isinf(tau), 0.0, tau)
+    u = finite.copy()
+    for _ in range(20):  # ten reach the last bit
+        y = -np.expm1(-u)
+        u = u + (finite - _scaled_time(u)) * (1 + y + y * y)
+    return np.where(np.isinf(tau), 1.0, -np.expm1(-u))
+
+
+def _scaled_time(u):
+    """F(u), the scaled time at which 1 - y = exp(-u)."""
+    y = -np.expm1(-u)
+    return u / 3 + np.log1p(y + y * y) / 6 + np.arctan(np.sqrt(3) * y / (2 + y)) / np.sqrt(3)
+
+
+def modes(T, B):
+    """The singular value decomposition BT = U diag(s) V' without its null part: U `(n_h, r)`, s `(r,)` falling,
+    V `(n_i, r)`, r the rank of BT."""
+    U, s, Vt = np.linalg.svd(np.asarray(B, dtype=float) @ np.asarray(T, dtype=float), full_matrices=False)
+    r = int((s > s[0] * max(U.shape[0], Vt.shape[1]) * np.finfo(float).eps).sum()) if s.size and s[0] > 0 else 0
+    return U[:, :r], s[:r], Vt[:r].T
+
+
+def horizon(T, B, error: float) -> float:
+    """The time at which the slowest mode of the flow from zero has 1 - y^3 = `error`; there |E| <= error |T| if B has full
+    column rank. Raises ValueError for an error outside (0, 1) and where BT = 0."""
+    if not 0 < error < 1:
+        raise ValueError(f"wanted an error between 0 and 1, got {error}")
+    _, s, _ = modes(T, B)
+    if not s.size:
+        raise ValueError("BT is zero: nothing is learned")
+    y = np.cbrt(1 - error)
+    u = -np.log(error / (1 + y + y * y))  # 1 - y = (1 - y^3)/(1 + y + y^2)
+    return float(_scaled_time(u)) / (2 ** (-1 / 3) * s[-1] ** (2 / 3))
+
+
+def closed_form(T, B, t) -> Flow:
+    """The flow of feedback alignment from A = W = 0 for white inputs, exactly, for any T and B, at the times `t` >= 0
+    (infinity allowed: the end state).
+
+    With BT = U diag(s) V', each mode learns by itself: y' = lambda (1 - y^3), lambda = 2^(-1/3) s^(2/3), y(0) = 0, and
+
+        A = U diag((2s)^(1/3) y) V',   W = T V diag((2s)^(-1/3) y^2) U',   E = T - T V diag(y^3) V'
+
+    (derived in notebook 13). At the end BW = 2^(-1/3) (B T T' B')^(1/3), and E = T (I - VV'), which is 0 where B has full
+    column rank. Raises ValueError for shapes that do not fit and for negative times.
+    """
+    T, B, t = (np.asarray(a, dtype=float) for a in (T, B, t))
+    if T.ndim != 2 or B.ndim != 2 or t.ndim != 1 or B.shape[1] != T.shape[0]:
+        raise ValueError(f"wanted T (n_o, n_i), B (n_h, n_o), t (points,); got {T.shape}, {B.shape}, {t.shape}")
+    U, s, V = modes(T, B)
+    y = progress(np.multiply.outer(t, 2 ** (-1 / 3) * s ** (2 / 3)))[:, None]
+    return Flow(T, B, t, (U * np.cbrt(2 * s) * y) @ V.T, (T @ V * np.cbrt(2 * s) ** -1 * y**2) @ U.T)
