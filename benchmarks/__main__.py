@@ -55,10 +55,11 @@ def rows(case: Case, rounds: int) -> list[dict]:
 
     ratio: time of a step, per network trained, to that of autograd; autograd_ms: the latter's median, milliseconds;
     rounds: how many; products: for our steps of one network, time of the bare matrix products to the step's, else None.
-    target, met: the largest median ratio wanted and whether it was kept to, or None.
+    target, met: the largest median ratio wanted and whether it was kept to, or None. Where a spiking network is timed too,
+    megabytes: what our networks hold from one step to the next.
     """
     rounds *= case.repeat
-    taken = seconds(case, rounds)
+    taken, held = seconds(case, rounds), case.megabytes()
     found = []
     for name in taken:
         if name == AUTOGRAD:
@@ -69,7 +70,7 @@ def rows(case: Case, rounds: int) -> list[dict]:
             "products": spread(taken[PRODUCTS] / taken[name]) if name in (FA, BACKPROP) else None,
             "autograd_ms": float(np.median(taken[AUTOGRAD])) * 1000, "rounds": rounds,
             "target": target, "met": None if target is None else ratio["median"] <= target,
-        })
+        } | ({"megabytes": held[name]} if name in held else {}))
     return found
 
 
@@ -101,6 +102,7 @@ def line(row: dict) -> str:
 
     target = "" if row["target"] is None else f"at most {row['target']:g}: {'met' if row['met'] else 'NOT MET'}"
     products = show(row["products"]) if row["products"] else ""
+    products += f"  {row['megabytes']:.0f} MB" if "megabytes" in row else ""
     return (f"{row['network']:22} {row['batch']:5}  {row['contender']:34} {show(row['ratio']):27} {target:22} "
             f"{products}").rstrip()
 

@@ -11,13 +11,15 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from fa_core import spiking
 from fa_core.experiments import Experiment
+from fa_core.experiments.spiking import SpikingExperiment
 from fa_core.network import generator, initialise, update
 from fa_core.rules import rule
 
 SEEDS = 20  # as many as the paper's and our own figures have
 FA, BACKPROP, TOGETHER = "feedback alignment", "backprop", f"feedback alignment, per seed of {SEEDS}"
-AUTOGRAD, PRODUCTS = "autograd", "matrix products alone"
+AUTOGRAD, PRODUCTS, SPIKING = "autograd", "matrix products alone", "spiking, one time step"
 UNITS = {"logistic": nn.Sigmoid, "tanh": nn.Tanh, "linear": nn.Identity}
 
 
@@ -25,12 +27,14 @@ UNITS = {"logistic": nn.Sigmoid, "tanh": nn.Tanh, "linear": nn.Identity}
 class Case:
     """A network and its minibatch. `repeat`: rounds of it for each one asked for, more for a small network. `targets`:
     contender -> the largest ratio of its time to autograd's that we want. `together`: whether 20 seeds at once are
-    timed too."""
+    timed too. `spiking`: a spiking network of the same sizes, with as many streams as the minibatch has examples; of it one
+    time step is timed, of which an image takes several."""
 
     experiment: Experiment
     repeat: int = 1
     targets: dict[str, float] = field(default_factory=dict)
     together: bool = False
+    spiking: SpikingExperiment | None = None
 
     @property
     def network(self) -> str:
@@ -43,7 +47,14 @@ class Case:
         found = {AUTOGRAD: Autograd(e), FA: Engine(e), BACKPROP: Engine(e.but(rule="backprop")), PRODUCTS: Products(e)}
         if self.together:
             found[TOGETHER] = Engine(e.but(seeds=tuple(range(SEEDS))))
+        if self.spiking:
+            found[SPIKING] = Spiking(self.spiking)
         return found
+
+    def megabytes(self) -> dict[str, float]:
+        """10^6 bytes that our networks hold from one step to the next; empty where no spiking one is timed."""
+        held = {FA: Engine(self.experiment), SPIKING: Spiking(self.spiking)} if self.spiking else {}
+        return {name: sum(a.nbytes for a in step.held()) / 1e6 for name, step in held.items()}
 
 
 # The rates are small: one minibatch, learned thousands of times, should neither diverge nor drive units so far into
@@ -60,12 +71,16 @@ TANH = Experiment(
     name="bench-tanh", task="mnist", sizes=(784, 1500, 1500, 1500, 10), rule=FA, rate=1e-6, examples=100, batch=100,
     seeds=(0,), weights=0.03, feedback=0.03, hidden="tanh", output="tanh",
 )
+FIGURE_4 = SpikingExperiment(
+    name="bench-spiking", sizes=(784, 1500, 1500, 1500, 1000), rate=1e-6, examples=100, seeds=(0,),
+)
 # 20 large networks at once only thrash the cache (`fa_core.training.LARGE`): 784-1000-10 shows it, at batch 1.
 CASES = (
     Case(LINEAR, repeat=20, targets={TOGETHER: 1 / 50}, together=True),
     Case(LOGISTIC, repeat=5, targets={FA: 0.40}, together=True),
     Case(LOGISTIC.but(examples=100, batch=100), repeat=3, targets={FA: 0.85}),
     Case(TANH, targets={FA: 1.0}),
+    Case(TANH.but(name="bench-dense", sizes=FIGURE_4.sizes, hidden="logistic", output="logistic"), spiking=FIGURE_4),
 )
 
 
@@ -126,6 +141,34 @@ class Engine:
 
     def learned(self) -> list[Tensor]:
         return [*self.network.W, *self.network.b]
+
+    def held(self) -> list[Tensor]:
+        """What is kept from one step to the next."""
+        return [*self.network.W, *self.network.b, *self.network.B]
+
+
+class Spiking:
+    """A spiking network. A step is one time step of all streams, plasticity and the drawing of random numbers included."""
+
+    runs = 1
+
+    def __init__(self, experiment: SpikingExperiment):
+        self.experiment, g = experiment, generator(0, "benchmark")
+        self.network = spiking.initialise(experiment, experiment.seeds[0])
+        self.noise = spiking.Noise(self.network, generator(0, "spikes"))
+        self.x = torch.rand(experiment.streams, experiment.sizes[0], generator=g) * spiking.SATURATION
+        self.target = spiking.wanted(torch.arange(experiment.streams) % spiking.CLASSES, experiment.sizes[-1])
+
+    def __call__(self) -> None:
+        self.network.step(self.x, self.target, self.noise.draw(), self.experiment.rate)
+
+    def learned(self) -> list[Tensor]:
+        return [a[None] for a in self.network.W + self.network.b]
+
+    def held(self) -> list[Tensor]:
+        """What is kept from one step to the next, and the memory that every step uses again."""
+        n = self.network
+        return [*n.W, *n.b, *n.B, *n.h, *n.V, *n.p, *n.U, *n.delta, self.noise.block]
 
 
 class Products:

@@ -73,7 +73,8 @@ def network(ax, layers, feedback: str | None = None) -> None:
     """A drawn network: columns of units joined by forward weights and, below, the way the error takes back.
 
     layers: pairs (label, number of units drawn), inputs first. feedback: "transpose" draws the error going back along
-    W', "random" along a separate fixed B, "scalar" one number for all hidden units, None nothing.
+    W', "random" along a separate fixed B, "scalar" one number for all hidden units, None nothing. With two or more
+    hidden layers the weights and the signals are numbered (Fig. 3c).
     """
     xs = np.linspace(0, 1, len(layers))
     ink = "#333333"
@@ -89,7 +90,8 @@ def network(ax, layers, feedback: str | None = None) -> None:
         ax.scatter([x] * n, heights(n), s=170, facecolor="white", edgecolor=ink, linewidth=1.4, zorder=2)
         ax.text(x, heights(n)[-1] + 0.09, label, ha="center", va="bottom", fontsize=12)
     for i, (x0, x1) in enumerate(pairwise(xs)):
-        ax.text((x0 + x1) / 2, 0.99, ("$W_0$", "$W$", "$W_2$")[i], ha="center", va="bottom", fontsize=12)
+        weights = ("$W_0$", "$W$")[i] if len(layers) == 3 else f"$W_{i}$"
+        ax.text((x0 + x1) / 2, 0.99, weights, ha="center", va="bottom", fontsize=12)
     if feedback:
         color, along, arriving = {
             "transpose": (COLOURS["backprop"], "$W^T$", r"$\delta_{BP}=W^Te$"),
@@ -106,6 +108,11 @@ def network(ax, layers, feedback: str | None = None) -> None:
             ax.text(xs[-1] + 0.04, 0.2, "$e$", color=color, fontsize=12)
         for i in range(len(layers) - 2, 0, -1):
             ax.plot([xs[i + 1], xs[i]], [y, y], color=color, linewidth=2)
+            if len(layers) > 3 and feedback != "scalar":
+                matrix = f"B_{i}" if feedback == "random" else f"W_{i}^T"
+                slope = rf"\circ h_{i + 1}'" if feedback == "transpose" else ""  # backprop's derivatives travel
+                above = "e" if i == len(layers) - 2 else rf"(\delta_{i + 1}{slope})" if slope else rf"\delta_{i + 1}"
+                along, arriving = f"${matrix}$", rf"$\delta_{i}={matrix}{above}$"
             ax.text((xs[i] + xs[i + 1]) / 2, y - 0.04, along, ha="center", va="top", color=color, fontsize=10)
             ax.annotate("", (xs[i], lowest(i)), (xs[i], y), arrowprops=arrow)
             ax.text(xs[i] - 0.04, 0.2, arriving, ha="right", color=color, fontsize=11)

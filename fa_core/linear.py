@@ -26,9 +26,15 @@ def feedback_alignment(W, B, e):
     return B @ e
 
 
+def pseudoinverse(W):
+    """W^+ of every run; NaN for a run that has diverged, where NumPy's would raise for them all."""
+    finite = np.isfinite(W).all((1, 2), keepdims=True)
+    return np.where(finite, np.linalg.pinv(np.where(finite, W, 0)), np.nan)
+
+
 def pseudobackprop(W, B, e):
     """delta = W^+ e, Note 13"""
-    return np.linalg.pinv(W) @ e
+    return pseudoinverse(W) @ e
 
 
 def shallow(W, B, e):
@@ -83,7 +89,8 @@ def initialise(seeds, sizes=(30, 20, 10), target=1.0, init=0.01, feedback=0.5) -
 @dataclass
 class Curves:
     """What was measured. nse `(runs, examples + 1)` at every example from 0 on; at `probes` `(points,)`:
-    angle between B e and W' e, share of errors with e'WBe > 0, angle between W and B', each `(runs, points)`."""
+    angle between B e and W' e, share of errors with e'WBe > 0, angle between W and B', each `(runs, points)`; if it
+    was asked for, also the angle between B e and W^+ e (Fig. S13c)."""
 
     nse: np.ndarray
     probes: np.ndarray
@@ -91,6 +98,7 @@ class Curves:
     positive: np.ndarray
     weight_angle: np.ndarray
     networks: Ensemble
+    pseudo_angle: np.ndarray | None = None
 
     def examples_to(self, nse: float) -> np.ndarray:
         """Examples until the error is first at or below `nse`, `(runs,)`; NaN where it never is."""
@@ -104,13 +112,14 @@ class Curves:
 
 @np.errstate(over="ignore", invalid="ignore")
 def learn(rule: str, rate: float, seeds, examples: int, *, sizes=(30, 20, 10), init=0.01, feedback=0.5,
-          sigma: float = 0.1, probe_every: int = 20,
+          sigma: float = 0.1, probe_every: int = 20, pseudo: bool = False,
           feedback_at: Callable[[int, np.ndarray], np.ndarray] | None = None) -> Curves:
     """Train the networks of these seeds online, on x ~ N(0, I), and measure.
 
-    rate multiplies the update of each example. sigma: standard deviation of the perturbations. `feedback_at(t, B)`
-    gives the feedback weights used at example t, for controls; by default B itself. A run that diverges goes on as
-    infinities and NaN, which no threshold counts as learned. Raises ValueError for an unknown rule.
+    rate multiplies the update of each example. sigma: standard deviation of the perturbations. pseudo: probe the angle
+    between B e and W^+ e too. `feedback_at(t, B)` gives the feedback weights used at example t, for controls; by
+    default B itself. A run that diverges goes on as infinities and NaN, which no threshold counts as learned. Raises
+    ValueError for an unknown rule.
     """
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}; there are: {', '.join(RULES)}")
@@ -123,7 +132,7 @@ def learn(rule: str, rate: float, seeds, examples: int, *, sizes=(30, 20, 10), i
         xi = sigma * draw(seeds, "hidden perturbations", (examples, n_h))
         zeta = sigma * draw(seeds, "output perturbations", (examples, n_o)) * (rule == "node perturbation, both")
     probes = np.arange(0, examples + 1, probe_every)
-    nse, measured = [net.nse()], [_probe(net, seen_at_probes)]
+    nse, measured = [net.nse()], [_probe(net, seen_at_probes, pseudo)]
     for t in range(examples):
         B = net.B if feedback_at is None else feedback_at(t, net.B)
         xt = x[:, t, :, None]
@@ -142,14 +151,18 @@ def learn(rule: str, rate: float, seeds, examples: int, *, sizes=(30, 20, 10), i
         net.W0 += rate * delta @ xt.mT
         nse.append(net.nse())
         if (t + 1) % probe_every == 0:
-            measured.append(_probe(net, seen_at_probes))
-    angle, positive, weight_angle = (np.stack(m, axis=1) for m in zip(*measured, strict=True))
-    return Curves(np.stack(nse, axis=1), probes, angle, positive, weight_angle, net)
+            measured.append(_probe(net, seen_at_probes, pseudo))
+    angle, positive, weight_angle, *pseudo_angle = (np.stack(m, axis=1) for m in zip(*measured, strict=True))
+    return Curves(np.stack(nse, axis=1), probes, angle, positive, weight_angle, net, *pseudo_angle)
 
 
-def _probe(net: Ensemble, x: np.ndarray):
-    """Mean angle between B e and W' e, share with e'WBe > 0, angle of W and B', each `(runs,)`; x `(runs, n_i, m)`."""
+def _probe(net: Ensemble, x: np.ndarray, pseudo: bool):
+    """Mean angle between B e and W' e, share with e'WBe > 0, angle of W and B', and with `pseudo` the mean angle
+    between B e and W^+ e, each `(runs,)`; x `(runs, n_i, m)`."""
     e = (net.T - net.W @ net.W0) @ x
     ours, backprops = net.B @ e, net.W.mT @ e
-    return (measures.angle(ours, backprops, axis=1).mean(1), measures.positive_share(ours.mT, backprops.mT),
+    seen = (measures.angle(ours, backprops, axis=1).mean(1), measures.positive_share(ours.mT, backprops.mT),
             measures.matrix_angle(net.W, net.B.mT))
+    if pseudo:
+        seen += (measures.angle(ours, pseudobackprop(net.W, net.B, e), axis=1).mean(1),)
+    return seen

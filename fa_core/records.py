@@ -5,6 +5,7 @@ experiment, its digest, versions, device, threads, wall time, commit and date. I
 experiment that asks for it, so a record of another experiment can never be shown by mistake.
 """
 
+import importlib
 import json
 import os
 import platform
@@ -18,11 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from fa_core.experiments import Experiment
-from fa_core.training import History, seconds_spent, train, write_atomically
+from fa_core.training import History, seconds_spent, write_atomically
 
 ENVIRONMENT = "FA_CORE_RECORDS"
 MIME = "application/vnd.fa-core.record+json"
 TOLERANCE = {"loss": 1e-3, "nse": 1e-3, "test error": 0.05, "angle": 0.1, "weight angle": 0.1, "positive": 0.01}
+# Spikes: where one falls the other way, by a rounding, all that come after it differ, and agreement is a statistical one.
+TOLERANCE |= {"error at step": 5.0, "error summed": 5.0, "training error": 2.0}
 TOLERANCE_TRACED = 1e-3  # weights kept at every probe
 
 
@@ -67,8 +70,9 @@ class Result:
         what = f"{self.experiment.name} ({self.experiment.digest}), {len(self.experiment.seeds)} seeds"
         if self.source == "live":
             return f"run here: {what}"
-        minutes = self.about["wall_seconds"] / 60
-        return f"record: {what}; made {self.about['made'][:10]} on {self.about['device']} in {minutes:.0f} minutes"
+        seconds = self.about["wall_seconds"]
+        took = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+        return f"record: {what}; made {self.about['made'][:10]} on {self.about['device']} in {took}"
 
 
 def about(experiment: Experiment, device: str, wall_seconds: float) -> dict:
@@ -133,6 +137,11 @@ def load(experiment: Experiment) -> Result:
         raise RecordError(f"{file} holds other seeds than its experiment: it was edited. Remake it with "
                           f"`python -m fa_core record {experiment.name} --remake`")
     return Result(experiment, history, facts, "record")
+
+
+def train(experiment: Experiment, **options) -> History:
+    """Run an experiment by the module that trains its kind of network."""
+    return importlib.import_module(experiment.trainer).train(experiment, **options)
 
 
 def run(experiment: Experiment, device: str | None = None, **options) -> Result:

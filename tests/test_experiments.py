@@ -41,7 +41,8 @@ CHANGES = {
     "weights": 0.31, "feedback": 0.51, "biases": 0.0, "distribution": "normal", "hidden": "tanh", "output": "linear",
     "batch": 20, "schedule": ((0, 0.5), (501, 1.0)), "momentum": 0.9, "weight_decay": 1e-6, "density": (1.0, 0.5, 1.0),
     "feedback_density": (1.0, 0.5), "redraw_feedback": True, "target": 0.5, "centred": True, "switch": ((100, "backprop"),),
-    "given": (("B1", (0.0,) * 63),), "probes": (0, 3000), "snapshots": ("W0",), "snapshot_runs": 1, "snapshot_units": 5, "traced": ("W1",), "dtype": "float64",
+    "given": (("B1", (0.0,) * 63),), "probes": (0, 3000), "snapshots": ("W0",), "snapshot_runs": 1,
+    "snapshot_units": 5, "traced": ("W1",), "dtype": "float64",
 }
 
 
@@ -74,7 +75,7 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
     def tuples(value):
         return tuple(map(tuples, value)) if isinstance(value, list) else value
 
-    assert Experiment(name=experiment.name, **{k: tuples(v) for k, v in essence.items()}) == experiment
+    assert type(experiment)(name=experiment.name, **{k: tuples(v) for k, v in essence.items()}) == experiment
 
 
 # ---- what cannot be run

@@ -89,3 +89,25 @@ def test_controls_hardly_learn(control, feedback_at):
 def test_an_unknown_rule_is_refused():
     with pytest.raises(ValueError, match="unknown rule 'magic'; there are: backprop"):
         linear.learn("magic", 0.1, SEEDS, 1)
+
+
+def test_the_angle_to_pseudobackprop_is_that_of_b_e_and_w_plus_e_and_probing_it_changes_nothing():
+    plain = linear.learn("feedback alignment", 0.008, SEEDS, 100, init=0.2)
+    probed = linear.learn("feedback alignment", 0.008, SEEDS, 100, init=0.2, pseudo=True)
+    assert plain.pseudo_angle is None
+    assert plain.nse.tobytes() == probed.nse.tobytes()
+    assert plain.angle.tobytes() == probed.angle.tobytes()
+    net, x = probed.networks, linear.draw(SEEDS, "probes", (linear.PROBED, 30)).mT
+    for r in range(len(SEEDS)):
+        e = (net.T[r] - net.W[r] @ net.W0[r]) @ x[r]
+        signal = np.linalg.lstsq(net.W[r], e, rcond=None)[0]  # the shortest solution of W d = e is W^+ e
+        angle = measures.angle(net.B[r] @ e, signal, axis=0).mean()
+        assert probed.pseudo_angle[r, -1] == pytest.approx(angle, abs=1e-6)
+
+
+def test_pseudobackprop_that_diverges_goes_on_as_nan():
+    run = linear.learn("pseudobackprop", 0.02, SEEDS, 600, init=0.01)
+    assert not np.isfinite(run.nse[:, -1]).any()
+    assert np.isnan(run.examples_to(0.01)).all()
+    W = np.stack([np.full((2, 3), np.nan), np.eye(2, 3)])
+    np.testing.assert_array_equal(linear.pseudoinverse(W)[1], np.eye(3, 2))

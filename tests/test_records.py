@@ -135,6 +135,8 @@ def test_the_caption_says_whether_it_is_a_record_or_a_run_and_when_the_record_wa
     records.save(SMALL, live.history, facts)
     assert records.get(SMALL).caption() == (
         f"record: test-linear ({SMALL.digest}), 3 seeds; made 2031-05-06 on an abacus in 10 minutes")
+    records.save(SMALL, live.history, facts | {"wall_seconds": 42.4})
+    assert records.get(SMALL).caption().endswith("on an abacus in 42 s")
 
 
 def test_what_a_live_result_shows_is_the_same_at_every_execution(monkeypatch):

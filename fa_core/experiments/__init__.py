@@ -8,13 +8,14 @@ import hashlib
 import importlib
 import json
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fa_core import CONVENTIONS
 from fa_core.rules import rule as named_rule
 
 TASKS = ("mnist", "mnist validation", "xor", "linear", "teacher", "quadratic")
 UNITS = ("logistic", "tanh", "linear", "leaky", "relu")
-NOTEBOOKS = ("mnist", "xor")
+NOTEBOOKS = ("mnist", "deep", "spiking", "mechanics", "xor", "momentum", "switch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,8 @@ class Experiment:
     `snapshots`: names of the arrays stored before and after learning, of the first `snapshot_runs` runs (None: all)
     and for `W0` only the first `snapshot_units` units (None: all). `traced`: names of arrays kept at every probe.
     """
+
+    trainer: ClassVar[str] = "fa_core.training"  # the module whose `train` runs it
 
     name: str
     task: str

@@ -1,0 +1,199 @@
+"""The continuous and the discrete dynamics of linear networks."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fa_core import flow
+
+SHAPES = [(6, 4, 2), (8, 5, 3), (9, 3, 5), (4, 6, 5), (3, 3, 3)]  # n_i, n_h, n_o
+
+
+def from_zero(shape, seed, t, **options):
+    n_i, n_h, n_o = shape
+    return flow.integrate(*flow.instance(shape, seed), np.zeros((n_h, n_i)), np.zeros((n_o, n_h)), t, **options)
+
+
+def random_start(shape, seed):
+    n_i, n_h, n_o = shape
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n_h, n_i)), rng.standard_normal((n_o, n_h))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_closed_form_is_the_flow_from_zero(shape):
+    t = np.linspace(0, 10, 6)
+    for seed in range(3):
+        run = from_zero(shape, seed, t)
+        exact = flow.closed_form(run.T, run.B, t)
+        np.testing.assert_allclose(exact.A, run.A, atol=1e-8)
+        np.testing.assert_allclose(exact.W, run.W, atol=1e-8)
+
+
+def test_closed_form_at_the_end():
+    T, B = flow.instance((8, 5, 3), 0)
+    end = flow.closed_form(T, B, np.array([np.inf]))
+    assert end.error[0] < 1e-14
+    values, vectors = np.linalg.eigh(B @ T @ T.T @ B.T)
+    root = vectors * np.cbrt(np.where(values > 1e-12, values, 0)) @ vectors.T
+    np.testing.assert_allclose(B @ end.W[0], 2 ** (-1 / 3) * root, atol=1e-12)
+
+
+def test_closed_form_of_deficient_problems():
+    T, B = flow.instance((9, 3, 5), 0)
+    _, s, V = flow.modes(T, B)
+    assert s.shape == (3,)
+    end = flow.closed_form(T, B, np.array([np.inf]))
+    np.testing.assert_allclose(end.E[0], T - T @ V @ V.T, atol=1e-12)
+    nothing = flow.closed_form(T, 0 * B, np.array([0.0, 3.0]))
+    assert not nothing.A.any()
+    assert not nothing.W.any()
+
+
+@pytest.mark.parametrize("arguments", [(np.ones((2, 3)), np.ones((4, 3)), [0.0]), (np.ones(3), np.ones((4, 1)), [0.0]),
+                                       (np.ones((2, 3)), np.ones((4, 2)), 0.0), (np.ones((2, 3)), np.ones((4, 2)), [-1.0])])
+def test_closed_form_refuses(arguments):
+    with pytest.raises(ValueError):
+        flow.closed_form(*arguments)
+
+
+@given(st.floats(0, 50))
+def test_progress_solves_its_equation(tau):
+    h = 1e-5
+    y, ahead = flow.progress([tau, tau + h])
+    assert 0 <= y <= 1
+    middle = flow.progress(tau + h / 2)
+    assert ahead - y == pytest.approx(h * (1 - middle**3), abs=1e-12)
+
+
+def test_progress_at_its_ends():
+    np.testing.assert_allclose(flow.progress([0, 1e-9, np.inf]), [0, 1e-9, 1], rtol=1e-12)
+
+
+@given(st.integers(0, 100), st.floats(1e-9, 0.9))
+@settings(max_examples=20)
+def test_horizon_is_where_the_slowest_mode_has_that_error(seed, error):
+    T, B = flow.instance((6, 4, 2), seed)
+    t = flow.horizon(T, B, error)
+    slowest = 2 ** (-1 / 3) * flow.modes(T, B)[1][-1] ** (2 / 3)
+    assert 1 - flow.progress(slowest * t) ** 3 == pytest.approx(error, rel=1e-6)
+    assert flow.closed_form(T, B, np.array([t])).error[0] <= error * (1 + 1e-6)
+
+
+def test_horizon_refuses():
+    T, B = flow.instance((6, 4, 2), 0)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        flow.horizon(T, B, 1.5)
+    with pytest.raises(ValueError, match="zero"):
+        flow.horizon(T, 0 * B, 0.1)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_invariant_and_H_for_any_start_and_inputs(shape):
+    T, B = flow.instance(shape, 1)
+    rng = np.random.default_rng(2)
+    mix = rng.standard_normal((shape[0], 2 * shape[0]))
+    S = mix @ mix.T / (2 * shape[0])
+    t = np.linspace(0, 3, 61)
+    run = flow.integrate(T, B, *random_start(shape, 3), t, S=S)
+    assert np.abs(run.invariant - run.invariant[0]).max() < 1e-8 * np.abs(run.A @ run.A.mT).max()
+    assert (np.diff(run.H) < 1e-9).all()
+    BE = run.B @ run.E
+    slope = -np.trace(BE @ S @ BE.mT, axis1=1, axis2=2)
+    np.testing.assert_allclose(np.gradient(run.H, t)[20:-1], slope[20:-1], rtol=0.02, atol=1e-3 * abs(slope).max())
+    np.testing.assert_allclose(run.V, np.linalg.norm(BE, axis=(1, 2)) ** 2)
+
+
+def test_backprop_keeps_another_invariant():
+    T, B = flow.instance((6, 4, 2), 1)
+    run = flow.integrate(T, B, *random_start((6, 4, 2), 3), np.linspace(0, 3, 5), signal="backprop")
+    kept = run.W.mT @ run.W - run.A @ run.A.mT
+    np.testing.assert_allclose(kept, np.broadcast_to(kept[0], kept.shape), atol=1e-8)
+    assert np.abs(run.invariant - run.invariant[0]).max() > 0.1
+
+
+def test_balanced_start_has_C_zero_and_V_falls():
+    T, B = flow.instance((8, 5, 3), 4)
+    A, W = flow.balanced_start(T, B, 4)
+    BW = B @ W
+    np.testing.assert_allclose(BW + BW.T, A @ A.T, atol=1e-13)
+    assert np.abs(BW - BW.T).max() > 0.1  # not only the symmetric solution
+    run = flow.integrate(T, B, A, W, np.linspace(0, 20, 101))
+    assert (np.diff(run.V) <= 1e-10 * run.V[0]).all()
+
+
+def test_methods_agree():
+    t = np.linspace(0, 5, 4)
+    stiff, plain = from_zero((6, 4, 2), 0, t, method="LSODA"), from_zero((6, 4, 2), 0, t)
+    np.testing.assert_allclose(stiff.A, plain.A, atol=1e-6)
+
+
+def test_learn_freezes():
+    T, B = flow.instance((6, 4, 2), 0)
+    A, W = random_start((6, 4, 2), 0)
+    only_A = flow.integrate(T, B, A, W, np.array([0.0, 1.0]), learn="A")
+    only_W = flow.integrate(T, B, A, W, np.array([0.0, 1.0]), learn="W")
+    assert (only_A.W[-1] == W).all()
+    assert (only_W.A[-1] == A).all()
+    assert np.abs(only_A.A[-1] - A).max() > 0.01
+    assert np.abs(only_W.W[-1] - W).max() > 0.01
+
+
+def test_integrate_refuses():
+    T, B = flow.instance((6, 4, 2), 0)
+    A, W = random_start((6, 4, 2), 0)
+    with pytest.raises(ValueError, match="want B"):
+        flow.integrate(T, B.T, A, W, np.array([0.0, 1.0]))
+    with pytest.raises(ValueError, match="unknown signal"):
+        flow.integrate(T, B, A, W, np.array([0.0, 1.0]), signal="backdrop")
+
+
+def test_batch_is_euler_and_stacks():
+    T, B = flow.instance((6, 4, 2), 0)
+    A, W = random_start((6, 4, 2), 0)
+    S = np.diag(np.arange(1.0, 7))
+    run = flow.batch(T, B, 0.01, 2, A=A, W=W, S=S)
+    E = T - W @ A
+    np.testing.assert_allclose(run.A[1], A + 0.01 * B @ E @ S)
+    np.testing.assert_allclose(run.W[1], W + 0.01 * E @ S @ A.T)
+    assert run.t.tolist() == [0, 0.01, 0.02]
+    others = [flow.instance((6, 4, 2), seed) for seed in range(3)]
+    rates = np.array([0.1, 0.2, 0.3])
+    stack = flow.batch(*(np.stack(m) for m in zip(*others, strict=True)), rates[:, None, None], 50, every=10)
+    for k, problem in enumerate(others):
+        alone = flow.batch(*problem, rates[k], 50, every=10)
+        np.testing.assert_allclose(stack.A[:, k], alone.A, atol=1e-14)
+        np.testing.assert_allclose(stack.error[:, k], alone.error, atol=1e-14)
+        np.testing.assert_allclose(stack.H[:, k], alone.H, atol=1e-14)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_largest_stable_step(seed):
+    T, B = flow.instance((8, 5, 3), seed)
+    unit = flow.modes(T, B)[1][0] ** (-2 / 3)
+    assert flow.batch(T, B, 0.645 * unit, 3000, every=3000).V[-1] < 1e-6
+    beyond = flow.batch(T, B, 0.648 * unit, 3000, every=3000).V[-1]
+    assert not beyond < 1
+
+
+def test_autoencoder_is_batch_in_the_principal_basis():
+    rng = np.random.default_rng(0)
+    B, variances = rng.uniform(-0.5, 0.5, (3, 7)), np.arange(1.0, 8.0)
+    A, W = random_start((7, 3, 7), 1)
+    for signal in flow.SIGNALS:
+        errors, end_A, end_W = flow.autoencoder(B, variances, 0.01, 20, A=0.1 * A, W=0.1 * W, signal=signal)
+        run = flow.batch(np.eye(7), B, 0.01, 21, A=0.1 * A, W=0.1 * W, S=np.diag(variances), signal=signal)
+        np.testing.assert_allclose(errors, (run.E[:-1] ** 2 * variances).sum((1, 2)))
+        np.testing.assert_allclose(end_A, run.A[-1])
+        np.testing.assert_allclose(end_W, run.W[-1])
+    with pytest.raises(ValueError, match="unknown signal"):
+        flow.autoencoder(B, variances, 0.01, 1, signal="backdrop")
+
+
+def test_bottleneck_ends_at_the_regression():
+    rng = np.random.default_rng(0)
+    B, variances = rng.uniform(-0.5, 0.5, (3, 7)), np.arange(1.0, 8.0)
+    errors, *_ = flow.autoencoder(B, variances, 0.02, 20_000, every=20_000)
+    BS = B * variances
+    assert errors[-1] == pytest.approx(variances.sum() - np.trace(np.linalg.solve(BS @ B.T, BS @ BS.T)), rel=1e-6)

@@ -1,0 +1,113 @@
+"""The equations of theorem 1: what SymPy calls equal is equal, and what is called wrong is wrong."""
+
+import numpy as np
+import pytest
+import sympy
+from sympy import MatrixSymbol, Trace, ZeroMatrix
+
+from fa_core.proofs import CHECKED, DEFINITION, WRONG, show
+from fa_core.proofs import convergence as proof
+from fa_core.proofs.convergence import A, B, C, E, H, T, V, W, equal, n_h, n_i, normal, rate
+
+ALL = proof.EQUATIONS_METHODS + proof.EQUATIONS
+
+
+def test_every_equation_stands_once():
+    assert [e.key for e in ALL] == [f"main {k}" for k in range(1, 5)] + [f"SI {k}" for k in range(2, 24)]
+
+
+def test_the_checks_hold():
+    rows = show(ALL).rows
+    assert {r["key"] for r in rows if r["kind"] == WRONG} == {"SI 10", "SI 21", "SI 22"}
+    assert all("100 instances" in r["how"] for r in rows if r["kind"] == CHECKED)
+
+
+def numbers(seed=0, shape=(5, 4, 2)):
+    rng = np.random.default_rng(seed)
+    n_i, n_h, n_o = shape
+    at = {"A": (n_h, n_i), "B": (n_h, n_o), "W": (n_o, n_h), "T": (n_o, n_i), "S": (n_i, n_i)}
+    at = {k: rng.standard_normal(v) for k, v in at.items()}
+    at["S"] = at["S"] @ at["S"].T
+    return at | {"E": at["T"] - at["W"] @ at["A"]}
+
+
+def evaluate(expr, at):
+    """An expression at given matrices, by NumPy and by nothing of the module."""
+    if isinstance(expr, MatrixSymbol):
+        return at[expr.name]
+    values = [evaluate(a, at) for a in expr.args] if not expr.is_Number else []
+    match type(expr).__name__:
+        case "Transpose":
+            return values[0].T
+        case "Trace":
+            return np.trace(values[0])
+        case "MatAdd" | "Add":
+            return sum(values)
+        case "MatMul" | "Mul":
+            out = values[0]
+            for v in values[1:]:
+                out = out @ v if np.ndim(out) and np.ndim(v) else out * v
+            return out
+    return float(expr)
+
+
+@pytest.mark.parametrize("law", [proof.WHITE, proof.ANY_INPUTS])
+@pytest.mark.parametrize("of", [V, H, proof.s, proof.V_RATE])
+def test_rate_is_the_derivative(of, law):
+    at, h = numbers(), 1e-6
+    if of is proof.V_RATE and law is proof.ANY_INPUTS:
+        at["S"] /= 10
+    speed = {k.name: evaluate(v, at) for k, v in law.items()}
+
+    def moved(step):
+        there = {k: v + step * speed.get(k, 0) for k, v in at.items()}
+        return evaluate(of, there | {"E": there["T"] - there["W"] @ there["A"]})
+
+    assert (moved(h) - moved(-h)) / (2 * h) == pytest.approx(evaluate(rate(of, law), at), rel=1e-4)
+
+
+@pytest.mark.parametrize("expr", [rate(V), proof.V_SECOND, rate(H, proof.ANY_INPUTS), Trace(C * A * A.T), 3 * Trace(C)])
+def test_normal_keeps_the_value(expr):
+    at = numbers(1)
+    assert evaluate(normal(expr), at) == pytest.approx(evaluate(expr, at))
+
+
+def test_normal_of_matrices_keeps_the_value():
+    at = numbers(2)
+    expr = (B * (E + W * A)).T * (2 * A - B * T) - A.T * A
+    np.testing.assert_allclose(evaluate(normal(expr), at), evaluate(expr, at))
+
+
+def test_equal_is_not_too_generous():
+    assert equal(Trace(A * A.T * B * W), Trace(W.T * B.T * A * A.T))
+    assert not equal(Trace(A * A.T * B * W), Trace(A * A.T * W.T * B.T) * 2)
+    assert not equal(B * W, W.T * B.T)
+    assert not equal(rate(C, {A: B * E, W: 2 * E * A.T}), ZeroMatrix(n_h, n_h))
+    assert not equal(rate(V), proof.V_RATE)  # only up to the term with C
+    assert not equal(A * A.T, C)
+
+
+def test_rate_of_constants_and_of_what_it_does_not_know():
+    assert rate(B * T) == ZeroMatrix(n_h, n_i)
+    assert rate(Trace(T * T.T)) == 0
+    assert normal(rate(Trace(A * A.T) / 2)) == normal(Trace(A * E.T * B.T))
+    with pytest.raises(TypeError, match="no rule"):
+        rate(sympy.exp(Trace(A * A.T)))
+
+
+def test_printed_second_derivative_is_off_by_two_terms_only():
+    at = numbers(3, (4, 4, 2))  # n_h = n_i, where the printed form fits
+    printed = (proof.V_SECOND - normal(-4 * Trace(B * E * E.T * B.T * A * E.T * B.T))
+               - normal(-2 * Trace(E.T * B.T * B * E * E.T * B.T * A)))
+    a, b, e = at["A"], at["B"], at["E"]
+    wrong = -4 * np.trace(b @ e @ b @ e @ a.T @ a @ e.T @ b.T) - 2 * np.trace(b @ e @ b @ e @ e.T @ b.T @ a)
+    assert evaluate(printed, at) + wrong != pytest.approx(evaluate(proof.V_SECOND, at), rel=1e-3)
+
+
+def test_closed_form_is_derived():
+    assert proof.closed_form_holds()
+    assert proof.mode_law_holds()
+
+
+def test_definitions_have_no_check():
+    assert {e.key for e in ALL if e.kind == DEFINITION} == {"main 1", "main 2", "SI 2", "SI 3", "SI 4", "SI 5", "SI 15"}
