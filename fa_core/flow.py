@@ -32,7 +32,7 @@ class Flow:
 
     @property
     def error(self) -> np.ndarray:
-        """|E| / |T| (Frobenius) at each time, `(points,)`."""
+        """`|E| / |T|` (Frobenius) at each time, `(points,)`."""
         return np.linalg.norm(self.E, axis=(-2, -1)) / np.linalg.norm(self.T, axis=(-2, -1))
 
     @property
@@ -43,12 +43,12 @@ class Flow:
 
     @property
     def V(self) -> np.ndarray:
-        """|BE|^2, eq. 15, at each time, `(points,)`: never rises where the invariant is positive semi-definite, e.g. 0."""
+        """`|BE|^2`, eq. 15, at each time, `(points,)`: never rises where the invariant is positive semi-definite, e.g. 0."""
         return ((self.B @ self.E) ** 2).sum((-2, -1))
 
     @property
     def H(self) -> np.ndarray:
-        """|BW|^2 / 2 - tr(BTA') at each time, `(points,)`: not in the paper; it falls at the rate tr(B E S E' B') along
+        """`|BW|^2 / 2 - tr(BTA')` at each time, `(points,)`: not in the paper; it falls at the rate tr(B E S E' B') along
         feedback alignment from any start and for any inputs."""
         return ((self.B @ self.W) ** 2).sum((-2, -1)) / 2 - (self.B @ self.T * self.A).sum((-2, -1))
 
@@ -93,8 +93,8 @@ def integrate(T, B, A, W, t, *, S=None, signal: str = "feedback alignment", lear
 
 def batch(T, B, rate, steps: int, *, A=None, W=None, S=None, signal: str = "feedback alignment",
           every: int = 1) -> Flow:
-    """Batch learning in steps (eqs. 6, 7, where S = I) from A, W, by default zero: the state after every `every`th step,
-    from the start on. A run that diverges goes on as infinities and NaN.
+    """Batch learning in steps (eqs. 6, 7, where S = I) from A, W, by default zero: the state at the start and after
+    each `every` steps. A run that diverges goes on as infinities and NaN.
 
     Takes stacks, in leading axes: T `(..., n_o, n_i)`, B `(..., n_h, n_o)` and a rate that broadcasts with them, e.g.
     `(runs, 1, 1)`. The times are `rate` times the step for a single rate, and the steps themselves for several.
@@ -118,9 +118,9 @@ def autoencoder(B, variances, rate: float, steps: int, *, A=None, W=None, signal
                 every: int = 1):
     """Batch learning of T = I, a linear autoencoder, in the basis in which S is diagonal, `variances` `(n,)`.
 
-    B `(n_h, n)` in that basis. Returns the squared reconstruction error `tr(E S E')` after every `every`th step, from the
-    start on, and the final A, W. The same as `batch`, but a step costs n_h^2 n and not n_h n^2. Raises ValueError for an
-    unknown signal.
+    B `(n_h, n)` in that basis. Returns the squared reconstruction error `tr(E S E')` at the start and after each
+    `every` steps, and the final A, W. The same as `batch`, but a step costs n_h^2 n and not n_h n^2. Raises ValueError for
+    an unknown signal.
     """
     if signal not in SIGNALS:
         raise ValueError(f"unknown signal {signal!r}; there are: {', '.join(SIGNALS)}")
@@ -190,7 +190,7 @@ def modes(T, B):
 
 
 def horizon(T, B, error: float) -> float:
-    """The time at which the slowest mode of the flow from zero has 1 - y^3 = `error`; there |E| <= error |T| if B has full
+    """The time at which the slowest mode of the flow from zero has 1 - y^3 = `error`; there `|E| <= error |T|` if B has full
     column rank. Raises ValueError for an error outside (0, 1) and where BT = 0."""
     if not 0 < error < 1:
         raise ValueError(f"wanted an error between 0 and 1, got {error}")

@@ -219,8 +219,9 @@ def test_an_unknown_name_is_answered_with_near_ones():
 
 
 def test_importing_what_needs_no_torch_takes_none_with_it():
-    program = ("import sys, fa_core, fa_core.rules, fa_core.measures, fa_core.linear, fa_core.claims\n"
+    program = ("import sys, fa_core, fa_core.rules, fa_core.measures, fa_core.linear, fa_core.flow, fa_core.claims\n"
                "from fa_core import experiments\n"
+               "from fa_core.proofs import alignment, conservative, convergence, gauss_newton, pseudoinverse\n"
                "experiments.registry()\n"
                "sys.exit('torch' in sys.modules)")
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
