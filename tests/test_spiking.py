@@ -314,6 +314,17 @@ def test_a_seed_gives_the_same_bits_alone_or_beside_another_and_other_seeds_othe
     assert not np.array_equal(both.snapshots["potential 200"][0], both.snapshots["potential 200"][1])
 
 
+def test_the_rate_follows_its_schedule(monkeypatch):
+    e = TINY.but(schedule=((0, 1.0), (100, 0.5), (300, 0.0)), probes=(), snapshots=())
+    run, rates = Run(e, 3), []
+    monkeypatch.setattr(run.network, "step", lambda x, target, r, rate: rates.append(rate))
+    while run.seen < 400:
+        run.advance()
+    assert rates == [1e-3] * 5 + [5e-4] * 10 + [0.0] * 5
+    assert e.table()["learning rate"] == "0.001 per stream and step, x 0.5 from image 100, x 0 from image 300"
+    assert TINY.table()["learning rate"] == "0.001 per stream and step, constant"
+
+
 def test_a_longer_run_begins_as_the_shorter_one():
     """The rate is constant, so how long a run is to last changes nothing in what it does until then."""
     longer = train(TINY.but(examples=600, probes=(*TINY.probes, 600), seeds=(3,)))
@@ -395,6 +406,7 @@ def test_a_record_is_made_found_and_verified_like_any_other(folder):
     ({"tau": 0.0}, "wanted 0 < tau <= 1"),
     ({"steps": 0}, "steps of 1 or more"),
     ({"streams": 7}, r"streams \(7\) must divide"),
+    ({"schedule": ((100, 1.0),)}, "schedule must begin at image 0"),
     ({"tested": 150}, r"tested \(150\)"),
     ({"probes": (0, 150)}, "probes must be multiples of streams"),
     ({"snapshots": (200, 100)}, "snapshots must be multiples of streams"),

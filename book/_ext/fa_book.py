@@ -149,16 +149,16 @@ def equations(source: Path) -> str:
     for part, keys in proofs.NUMBERED.items():
         rows = []
         for key in keys:
-            row = found.get(key)
-            number = f"({key.split()[1]})"
-            if row is None:
-                rows.append([number, "–", NOT_WRITTEN, "–", "–"])
+            number = f"**({key.split()[1]})**"
+            if key not in found:
+                rows.append([number, NOT_WRITTEN])
                 continue
-            says = f"${formula(row['says'])}$"
-            says += f" **corrected:** ${formula(row['corrected'])}$" if row["corrected"] else ""
+            row = found[key]
+            says = f"{number} ${formula(row['says'])}$"
+            says += f"<br>corrected: ${formula(row['corrected'])}$" if row["corrected"] else ""
             name = row["notebook"].stem
-            rows.append([number, says, row["kind"], cell(row["how"]), f"[{name[:2]}](../notebooks/{name}.ipynb)"])
-        text.append(f"## {part}\n\n" + table(["equation", "as printed", "here", "how", "notebook"], rows))
+            rows.append([says, f"**{row['kind']}** ([{name[:2]}](../notebooks/{name}.ipynb)): {cell(row['how'])}"])
+        text.append(f"## {part}\n\n" + table(["equation, as printed", "here (notebook): how"], rows))
     return "\n".join(text)
 
 

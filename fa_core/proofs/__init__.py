@@ -67,7 +67,7 @@ class Shown:
 
         head = "".join(f"<th scope='col'>{h}</th>" for h in ("equation", "as printed", "here", "how"))
         body = "".join(map(row, self.rows))
-        table = f"<table class='equations'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        table = f"<table class='equations tex2jax_process'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         text = "\n".join(f"({r['key']}) {r['kind']}: {r['how']}" for r in self.rows)
         return {"text/plain": text, "text/html": table, MIME: self.rows}
 
