@@ -43,7 +43,7 @@ class Flow:
 
     @property
     def V(self) -> np.ndarray:
-        """`|BE|^2`, eq. 15, at each time, `(points,)`: never rises where the invariant is positive semi-definite, e.g. 0."""
+        """`|BE|^2`, eq. 15, at each time, `(points,)`: for white inputs never rises where the invariant is 0."""
         return ((self.B @ self.E) ** 2).sum((-2, -1))
 
     @property

@@ -49,6 +49,30 @@ def test_with_one_matrix_fixed_the_solution_is_the_integrated_flow(seed, n_i, n_
         np.testing.assert_allclose(solved.W, integrated.W, atol=1e-7)
 
 
+def test_from_zero_the_sign_of_equation_28_is_kept_by_phases_and_each_keeps_the_form_of_the_modes():
+    for seed in range(20):
+        T, B, A, W = matrices(seed, 6, 4, 3)
+        A, W = 0 * A, 0 * W
+        U, s, V = flow.modes(T, B)
+        for k, length in enumerate((0.7, 1.3, 0.4, 2.0)):
+            solve = alignment.frozen_hidden_weights if k % 2 else alignment.frozen_output_weights
+            part = solve(T, B, A, W, np.linspace(0, length, 9))
+            A, W = part.A[-1], part.W[-1]
+            a, w = np.einsum("hk,phi,ik->pk", U, part.A, V), np.einsum("kh,phj,jk->pk", U.T @ B, part.W, U) / s
+            np.testing.assert_allclose(part.A, (U * a[:, None]) @ V.T, atol=1e-10)
+            np.testing.assert_allclose(part.W, (T @ V * w[:, None]) @ U.T, atol=1e-10)
+            assert (1 - w * a > 0).all()
+            np.testing.assert_allclose(alignment.growth(part), (a * s * (1 - w * a)).sum(1), atol=1e-10)
+            assert (alignment.growth(part)[k == 0 :] > 0).all()
+
+
+def test_the_check_of_equation_28_sees_a_wrong_sign_in_phases(monkeypatch):
+    assert alignment._sign()
+    solve = alignment.frozen_output_weights
+    monkeypatch.setattr(alignment, "frozen_output_weights", lambda T, B, A, W, t: solve(T, -B if W.any() else B, A, W, t))
+    assert not alignment._sign()
+
+
 def test_from_zero_output_weights_A_drifts_and_the_error_stays():
     T, B, A, W = matrices(0, 5, 4, 3)
     run = alignment.frozen_output_weights(T, B, A, 0 * W, [0, 1, 100])

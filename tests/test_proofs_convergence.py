@@ -5,9 +5,10 @@ import pytest
 import sympy
 from sympy import MatrixSymbol, Trace, ZeroMatrix
 
-from fa_core.proofs import CHECKED, DEFINITION, WRONG, show
+from fa_core import flow
+from fa_core.proofs import CHECKED, DEFINITION, WRONG, ProofError, show
 from fa_core.proofs import convergence as proof
-from fa_core.proofs.convergence import A, B, C, E, H, T, V, W, equal, n_h, n_i, normal, rate
+from fa_core.proofs.convergence import A, B, C, E, H, S, T, V, W, equal, n_h, n_i, normal, rate
 
 ALL = proof.EQUATIONS_METHODS + proof.EQUATIONS
 
@@ -20,6 +21,18 @@ def test_the_checks_hold():
     rows = show(ALL).rows
     assert {r["key"] for r in rows if r["kind"] == WRONG} == {"SI 10", "SI 21", "SI 22"}
     assert all("100 instances" in r["how"] for r in rows if r["kind"] == CHECKED)
+
+
+@pytest.mark.parametrize(("key", "of"), [("SI 11", "C_RATE"), ("SI 12", "C_RATE_ON_THE_FLOW")])
+@pytest.mark.parametrize("wrong", ["doubled", "a sign"])
+def test_the_rate_of_the_invariant_is_checked_away_from_zero(key, of, wrong, monkeypatch):
+    terms = getattr(proof, of)
+    broken = tuple(2 * x for x in terms) if wrong == "doubled" else (-terms[0], *terms[1:3], -terms[3])
+    (equation,) = (e for e in proof.EQUATIONS if e.key == key)
+    show([equation])
+    monkeypatch.setattr(proof, of, broken)
+    with pytest.raises(ProofError, match=key):
+        show([equation])
 
 
 def numbers(seed=0, shape=(5, 4, 2)):
@@ -43,6 +56,8 @@ def evaluate(expr, at):
             return np.trace(values[0])
         case "MatAdd" | "Add":
             return sum(values)
+        case "MatPow":
+            return np.linalg.matrix_power(values[0], int(values[1]))
         case "MatMul" | "Mul":
             out = values[0]
             for v in values[1:]:
@@ -52,7 +67,7 @@ def evaluate(expr, at):
 
 
 @pytest.mark.parametrize("law", [proof.WHITE, proof.ANY_INPUTS])
-@pytest.mark.parametrize("of", [V, H, proof.s, proof.V_RATE])
+@pytest.mark.parametrize("of", [V, H, proof.s, proof.V_RATE, proof.FALL])
 def test_rate_is_the_derivative(of, law):
     at, h = numbers(), 1e-6
     if of is proof.V_RATE and law is proof.ANY_INPUTS:
@@ -66,7 +81,8 @@ def test_rate_is_the_derivative(of, law):
     assert (moved(h) - moved(-h)) / (2 * h) == pytest.approx(evaluate(rate(of, law), at), rel=1e-4)
 
 
-@pytest.mark.parametrize("expr", [rate(V), proof.V_SECOND, rate(H, proof.ANY_INPUTS), Trace(C * A * A.T), 3 * Trace(C)])
+@pytest.mark.parametrize("expr", [rate(V), proof.V_SECOND, rate(H, proof.ANY_INPUTS), Trace(C * A * A.T), 3 * Trace(C),
+                                  proof.FALL_RATE, Trace((S + A.T * A) ** 3)])
 def test_normal_keeps_the_value(expr):
     at = numbers(1)
     assert evaluate(normal(expr), at) == pytest.approx(evaluate(expr, at))
@@ -76,6 +92,46 @@ def test_normal_of_matrices_keeps_the_value():
     at = numbers(2)
     expr = (B * (E + W * A)).T * (2 * A - B * T) - A.T * A
     np.testing.assert_allclose(evaluate(normal(expr), at), evaluate(expr, at))
+
+
+def test_for_any_inputs_the_rate_of_H_falls_where_C_is_zero():
+    assert equal(rate(H, proof.ANY_INPUTS).subs(proof.TARGET), -proof.FALL)
+    assert equal(rate(proof.FALL, proof.ANY_INPUTS), proof.FALL_RATE)
+    assert not equal(rate(proof.FALL, proof.ANY_INPUTS), 2 * proof.FALL_RATE)
+    assert equal(proof.FALL.subs(S, sympy.Identity(n_i)), V)
+
+
+def test_for_correlated_inputs_V_itself_may_rise_though_C_is_zero():
+    S1, B1 = np.eye(4), np.eye(3, 2)
+    S1[0, 1] = S1[1, 0] = -0.9
+    X1 = np.array([[0.8, 2, 0, 0], [0, 0, 0, 0]])
+    A1, W1 = B1 @ X1, X1 @ X1.T / 2 @ B1.T
+    T1 = W1 @ A1 + np.outer([0, 1], [1, 0, 0, 0])
+    rises = {}
+    for name, inputs in (("correlated", S1), ("white", np.eye(4))):
+        run = flow.integrate(T1, B1, A1, W1, np.linspace(0, 5, 201), S=inputs)
+        np.testing.assert_allclose(run.invariant, 0, atol=1e-7)
+        fall = np.einsum("pij,jk,pik->p", B1 @ run.E, inputs, B1 @ run.E)
+        assert (np.diff(fall) < 1e-9 * fall[0]).all()
+        rises[name] = run.V.max() / run.V[0]
+    assert rises["correlated"] > 1.5
+    assert rises["white"] == 1
+
+
+def test_solutions_with_W_against_B_are_unstable_where_hidden_units_are_fewer_than_inputs():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        b, w, a = rng.standard_normal((4, 2)), rng.standard_normal((2, 4)), rng.standard_normal((4, 6))
+        w *= -np.sign(np.trace(b @ w))
+        target, columns = w @ a, []
+        for direction in np.eye(a.size + w.size):  # the flow's derivative at rest, column by column
+            da, dw = direction[: a.size].reshape(a.shape), direction[a.size :].reshape(w.shape)
+            speeds = [flow.velocity(a + h * da, w + h * dw, target, b) for h in (1e-5, -1e-5)]
+            columns.append(np.concatenate([((p - q) / 2e-5).ravel() for p, q in zip(*speeds, strict=True)]))
+        found = np.linalg.eigvals(np.transpose(columns))
+        grows = -np.linalg.eigvals(w @ b).real.min()
+        assert found.real.max() == pytest.approx(grows, rel=1e-4)
+        assert grows > 0
 
 
 def test_equal_is_not_too_generous():

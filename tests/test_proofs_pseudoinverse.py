@@ -27,16 +27,20 @@ def test_the_scalars_are_those_of_a_network_trained_as_matrices(seed, step):
         np.testing.assert_allclose(W, expected, atol=1e-9 * (1 + np.abs(expected).max()))
 
 
-def test_training_with_a_input_is_training_of_h():
-    # Eqs. 30-33 with the rates matched, against eqs. 35-38.
+def test_training_with_an_input_is_training_of_h():
+    # Eqs. 30-33 with the rates matched, against eqs. 35-38, and against `train` with the input.
     B, y, x = proof.instance(2)
     rate = proof.rate_of(0.2, B, y)
     W, A = np.zeros((len(y), len(B))), np.zeros((len(B), len(x)))
-    for W_, h_, _ in proof.train(B, y, rate, 20):
-        np.testing.assert_allclose(W, W_, atol=1e-12)
-        np.testing.assert_allclose(A @ x, h_, atol=1e-12)
+    paths = proof.train(B, y, rate, 20), proof.train(B, y, rate, 20, x=x)
+    for (W_, h_, e_), (W_x, h_x, e_x) in zip(*paths, strict=True):
         e = y - W @ A @ x
+        for found in ((W_, h_, e_), (W_x, h_x, e_x)):
+            for ours, theirs in zip((W, A @ x, e), found, strict=True):
+                np.testing.assert_allclose(ours, theirs, atol=1e-12)
         W, A = W + rate * e @ (A @ x).T, A + rate / (x**2).sum() * B @ e @ x.T
+    with pytest.raises(ValueError, match="give one of them"):
+        proof.train(B, y, rate, 1, x=x, h=np.zeros((len(B), 1)))
 
 
 def test_the_growth_factor_is_what_one_minus_s_y_is_multiplied_by():

@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 import sympy
-from sympy import Identity, MatAdd, MatMul, MatrixSymbol, Trace, Transpose, ZeroMatrix
+from sympy import Identity, MatAdd, MatMul, MatPow, MatrixSymbol, Trace, Transpose, ZeroMatrix
 from sympy.matrices.exceptions import ShapeError
 from sympy.stats import E as expectation
 from sympy.stats import Normal
@@ -31,6 +31,15 @@ C = B * W + W.T * B.T - A * A.T  # eq. 10
 V = Trace(B * E * E.T * B.T)  # eq. 15
 s = Trace(A * A.T)  # Lemma 3
 H = Trace(B * W * W.T * B.T) / 2 - Trace(B * T * A.T)  # not in the paper: decreases along the flow from any start
+
+# Not in the paper either: -dH/dt, which is V for white inputs, and its rate; for C = 0 it falls whatever the inputs.
+FALL = Trace(B * E * S * E.T * B.T)
+FALL_RATE = -2 * Trace((B * E * S * A.T) * (B * E * S * A.T).T) - Trace((A * A.T + C) * B * E * S * S * E.T * B.T)
+
+# Eqs. 11 and 12, term by term: the product rule for any velocities, and what eqs. 8, 9 make of each term.
+A_DOT, W_DOT = MatrixSymbol("A'", n_h, n_i), MatrixSymbol("W'", n_o, n_h)
+C_RATE = (B * W_DOT, W_DOT.T * B.T, -A_DOT * A.T, -A * A_DOT.T)
+C_RATE_ON_THE_FLOW = (B * E * A.T, A * E.T * B.T, -B * E * A.T, -A * E.T * B.T)
 
 
 def rate(expr, law: dict = WHITE):
@@ -72,6 +81,8 @@ def words(expr) -> list[tuple]:
         for factor in factors:
             found = [(c * d, u + v) for c, u in found for d, v in words(factor)]
         return found
+    if isinstance(expr, MatPow) and expr.exp.is_Integer and expr.exp > 0:  # SymPy makes S * S a power
+        return words(MatMul(*[expr.base] * int(expr.exp), evaluate=False))
     if isinstance(expr, Transpose):
         return [(c, tuple(_flip(x) for x in reversed(w))) for c, w in words(expr.arg)] if not isinstance(
             expr.arg, MatrixSymbol) else [(sympy.S.One, (expr,))]
@@ -205,6 +216,17 @@ def _sign_of_C() -> bool:
         B * W + W.T * B.T, A * A.T - C)
 
 
+def _product_rule() -> bool:
+    """Eq. 11, for any velocities of A and W: along the flow both of its sides are zero, and any multiple of them too."""
+    return equal(rate(C, {A: A_DOT, W: W_DOT}), MatAdd(*C_RATE))
+
+
+def _terms_on_the_flow() -> bool:
+    """Eq. 12: each term of eq. 11 with eqs. 8, 9 put in."""
+    flowing = {A_DOT: WHITE[A], W_DOT: WHITE[W]}
+    return all(equal(left.subs(flowing), right) for left, right in zip(C_RATE, C_RATE_ON_THE_FLOW, strict=True))
+
+
 def _invariant_derived() -> bool:
     return equal(rate(C), ZeroMatrix(n_h, n_h)) and equal(rate(C, ANY_INPUTS), ZeroMatrix(n_h, n_h))
 
@@ -327,11 +349,10 @@ EQUATIONS = (
              "SymPy, symbolic sizes: with C as defined below it the sign is the other; the Note's last sentence has it so",
              _sign_of_C, corrected=r"B W + W^{\mathsf T} B^{\mathsf T} = A A^{\mathsf T} + C"),
     Equation("SI 11", r"\dot C = B \dot W + \dot W^{\mathsf T} B^{\mathsf T} - \dot A A^{\mathsf T} - A \dot A^{\mathsf T}",
-             DERIVED, "SymPy, symbolic sizes: the product rule", lambda: equal(
-                 rate(C), B * (E * A.T) + (E * A.T).T * B.T - (B * E) * A.T - A * (B * E).T)),
+             DERIVED, "SymPy, symbolic sizes: the product rule, for any velocities of A and W", _product_rule),
     Equation("SI 12", r"= B E A^{\mathsf T} + A E^{\mathsf T} B^{\mathsf T} - B E A^{\mathsf T}"
-             r" - A E^{\mathsf T} B^{\mathsf T}", DERIVED, "SymPy, symbolic sizes", lambda: equal(
-                 rate(C), B * E * A.T + A * E.T * B.T - B * E * A.T - A * E.T * B.T)),
+             r" - A E^{\mathsf T} B^{\mathsf T}", DERIVED,
+             "SymPy, symbolic sizes: eq. 11 with eqs. 8, 9 put in, term by term", _terms_on_the_flow),
     Equation("SI 13", r"= 0", DERIVED, "SymPy, symbolic sizes; also for inputs of any covariance", _invariant_derived),
     Equation("SI 14", r"\lim_{t \to \infty} E = 0", CHECKED,
              "100 instances of 4 shapes integrated; a proof, without C = 0, is in the notebook", _error_vanishes),

@@ -72,19 +72,29 @@ def instance(seed: int):
     return rng.uniform(-0.5, 0.5, (n_h, n_o)), rng.uniform(-1, 1, (n_o, 1)), rng.standard_normal((n_i, 1))
 
 
-def train(B, y, rate: float, steps: int, *, W=None, h=None):
+def train(B, y, rate: float, steps: int, *, W=None, h=None, x=None):
     """Eqs. 35-38: (W, h, e) before every update and after the last. From zero unless W and h are given.
 
     y: one target `(n_o, 1)`, or one column for each of several pairs whose inputs are orthogonal and of length one.
+    x: the input of one pair, `(n_i, 1)`: then A is trained, from zero, by eqs. 30-33 with eta_A = rate / x'x, and
+    h = A x. Raises ValueError if both x and h are given.
     """
+    if x is not None and h is not None:
+        raise ValueError("with an input x, h is A x and starts at zero: give one of them")
     W = np.zeros((len(y), len(B))) if W is None else W
     h = np.zeros((len(B), y.shape[1])) if h is None else h
+    A = None if x is None else np.zeros((len(B), len(x)))
     path = []
     for t in range(steps + 1):
         e = y - W @ h
         path.append((W, h, e))
         if t < steps:
-            W, h = W + rate * e @ h.T, h + rate * B @ e
+            W = W + rate * e @ h.T
+            if x is None:
+                h = h + rate * B @ e
+            else:
+                A = A + rate / (x.T @ x) * B @ e @ x.T
+                h = A @ x
     return path
 
 
@@ -229,8 +239,8 @@ def _eq49():
 
 
 def _eq29():
-    return all(largest_angle(train(B, y, rate_of(0.2, B, y), 100), B) < 1e-4
-               for B, y, _ in map(instance, range(INSTANCES)))
+    return all(largest_angle(train(B, y, rate_of(0.2, B, y), 100, x=x), B) < 1e-4
+               for B, y, x in map(instance, range(INSTANCES)))
 
 
 def _eq47():
