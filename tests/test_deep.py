@@ -36,6 +36,13 @@ def test_the_values_of_a_map_are_those_its_experiments_have(field):
         assert all(deep.STOP in e.probes for e in row.values())
 
 
+def test_the_small_start_differs_from_the_setting_of_the_verdicts_in_the_initial_weights_alone():
+    for key, e in deep.SMALL_START.items():
+        assert differences(e, deep.NETWORKS[key]) == {"weights", "seeds", "examples", "probes"}
+        assert differences(e, deep.INITIAL_MAP[0.001][key]) == {"seeds", "probes"}
+        assert len(e.seeds) == 20  # as many as the ledger's bounds on P are for
+
+
 def test_the_grid_of_rates_and_scales_has_each_pair():
     for (rate, scale), point in deep.PAIRS.items():
         assert (point.rate, point.feedback) == (rate, scale)
@@ -61,7 +68,7 @@ def test_the_setting_of_the_verdicts_is_a_point_of_every_map():
 
 def test_no_seed_that_is_searched_on_is_reported():
     reported = {s for e in (*deep.FIGURE, *deep.S6.values()) for s in e.seeds}
-    assert not reported & {s for e in (*deep.MAPS, *deep.S6_MAPS) for s in e.seeds}
+    assert not reported & {s for e in (*deep.MAPS, *deep.SMALL_START.values(), *deep.S6_MAPS) for s in e.seeds}
 
 
 def test_the_networks_of_the_figure_differ_in_rule_and_depth_alone():

@@ -31,9 +31,9 @@ RATE, RATE0 = 1e-3, 3e-4  # of W, of W0
 W0_ALONE, W_ALONE, NEITHER = (RATE0 / RATE, 0.0), (0.0, 1.0), (0.0, 0.0)
 
 
-def phases(first=W0_ALONE, second=W_ALONE, third=W0_ALONE):
-    """The schedule of three phases of 10,000 examples."""
-    return ((0, first), (PHASE, second), (2 * PHASE, third))
+def phases(first=W0_ALONE, second=W_ALONE, third=W0_ALONE, length=PHASE):
+    """The schedule of three phases of `length` examples."""
+    return ((0, first), (length, second), (2 * length, third))
 
 
 PHASES = ALIGN.but(
@@ -74,7 +74,7 @@ VARIATIONS = (
 def with_controls(point: Experiment) -> tuple[Experiment, Experiment, Experiment]:
     """Three phases, and the two controls of them: B fresh in phase 3, phase 1 skipped."""
     first, *rest = point.schedule
-    return (point, point.but(name=f"{point.name}-fresh", redraw_feedback=FRESH.redraw_feedback),
+    return (point, point.but(name=f"{point.name}-fresh", redraw_feedback=(rest[1][0],)),
             point.but(name=f"{point.name}-skipped", schedule=((first[0], NEITHER), *rest)))
 
 
@@ -108,6 +108,8 @@ PHASE_MAP = {
                                  lambda v: {"schedule": phases((v / RATE, 0.0), W_ALONE, (v / RATE, 0.0))}),
     "learning rate of W": _vary(PHASE_CENTRE, "rate", (3e-4, RATE, 3e-3),
                                 lambda v: {"schedule": phases(W0_ALONE, (0.0, v / RATE), W0_ALONE)}),
+    "length of a phase": _vary(PHASE_CENTRE, "length", (3000, PHASE, 30_000), lambda v: {
+        "schedule": phases(length=v), "examples": 3 * v, "probes": (0, v, 2 * v, 3 * v)}),
 }
 
 
