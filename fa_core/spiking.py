@@ -207,9 +207,9 @@ class Run:
             self.order = torch.randperm(e.epoch, generator=self.data)
         shown = self.order[at : at + e.streams].to(self.images.device)
         x, label = probabilities(self.images[shown]), self.labels[shown]
-        target, so_far = wanted(label, e.sizes[-1]), 0
+        target, so_far, rate = wanted(label, e.sizes[-1]), 0, e.rate_at(self.seen)
         for _ in range(e.steps):
-            network.step(x, target, self.noise.draw(), e.rate)
+            network.step(x, target, self.noise.draw(), rate)
             so_far = so_far + counts(network)
         self.wrong += int((so_far.argmax(1) != label).sum())
         self.since += e.streams

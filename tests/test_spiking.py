@@ -24,7 +24,7 @@ from tests.helpers import rewritten, same
 
 ROOT = Path(__file__).parents[1]
 TINY = SpikingExperiment(name="test-spiking", sizes=(784, 60, 50, 50), examples=400, seeds=(3, 4), probes=(0, 100, 200, 400),
-                         snapshots=(0, 200), tested=200)
+                         snapshots=(0, 200), tested=200, weight_decay=3e-7)
 
 
 @pytest.fixture

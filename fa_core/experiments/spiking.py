@@ -21,7 +21,7 @@ class SpikingExperiment:
     biases begin uniform on [-weights, weights]; `feedback` likewise for B, one number or one for each hidden layer.
     `examples`: images shown in all, `streams` of them at once, each for `steps` steps. `probes`, `snapshots`: numbers of
     images shown after which the network is tested, on the first `tested` test images, and after which its spikes are kept
-    for the figure.
+    for the figure. `schedule`: pairs (image, factor): from that image on the rate is `rate * factor`.
     """
 
     trainer: ClassVar[str] = "fa_core.spiking"  # the module whose `train` runs it
@@ -42,9 +42,11 @@ class SpikingExperiment:
     probes: tuple[int, ...] = ()
     snapshots: tuple[int, ...] = ()
     tested: int = 10_000
+    schedule: tuple[tuple[int, float], ...] = ((0, 1.0),)
 
     # As the experiments of the dense networks.
-    digest, essence, but, per_layer = Experiment.digest, Experiment.essence, Experiment.but, Experiment.per_layer
+    digest, essence, but = Experiment.digest, Experiment.essence, Experiment.but
+    per_layer = Experiment.per_layer
 
     def __post_init__(self):
         known = ("mnist", "mnist validation")
@@ -62,6 +64,8 @@ class SpikingExperiment:
         if self.streams < 1 or any(n % self.streams for n in (self.epoch, self.examples, self.tested)):
             raise ValueError(f"streams ({self.streams}) must divide the {self.epoch} training images, examples "
                              f"({self.examples}) and tested ({self.tested})")
+        if not self.schedule or self.schedule[0][0] != 0 or sorted(self.schedule) != list(self.schedule):
+            raise ValueError(f"schedule must begin at image 0 and increase, got {self.schedule}")
         for field in ("probes", "snapshots"):
             at = getattr(self, field)
             if any(p % self.streams or not 0 <= p <= self.examples for p in at) or tuple(sorted(set(at))) != at:
@@ -72,6 +76,10 @@ class SpikingExperiment:
     def epoch(self) -> int:
         """Training images."""
         return 60_000 if self.task == "mnist" else 50_000
+
+    def rate_at(self, image: int) -> float:
+        """The learning rate in force when so many images have been shown."""
+        return self.rate * next(f for start, f in reversed(self.schedule) if start <= image)
 
     def at(self, profile: str, examples: int) -> "SpikingExperiment":
         """This experiment at the profile `paper`, or at `smoke` cut to one seed, `examples` images and 1000 test images."""
@@ -84,11 +92,13 @@ class SpikingExperiment:
         """What it is, for people."""
         group, passes = self.sizes[-1] // CLASSES, self.examples / self.epoch
         B = ", ".join(f"U[-{v:g}, {v:g}]" if v else "0" for v in dict.fromkeys(self.per_layer("feedback")))
+        rate = f"{self.rate:g} per stream and step, " + ("constant" if len(self.schedule) == 1 else ", ".join(
+            f"x {f:g} from image {i:,}" for i, f in self.schedule[1:]))
         return {"experiment": f"{self.name} ({self.digest})", "network": "-".join(map(str, self.sizes)),
                 "units": f"integrate and spike; {group} outputs to each class", "rule": self.rule, "task": self.task,
                 "initial W and biases": f"U[-{self.weights:g}, {self.weights:g}]", "B": B,
                 "time constant tau": f"{self.tau:g}", "steps an image": str(self.steps),
-                "learning rate": f"{self.rate:g} per stream and step, constant",
+                "learning rate": rate,
                 "weight decay": f"{self.weight_decay:g} per stream and step", "streams": str(self.streams),
                 "images shown": f"{self.examples:,} ({passes:.3g} passes)",
                 "seeds": f"{len(self.seeds)} ({self.seeds[0]} to {self.seeds[-1]})",
@@ -110,8 +120,13 @@ FIGURE = SpikingExperiment(
     snapshots=(1000, *epochs(0.5, PASSES)),
 )
 
-LONGER = FIGURE.but(name="fig4-network", examples=44 * EPOCH, snapshots=(1000, *epochs(0.5, 44)),
-                    probes=(0, 1000, *epochs(0.1, 0.2, 0.5, *range(1, 6), *range(6, 45, 2))))
+LONGER = FIGURE.but(name="fig4-network", examples=34 * EPOCH, snapshots=(1000, *epochs(0.5, 34)),
+                    probes=(0, 1000, *epochs(0.1, 0.2, 0.5, *range(1, 6), *range(6, 35, 2))))
+
+# The same with the rate cut towards the end, which the paper's was not.
+ANNEALED = FIGURE.but(name="fig4-annealed", examples=23 * EPOCH, snapshots=(1000, *epochs(0.5, 23)),
+                      probes=(0, 1000, *epochs(0.1, 0.2, 0.5, *range(1, 6), *range(6, 21, 2), 21, 22, 23)),
+                      schedule=((0, 1.0), (20 * EPOCH, 0.3)))
 
 # ---- the reduced network, of which everything else is seen. Its rate was searched for on validation images, seed 100.
 SMALL = (784, 300, 300, 300, 100)
@@ -135,5 +150,5 @@ STREAMS = tuple(
 TAUS = tuple(REDUCED.but(name=f"fig4-tau-{t:g}", tau=t, seeds=(1, 2), probes=(0, *epochs(0.1, 0.5, 1)))
              for t in (1.0, 0.9, 0.7, 0.5, 0.3, 0.1))
 
-RECORDED = (FIGURE, LONGER, *RATES, *STREAMS, *TAUS)
+RECORDED = (FIGURE, LONGER, ANNEALED, *RATES, *STREAMS, *TAUS)
 LIVE = (REDUCED, NO_FEEDBACK, CUT)
