@@ -79,16 +79,24 @@ def about(experiment: Experiment, device: str, wall_seconds: float) -> dict:
     """What a record says of its own making."""
     import torch
 
-    try:
-        commit = subprocess.run(["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"],
-                                capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        commit = "unknown"
     facts = {
         "name": experiment.name, "experiment": experiment.essence(), "digest": experiment.digest,
-        "made": now(), "wall_seconds": round(wall_seconds, 1), "commit": commit, "threads": torch.get_num_threads(),
+        "made": now(), "wall_seconds": round(wall_seconds, 1), "commit": commit(), "threads": torch.get_num_threads(),
     }
     return facts | machine() | ({"device": torch.cuda.get_device_name()} if device.startswith("cuda") else {})
+
+
+def commit() -> str:
+    """The commit of the checkout that fa_core is run from, with "-dirty" where the module differs from it; "unknown"
+    outside of one. Records do not count: the first that a run writes would make the others dirty."""
+    def git(*arguments):
+        return subprocess.run(["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True,
+                              check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def now() -> str:

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import pickle
+import re
 import resource
 import shutil
 import signal
@@ -137,6 +138,25 @@ def test_the_caption_says_whether_it_is_a_record_or_a_run_and_when_the_record_wa
         f"record: test-linear ({SMALL.digest}), 3 seeds; made 2031-05-06 on an abacus in 10 minutes")
     records.save(SMALL, live.history, facts | {"wall_seconds": 42.4})
     assert records.get(SMALL).caption().endswith("on an abacus in 42 s")
+
+
+def test_a_record_names_its_commit_and_whether_the_module_differed_from_it(tmp_path, monkeypatch):
+    def git(*arguments):
+        subprocess.run(["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *arguments], check=True)
+
+    module = tmp_path / "module" / "records.py"
+    monkeypatch.setattr(records, "__file__", str(module))
+    module.parent.mkdir()
+    module.write_text("one")
+    assert records.commit() == "unknown"
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "one")
+    assert re.fullmatch("[0-9a-f]{12}", records.commit())
+    (tmp_path / "a record").write_text("beside the module")
+    assert re.fullmatch("[0-9a-f]{12}", records.commit())
+    module.write_text("two")
+    assert re.fullmatch("[0-9a-f]{12}-dirty", records.commit())
 
 
 def test_what_a_live_result_shows_is_the_same_at_every_execution(monkeypatch):
