@@ -8,28 +8,23 @@ of the indices of the paper's W^ij, presynaptic first; `B[i]` `(fan_out, fan_in)
 Layers are counted from 0: V[0] and U[0] are the first hidden layer's, h[0] are the inputs' spikes, h[i + 1] those of V[i].
 """
 
-import time
-import warnings
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from fa_core import measures
 from fa_core.data import mnist
 from fa_core.experiments.spiking import CLASSES, SpikingExperiment
 from fa_core.network import generator
-from fa_core.training import DivergenceWarning, History, load_checkpoint, save_checkpoint, unpack_histories
+from fa_core.training import History, drive, pack_probes, unpack_probes
 
 SATURATION = 0.95  # an input spikes with at most this probability
 LOOK = (4, 50)  # for the figure: images, and steps an image
 EXPOSURE = 20  # steps for which test images are shown where the figure is made
 SHOWN = 50  # units of each layer whose spikes are kept for it
-
-
 PORTION = 1e-4  # weight decay is applied when it comes to this much: 1 - 1e-8 is 1 in float32
 ROWS = 256  # of a large outer product at a time: what they come to stays in the cache
 
@@ -200,6 +195,11 @@ class Run:
         self.looks: dict[str, np.ndarray] = {}
         self.measure_if_due()
 
+    @property
+    def done(self) -> bool:
+        """Whether all images have been shown, or the run has become infinite or NaN."""
+        return self.seen >= self.experiment.examples or self.diverged >= 0
+
     def advance(self) -> None:
         """Show `streams` images, one to each stream."""
         e, network, at = self.experiment, self.network, self.seen % self.experiment.epoch
@@ -262,7 +262,7 @@ class Run:
         """Everything needed to go on, between images."""
         flat = {f"array.{k}": v.cpu().numpy() for k, v in self.network.state().items()}
         flat |= {f"generator.{i}": g.get_state().numpy() for i, g in enumerate((self.data, self.noise.generator))}
-        flat |= {f"probe.{i}.{k}": v for i, p in enumerate(self.probed) for k, v in p.items()}
+        flat |= pack_probes(self.probed)
         flat |= {f"look.{k}": v for k, v in self.looks.items()}
         return flat | {"order": self.order.numpy(),
                        "owed": np.array(self.network.owed),
@@ -276,12 +276,7 @@ class Run:
             g.set_state(torch.from_numpy(flat[f"generator.{i}"]))
         self.order, self.network.owed = torch.from_numpy(flat["order"]), float(flat["owed"])
         self.seen, self.diverged, self.wrong, self.since = map(int, flat["numbers"])
-        probes: dict[int, dict[str, np.ndarray]] = {}
-        for key, value in flat.items():
-            if key.startswith("probe."):
-                _, i, name = key.split(".", 2)
-                probes.setdefault(int(i), {})[name] = value
-        self.probed = [probes[i] for i in range(len(probes))]
+        self.probed = unpack_probes(flat)
         self.looks = {k.split(".", 1)[1]: v for k, v in flat.items() if k.startswith("look.")}
 
 
@@ -315,33 +310,5 @@ def train(experiment: SpikingExperiment, *, device: str | None = None, checkpoin
     The same seed and number of threads give the same bits, also through a checkpoint and a kill. Warns
     DivergenceWarning where a run became infinite or NaN; it is then ended. Raises CheckpointError.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    begun = time.monotonic()
-    saved = load_checkpoint(checkpoint, experiment) if checkpoint else {}
-    before, finished = float(saved.get("seconds", 0)), unpack_histories(saved)
-    state = {k.split("/", 1)[1]: v for k, v in saved.items() if k.startswith("state/")}
-    with tqdm(total=experiment.examples * len(experiment.seeds), desc=experiment.name, unit="img", unit_scale=True,
-              disable=None if progress is None else not progress) as bar:
-        bar.update(experiment.examples * len(finished))
-        for seed in experiment.seeds[len(finished) :]:
-            run = Run(experiment, seed, device)
-            if state:
-                run.restore(state)
-                bar.update(run.seen)
-                state = {}
-            written = time.monotonic()
-            while run.seen < experiment.examples and run.diverged < 0:
-                run.advance()
-                bar.update(experiment.streams)
-                if checkpoint and time.monotonic() - written >= every and run.seen < experiment.examples:
-                    save_checkpoint(checkpoint, experiment, finished, run, before + time.monotonic() - begun)
-                    written = time.monotonic()
-            finished.append(run.history())
-            if checkpoint:
-                save_checkpoint(checkpoint, experiment, finished, None, before + time.monotonic() - begun)
-    history = History.join(finished)
-    if (history.diverged >= 0).any():
-        bad = [f"seed {s} at image {d:,}" for s, d in zip(history.seeds, history.diverged, strict=True) if d >= 0]
-        warnings.warn(f"{experiment.name}: {len(bad)} of {len(history.seeds)} runs diverged ({', '.join(bad)})",
-                      DivergenceWarning, stacklevel=2)
-    return history
+    seeds = [(seed,) for seed in experiment.seeds]
+    return drive(experiment, seeds, lambda e, seed, device: Run(e, *seed, device), device, checkpoint, every, progress)

@@ -4,6 +4,7 @@ import io
 import os
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,11 +84,21 @@ def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path
     """Run an experiment and return its history.
 
     device: "cpu", "cuda", ...; by default CUDA where there is one. With `checkpoint`, the state is written there,
-    atomically, at most once in `every` seconds; the same call then goes on from it, and gives bit for bit what it would have
-    given uninterrupted on the same machine with the same number of threads. The file is removed at the end.
+    atomically, at most once in `every` seconds and at the end of each group of seeds; the same call then goes on from it,
+    and gives bit for bit what it would have given uninterrupted on the same machine with the same number of threads.
     progress: True shows a bar, False none, None one if standard error is a terminal.
     Warns DivergenceWarning where runs diverge. Raises CheckpointError for a checkpoint that is damaged or another
     experiment's.
+    """
+    return drive(experiment, groups(experiment), Run, device, checkpoint, every, progress)
+
+
+def drive(experiment, groups: list[tuple[int, ...]], start: Callable, device: str | None, checkpoint: Path | None,
+          every: float, progress: bool | None) -> History:
+    """Run the groups of an experiment's seeds one after the other: what `train` does, for any kind of run.
+
+    `start(experiment, seeds, device)` gives a run of these seeds: an object with `seen`, `done`, `advance()`, `history()`,
+    `state()` and `restore(state)`, as `Run` has them.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     begun = time.monotonic()
@@ -99,18 +110,18 @@ def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path
     with tqdm(total=total, desc=experiment.name, unit="ex", unit_scale=True,
               disable=None if progress is None else not progress) as bar:
         bar.update(sum(experiment.examples * len(p.seeds) for p in finished))
-        for seeds in groups(experiment)[len(finished) :]:
-            run = Run(experiment, seeds, device)
+        for seeds in groups[len(finished) :]:
+            run = start(experiment, seeds, device)
             if state:
                 run.restore(state)
                 bar.update(run.seen * len(seeds))
                 state = {}
             written = time.monotonic()
-            while run.seen < experiment.examples:
+            while not run.done:
                 before = run.seen
                 run.advance()
                 bar.update((run.seen - before) * len(seeds))
-                if checkpoint and time.monotonic() - written >= every and run.seen < experiment.examples:
+                if checkpoint and time.monotonic() - written >= every and not run.done:
                     save_checkpoint(checkpoint, experiment, finished, run, spent + time.monotonic() - begun)
                     written = time.monotonic()
             finished.append(run.history())
@@ -121,7 +132,7 @@ def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path
         bad = [f"seed {s} at example {d:,}" for s, d in zip(history.seeds, history.diverged, strict=True) if d >= 0]
         warnings.warn(f"{experiment.name}: {len(bad)} of {len(history.seeds)} runs diverged ({', '.join(bad)}); "
                       "the others are whole. A smaller learning rate or feedback scale is the usual cure.",
-                      DivergenceWarning, stacklevel=2)
+                      DivergenceWarning, stacklevel=3)
     return history
 
 
@@ -143,6 +154,11 @@ class Run:
         self.probed: list[dict[str, np.ndarray]] = []
         self.snapshots = self.snapshot("before")
         self.probe_if_due()
+
+    @property
+    def done(self) -> bool:
+        """Whether all examples have been seen."""
+        return self.seen >= self.experiment.examples
 
     def advance(self) -> None:
         """Train on one chunk of examples."""
@@ -214,7 +230,7 @@ class Run:
             arrays |= {f"v{i}.{j}": a for i, pair in enumerate(self.velocity) for j, a in enumerate(pair)}
         flat = {f"array.{k}": v.cpu().numpy() for k, v in arrays.items()}
         flat |= {f"generator.{i}": g.get_state().numpy() for i, g in enumerate(self.task.generators + self.redraw)}
-        flat |= {f"probe.{i}.{k}": v for i, p in enumerate(self.probed) for k, v in p.items()}
+        flat |= pack_probes(self.probed)
         flat |= {f"snapshot.{k}": v for k, v in self.snapshots.items()}
         return flat | {"seen": np.array(self.seen), "diverged": self.diverged}
 
@@ -228,13 +244,23 @@ class Run:
             array.copy_(torch.from_numpy(flat[f"array.{name}"]))
         for i, g in enumerate(self.task.generators + self.redraw):
             g.set_state(torch.from_numpy(flat[f"generator.{i}"]))
-        probes: dict[int, dict[str, np.ndarray]] = {}
-        for key, value in flat.items():
-            if key.startswith("probe."):
-                _, i, name = key.split(".", 2)
-                probes.setdefault(int(i), {})[name] = value
-        self.probed = [probes[i] for i in range(len(probes))]
+        self.probed = unpack_probes(flat)
         self.snapshots = {k.split(".", 1)[1]: v for k, v in flat.items() if k.startswith("snapshot.")}
+
+
+def pack_probes(probed: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What was measured at each probe, flat, for a checkpoint; `unpack_probes` is the way back."""
+    return {f"probe.{i}.{k}": v for i, p in enumerate(probed) for k, v in p.items()}
+
+
+def unpack_probes(flat: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """What `pack_probes` was given, from arrays among which those it gave are."""
+    probes: dict[int, dict[str, np.ndarray]] = {}
+    for key, value in flat.items():
+        if key.startswith("probe."):
+            _, i, name = key.split(".", 2)
+            probes.setdefault(int(i), {})[name] = value
+    return [probes[i] for i in range(len(probes))]
 
 
 @torch.no_grad()

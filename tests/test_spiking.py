@@ -339,16 +339,16 @@ def test_a_killed_record_goes_on_and_ends_in_the_same_bits(folder):
         import functools, os, signal
         import torch
         torch.set_num_threads({torch.get_num_threads()})
-        from fa_core import records, spiking
+        from fa_core import records, spiking, training
         from tests import test_spiking
         spiking.train = functools.partial(spiking.train, every=0)
-        save, calls = spiking.save_checkpoint, []
+        save, calls = training.save_checkpoint, []
         def save_and_die(*arguments):
             save(*arguments)
             calls.append(1)
             if len(calls) == 6:  # in the middle of the second seed
                 os.kill(os.getpid(), signal.SIGKILL)
-        spiking.save_checkpoint = save_and_die
+        training.save_checkpoint = save_and_die
         records.record(test_spiking.TINY)
     """)
     killed = subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=ROOT, check=False)
@@ -372,7 +372,7 @@ def test_a_damaged_checkpoint_or_another_experiments_is_refused(tmp_path):
 
 def test_a_run_that_diverges_is_ended_and_said():
     e = TINY.but(rate=float("inf"), examples=12_000, probes=(0, 12_000), snapshots=(), seeds=(3,))
-    with pytest.warns(training.DivergenceWarning, match="1 of 1 runs diverged .seed 3 at image 6,000"):
+    with pytest.warns(training.DivergenceWarning, match="1 of 1 runs diverged .seed 3 at example 6,000"):
         history = train(e)
     assert history.diverged.tolist() == [6000]
     assert np.isnan(history["error at step"][0, 1]).all()

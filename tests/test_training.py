@@ -101,8 +101,9 @@ def test_runs_that_diverge_are_named_and_the_healthy_ones_kept():
 
 
 def test_a_layer_whose_rate_is_zero_is_left_as_it_is_and_the_phases_come_in_their_order():
+    # With momentum, for a layer that is frozen has no way on.
     phases = linear_experiment(schedule=((0, (1.0, 0.0)), (200, (0.0, 1.0))), snapshots=("W0", "b0", "W1", "b1"),
-                               weight_decay=1e-3, biases=0.1, probes=())
+                               weight_decay=1e-3, biases=0.1, momentum=0.5, rate=0.002, probes=())
     early, late = train(phases.but(examples=200)).snapshots, train(phases).snapshots
     for name, first, second in (("0", True, False), ("1", False, True)):
         for array in ("W" + name, "b" + name):

@@ -9,6 +9,7 @@ Nothing here computes or stores a result: verdicts are read from the notebooks b
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -19,15 +20,21 @@ from fa_core import claims, notebooks, proofs
 NOT_WRITTEN = "not written"
 
 
-def verdicts(source: Path) -> dict[str, dict]:
-    """The reported claims by id, from the notebooks in the book's sources."""
+def gathered(source: Path, rows_of: Callable, key: str) -> dict[str, dict]:
+    """What `rows_of` finds in the notebooks of the book's sources, by the rows' `key`, with each its notebook's name.
+    Raises ValueError for what two cells show."""
     found = {}
     for file in sorted((source / "notebooks").glob("*.ipynb")):
-        for row in notebooks.verdicts(notebooks.read(file)):
-            if row["id"] in found:
-                raise ValueError(f"claim {row['id']} is reported twice, the second time in {file.name}")
-            found[row["id"]] = row
+        for row in rows_of(notebooks.read(file)):
+            if row[key] in found:
+                raise ValueError(f"{row[key]!r} is reported twice, the second time in {file.name}")
+            found[row[key]] = row | {"in": file.stem}
     return found
+
+
+def verdicts(source: Path) -> dict[str, dict]:
+    """The reported claims by id, from the notebooks in the book's sources."""
+    return gathered(source, notebooks.verdicts, "id")
 
 
 def cell(text: str) -> str:
@@ -135,17 +142,12 @@ def speed(source: Path) -> str:
 
 def equations(source: Path) -> str:
     """Every numbered equation of the paper, with what became of it and the notebook that shows it."""
-    found = {}
-    for file in sorted((source / "notebooks").glob("*.ipynb")):
-        for row in notebooks.equations(notebooks.read(file)):
-            if row["key"] in found:
-                raise ValueError(f"equation {row['key']} is accounted for twice, the second time in {file.name}")
-            found[row["key"]] = row | {"notebook": file}
+    found = gathered(source, notebooks.equations, "key")
+    missing = [key for keys in proofs.NUMBERED.values() for key in keys if key not in found]
     tally = Counter(row["kind"] for row in found.values())
     text = [f"Of the {sum(map(len, proofs.NUMBERED.values()))} numbered equations: "
             + ", ".join(f"**{n} {kind}**" for kind, n in tally.most_common())
-            + (f", {missing} in notebooks that are still to be written" if (missing := sum(
-                key not in found for keys in proofs.NUMBERED.values() for key in keys)) else "") + ".\n"]
+            + (f", {len(missing)} in notebooks that are still to be written" if missing else "") + ".\n"]
     for part, keys in proofs.NUMBERED.items():
         rows = []
         for key in keys:
@@ -156,8 +158,8 @@ def equations(source: Path) -> str:
             row = found[key]
             says = f"{number} ${formula(row['says'])}$"
             says += f"<br>corrected: ${formula(row['corrected'])}$" if row["corrected"] else ""
-            name = row["notebook"].stem
-            rows.append([says, f"**{row['kind']}** ([{name[:2]}](../notebooks/{name}.ipynb)): {cell(row['how'])}"])
+            link = f"[{row['in'][:2]}](../notebooks/{row['in']}.ipynb)"
+            rows.append([says, f"**{row['kind']}** ({link}): {cell(row['how'])}"])
         text.append(f"## {part}\n\n" + table(["equation, as printed", "here (notebook): how"], rows))
     return "\n".join(text)
 

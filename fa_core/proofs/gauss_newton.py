@@ -10,6 +10,7 @@ import numpy as np
 import sympy as sp
 
 from fa_core.proofs import DEFINITION, DERIVED, WRONG, Equation
+from fa_core.proofs.pseudoinverse import is_pseudoinverse
 
 SHAPES = ((2, 1), (1, 2), (2, 2), (2, 3))  # (n_h, n_o) of the symbolic matrices
 INSTANCES = 120
@@ -135,15 +136,6 @@ def _eq52():
 def jacobian_symbols(n_o: int, n_h: int):
     """A symbolic Jacobian e_h."""
     return sp.Matrix(n_o, n_h, lambda i, j: sp.Symbol(f"J{i}{j}", real=True))
-
-
-def is_pseudoinverse(M, N, d) -> bool:
-    """Whether N / d is the Moore-Penrose inverse of M, by the four conditions of Penrose, identically in the symbols;
-    N a matrix of polynomials and d a polynomial that is not identically zero."""
-    def zero(Z):
-        return Z.applyfunc(sp.expand).is_zero_matrix
-
-    return sp.expand(d) != 0 and all(map(zero, (M * N * M - d * M, N * M * N - d * N, (M * N).T - M * N, (N * M).T - N * M)))
 
 
 def by_columns(J):

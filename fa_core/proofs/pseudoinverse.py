@@ -186,11 +186,7 @@ def _eq45() -> bool:
     s_y = sp.Symbol("s_y")
     printed, corrected = s_h + eta * (1 - s_y) * s_h, s_h + eta * (1 - s_y)
     stays = printed.subs(s_h, 0) == 0
-    return each_shape(lambda B, y, By: (s_h * By + _eq44_right(B, y, By, s_y) - corrected * By).expand())() and stays
-
-
-def _eq44_right(B, y, By, s_y):
-    return eta * (1 - s_y) * By
+    return each_shape(lambda B, y, By: s_h * By + eta * (1 - s_y) * By - corrected * By)() and stays
 
 
 def _eq46(B, y, By):
@@ -198,12 +194,13 @@ def _eq46(B, y, By):
     return W + eta * e * h.T - (s_w + eta * (1 - s_y) * s_h) * y * By.T
 
 
-def is_pseudoinverse(M, X) -> bool:
-    """Whether X is the Moore-Penrose inverse of M, by the four conditions of Penrose, identically in the symbols."""
+def is_pseudoinverse(M, N, d=1) -> bool:
+    """Whether N / d is the Moore-Penrose inverse of M, by the four conditions of Penrose, identically in the symbols; d is
+    not to be identically zero."""
     def zero(D):
-        return D.applyfunc(lambda d: sp.cancel(sp.together(d))).is_zero_matrix
+        return D.applyfunc(lambda v: sp.cancel(sp.together(sp.expand(v)))).is_zero_matrix
 
-    return all(map(zero, (M * X * M - M, X * M * X - X, (M * X).T - M * X, (X * M).T - X * M)))
+    return sp.expand(d) != 0 and all(map(zero, (M * N * M - d * M, N * M * N - d * N, (M * N).T - M * N, (N * M).T - N * M)))
 
 
 def rank_one_pseudoinverse(y, b):
