@@ -51,6 +51,28 @@ def draw(generators, shape, scale: float, distribution: str = "uniform") -> Tens
     return one * scale
 
 
+class Rounded:
+    """Stands in for a matrix m in `x @ m` and `x @ m.mT`: the product of both rounded to bfloat16, taken as the dtype of x.
+
+    The sums inside a product are in float32. Processors that have this arithmetic take it several times as fast.
+    """
+
+    def __init__(self, matrix: Tensor):
+        self.matrix = matrix.to(torch.bfloat16)
+
+    @property
+    def mT(self) -> "Rounded":
+        """The transpose."""
+        return Rounded(self.matrix.mT)
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        x, m = args
+        if function not in (torch.Tensor.matmul, torch.Tensor.__matmul__, torch.matmul) or not isinstance(m, cls):
+            return NotImplemented
+        return (x.to(torch.bfloat16) @ m.matrix).to(x.dtype)
+
+
 @dataclass
 class Network:
     """Weights, biases, feedback weights and masks of an ensemble; see the module for shapes."""
@@ -62,24 +84,50 @@ class Network:
     output: str
     mask: list[Tensor | None] = field(default_factory=list)
     feedback_mask: list[Tensor | None] = field(default_factory=list)
+    dropout: tuple[float, ...] = ()  # share of units silenced below each layer of W, in learning alone
 
     def units(self, layer: int):
         """Function and derivative of the units of a layer, 0 for the first hidden one."""
         return UNITS[self.output if layer == len(self.W) - 1 else self.hidden]
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """[x, h_1, ..., y]: h_{l+1} = f(h_l W_l + b_l); x `(runs, batch, n_0)`. Raises ValueError for a wrong shape."""
+    def forward(self, x: Tensor, weights: list | None = None, keep: list | None = None) -> list[Tensor]:
+        """[x, h_1, ..., y]: h_{l+1} = f(h_l W_l + b_l); x `(runs, batch, n_0)`. Raises ValueError for a wrong shape.
+
+        weights: stand-ins for W, see `Rounded`. keep: what `draw_kept` drew; a unit that is kept of a layer of which a share
+        p is silenced has 1 / (1 - p) times its activity, so that none is scaled when all are there.
+        """
         if x.dim() != 3 or x.shape[2] != self.W[0].shape[1] or x.shape[0] != self.W[0].shape[0]:
             runs, n = self.W[0].shape[:2]
             raise ValueError(f"inputs of shape {tuple(x.shape)}: wanted ({runs} runs, batch, {n} units)")
-        h = [x]
-        for layer, (w, b) in enumerate(zip(self.W, self.b, strict=True)):
-            h.append(self.units(layer)[0](torch.baddbmm(b, h[-1], w)))
+        h = [x if keep is None else self.silence(x, keep, 0)]
+        for layer, (w, b) in enumerate(zip(weights or self.W, self.b, strict=True)):
+            a = h[-1] @ w + b if isinstance(w, Rounded) else torch.baddbmm(b, h[-1], w)
+            activity = self.units(layer)[0](a)
+            h.append(activity if keep is None else self.silence(activity, keep, layer + 1))
         return h
 
-    def slopes(self, h: list[Tensor]) -> list:
-        """f' of every layer above the inputs, from the activities that `forward` returned."""
-        return [self.units(layer)[1](activity) for layer, activity in enumerate(h[1:])]
+    def slopes(self, h: list[Tensor], keep: list | None = None) -> list:
+        """f' of every layer above the inputs, from the activities that `forward` returned; 0 for a silenced unit."""
+        if keep is None:
+            return [self.units(layer)[1](activity) for layer, activity in enumerate(h[1:])]
+        # With p of them silenced, a unit that is kept has the activity f / (1 - p): f' is written in terms of f.
+        shares = [1 - p for p in (*self.dropout, 0.0)]
+        slopes = [self.units(layer)[1](activity * shares[layer + 1]) for layer, activity in enumerate(h[1:])]
+        return [slope if isinstance(slope, float) and keep[layer + 1] is None else
+                self.silence(slope * torch.ones_like(h[layer + 1]), keep, layer + 1) for layer, slope in enumerate(slopes)]
+
+    def silence(self, activity: Tensor, keep: list, layer: int) -> Tensor:
+        """The activity of a layer, 0 for the inputs, without the units that are not kept."""
+        return activity if keep[layer] is None else activity * keep[layer] / (1 - self.dropout[layer])
+
+    def draw_kept(self, generators, batch: int) -> list[Tensor | None]:
+        """For each layer, inputs first, 1 for a unit that takes part in an example and 0 for one that is silenced
+        (dropout), `(runs, batch, units)`; None for a layer that all take part in, such as the outputs."""
+        def one(p, n):
+            return torch.stack([torch.rand(batch, n, generator=g) for g in generators]) >= p
+
+        W = self.W[0]
+        return [one(p, w.shape[1]).to(W) if p else None for p, w in zip(self.dropout, self.W, strict=True)] + [None]
 
     def arrays(self) -> dict[str, Tensor]:
         """The arrays by name: W0, W1, ..., b0, ..., B1, ... (B has the number of the W beside it)."""
@@ -106,6 +154,9 @@ def initialise(experiment: Experiment, seeds: tuple[int, ...], device="cpu") -> 
         b.append(draw(for_weights, (1, n_out), scale if experiment.biases is None else experiment.biases, kind))
     B = draw_feedback(experiment, [generator(s, "feedback") for s in seeds])
 
+    if experiment.fields and experiment.density:
+        raise ValueError("give density or fields: a layer's connections are removed by the one or the other")
+
     def masks(arrays, densities):
         keep = [(torch.stack([torch.rand(a.shape[1:], generator=g, dtype=torch.float64) for g in for_masks]) < d)
                 if d < 1 else None for a, d in zip(arrays, densities, strict=True)]
@@ -116,7 +167,9 @@ def initialise(experiment: Experiment, seeds: tuple[int, ...], device="cpu") -> 
 
     network = Network(ready(W), ready(b), ready(B), experiment.hidden, experiment.output,
                       masks(W, experiment.density or (1,) * len(W)),
-                      masks(B, experiment.feedback_density or (1,) * len(B)))
+                      masks(B, experiment.feedback_density or (1,) * len(B)), experiment.dropout)
+    if experiment.fields:
+        network.mask[0] = receptive_fields(*experiment.fields).to(network.W[0])[None]
     arrays = network.arrays()
     for name, values in experiment.given:
         if name not in arrays or arrays[name][0].numel() != len(values):
@@ -126,6 +179,18 @@ def initialise(experiment: Experiment, seeds: tuple[int, ...], device="cpu") -> 
     apply_masks(network.W, network.mask)
     apply_masks(network.B, network.feedback_mask)
     return network
+
+
+def receptive_fields(maps: int, field: int, side: int) -> Tensor:
+    """The connections of untied local receptive fields, 0 or 1, `(side * side, maps * (side - field + 1)**2)`.
+
+    Each of `maps` maps has a unit for every place of a square of `field` x `field` pixels in an image of side x side; the
+    units of a map lie beside each other, row by row. No weight is shared.
+    """
+    places = side - field + 1
+    offset = torch.arange(side)[:, None] - torch.arange(places)[None]  # of a pixel from the begin of a field, on one axis
+    inside = ((offset >= 0) & (offset < field)).to(torch.float32)
+    return torch.kron(inside, inside).repeat(1, maps)
 
 
 def draw_feedback(experiment: Experiment, generators) -> list[Tensor]:
@@ -142,14 +207,26 @@ def apply_masks(arrays: list[Tensor], masks: list[Tensor | None]) -> None:
             array.mul_(mask)
 
 
+ROWS = 512  # of a large outer product at a time: what they come to stays in the cache
+
+
+def add_rounded_outer(W: Tensor, h: Tensor, d: Tensor, shrink: float, rate: float) -> None:
+    """W <- shrink W + rate h' d, in place; the product as `Rounded` takes it, and rounded before it is added to W."""
+    h, d = h.to(torch.bfloat16), d.to(torch.bfloat16)
+    for rows, columns in zip(W.split(ROWS, dim=1), h.split(ROWS, dim=2), strict=True):
+        if shrink != 1:
+            rows.mul_(shrink)
+        rows.add_(columns.mT @ d, alpha=rate)
+
+
 def update(network: Network, h: list[Tensor], slopes: list, deltas: list, rates: tuple[float, ...], decay: float = 0.0,
-           momentum: float = 0.0, velocity: list | None = None) -> None:
+           momentum: float = 0.0, velocity: list | None = None, rounded: bool = False) -> None:
     """One step of learning, in place, from one minibatch of n examples:
 
         dW_l = rate_l * [ sum over examples of h_l' (delta_{l+1} o f'_{l+1})  -  n * decay * W_l ],   biases alike;
 
     with momentum v <- momentum * v + dW, W <- W + v (Note 8). A layer whose signal is None, or whose rate is 0, is left
-    as it is. `velocity`: pairs of arrays shaped like (W_l, b_l).
+    as it is. `velocity`: pairs of arrays shaped like (W_l, b_l). `rounded`: see `add_rounded_outer`; not with momentum.
     """
     for layer, (delta, slope, rate) in enumerate(zip(deltas, slopes, rates, strict=True)):
         if delta is None or rate == 0:
@@ -162,7 +239,9 @@ def update(network: Network, h: list[Tensor], slopes: list, deltas: list, rates:
             if decay:
                 b.mul_(shrink)
             b.add_(bias_update, alpha=rate)
-            if d.shape[1] == 1:  # an outer product, which a matrix product is slower at
+            if rounded:
+                add_rounded_outer(W, h[layer], d, shrink, rate)
+            elif d.shape[1] == 1:  # an outer product, which a matrix product is slower at
                 if decay:
                     W.mul_(shrink)
                 W.addcmul_(h[layer].mT, d, value=rate)

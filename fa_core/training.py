@@ -15,7 +15,7 @@ from tqdm import tqdm
 from fa_core import measures
 from fa_core.data import tasks
 from fa_core.experiments import Experiment
-from fa_core.network import apply_masks, draw_feedback, generator, initialise, update
+from fa_core.network import Rounded, apply_masks, draw_feedback, generator, initialise, update
 from fa_core.rules import rule
 
 PROBED = 1000  # test examples over which teaching signals are compared
@@ -75,7 +75,7 @@ class History:
 def groups(experiment: Experiment) -> list[tuple[int, ...]]:
     """The seeds that run together: all of a small network, one by one of a large one. No result depends on it."""
     weights = sum(a * b for a, b in zip(experiment.sizes, experiment.sizes[1:], strict=False))
-    size = 1 if weights > LARGE else len(experiment.seeds)
+    size = 1 if weights > LARGE or experiment.plateau else len(experiment.seeds)  # a plateau is a run's own
     return [experiment.seeds[i : i + size] for i in range(0, len(experiment.seeds), size)]
 
 
@@ -149,6 +149,9 @@ class Run:
         if experiment.momentum:
             self.velocity = [(torch.zeros_like(w), torch.zeros_like(b))
                              for w, b in zip(self.network.W, self.network.b, strict=True)]
+        self.dropped = [generator(s, "dropout") for s in seeds] if experiment.dropout else []
+        self.generators = [*self.task.generators, *self.redraw, *self.dropped, *getattr(self.task, "distortions", [])]
+        self.lowest, self.cuts = np.inf, 0  # the smallest error of an epoch so far, and how often the rate was lowered
         self.seen = 0
         self.diverged = np.full(len(seeds), -1)
         self.probed: list[dict[str, np.ndarray]] = []
@@ -166,23 +169,49 @@ class Run:
         self.task.next_chunk()
         end = min(self.task.chunk, e.examples - self.seen)
         due = self.next_probe()
+        rounded = bool(e.products)
+        W, B = network.W, network.B
+        if rounded:
+            B = [Rounded(b) for b in B]
+        squares = torch.zeros((), dtype=torch.float64, device=self.device)
         for start in range(0, end, e.batch):
             x, target = self.task.batch(start, e.batch)
-            h = network.forward(x)
-            slopes = network.slopes(h)
+            if rounded:
+                W = [Rounded(w) for w in network.W]
+            keep = network.draw_kept(self.dropped, e.batch) if e.dropout else None
+            h = network.forward(x, W, keep)
+            slopes = network.slopes(h, keep)
             if e.switch:
                 self.rule = rule(e.rule_at(self.seen))
             if self.redraw and (e.redraw_feedback is True or self.seen in e.redraw_feedback):
                 network.B = [b.to(h[0]) for b in draw_feedback(e, self.redraw)]
                 apply_masks(network.B, network.feedback_mask)
-            deltas = self.rule(target - h[-1], slopes, network.W[1:], network.B)
-            update(network, h, slopes, deltas, e.rates_at(self.seen), e.weight_decay, e.momentum, self.velocity)
+                B = [Rounded(b) for b in network.B] if rounded else network.B
+            error = target - h[-1]
+            deltas = self.rule(error, slopes, W[1:], B)
+            update(network, h, slopes, deltas, self.rates(), e.weight_decay, e.momentum, self.velocity, rounded)
+            if e.plateau:
+                squares += error.square().sum()
             self.seen += x.shape[1]
             if self.seen == due:
                 self.probe_if_due()
                 due = self.next_probe()
         finite = torch.stack([torch.isfinite(w).flatten(1).all(1) for w in network.W]).all(0).cpu().numpy()
         self.diverged[~finite & (self.diverged < 0)] = self.seen
+        if e.plateau:
+            self.lower_rate(squares.item())
+
+    def rates(self) -> tuple[float, ...]:
+        """The learning rate of each layer of W now."""
+        rates = self.experiment.rates_at(self.seen)
+        return tuple(r / 10**self.cuts for r in rates) if self.cuts else rates
+
+    def lower_rate(self, error: float) -> None:
+        """After an epoch of this squared error: lower the rate tenfold where progress has slowed."""
+        share, times = self.experiment.plateau
+        if error > (1 - share) * self.lowest and self.cuts < times:
+            self.cuts += 1
+        self.lowest = min(self.lowest, error)
 
     def next_probe(self) -> int | None:
         """The number of examples at which the next probe is due."""
@@ -195,6 +224,8 @@ class Run:
             values = probe(self.network, self.task, self.rule)
             arrays = self.network.arrays()
             values |= {name: arrays[name].flatten(1).cpu().numpy().copy() for name in self.experiment.traced}
+            if self.experiment.plateau:
+                values["rate lowered"] = np.array([float(self.cuts)])
             bad = ~np.isfinite(values["loss"])
             self.diverged[bad & (self.diverged < 0)] = self.seen
             self.probed.append(values)
@@ -229,7 +260,9 @@ class Run:
         if self.velocity is not None:
             arrays |= {f"v{i}.{j}": a for i, pair in enumerate(self.velocity) for j, a in enumerate(pair)}
         flat = {f"array.{k}": v.cpu().numpy() for k, v in arrays.items()}
-        flat |= {f"generator.{i}": g.get_state().numpy() for i, g in enumerate(self.task.generators + self.redraw)}
+        flat |= {f"generator.{i}": g.get_state().numpy() for i, g in enumerate(self.generators)}
+        if self.experiment.plateau:
+            flat |= {"lowest": np.array(self.lowest), "cuts": np.array(self.cuts)}
         flat |= pack_probes(self.probed)
         flat |= {f"snapshot.{k}": v for k, v in self.snapshots.items()}
         return flat | {"seen": np.array(self.seen), "diverged": self.diverged}
@@ -242,7 +275,9 @@ class Run:
             arrays |= {f"v{i}.{j}": a for i, pair in enumerate(self.velocity) for j, a in enumerate(pair)}
         for name, array in arrays.items():
             array.copy_(torch.from_numpy(flat[f"array.{name}"]))
-        for i, g in enumerate(self.task.generators + self.redraw):
+        if self.experiment.plateau:
+            self.lowest, self.cuts = float(flat["lowest"]), int(flat["cuts"])
+        for i, g in enumerate(self.generators):
             g.set_state(torch.from_numpy(flat[f"generator.{i}"]))
         self.probed = unpack_probes(flat)
         self.snapshots = {k.split(".", 1)[1]: v for k, v in flat.items() if k.startswith("snapshot.")}
@@ -280,6 +315,8 @@ def probe(network, task, learning_rule) -> dict[str, np.ndarray]:
         values["nse"] = measures.nse(y.cpu().numpy(), target.cpu().numpy())
     else:
         values["test error"] = measures.error_rate(y.cpu().numpy(), task.labels)
+    if network.hidden in ("relu", "leaky"):
+        values["silent"] = torch.stack([(a <= 0).all(1).double().mean(1) for a in h[1:-1]], dim=1).cpu().numpy()
     if network.B:
         slopes = network.slopes([a[:, :PROBED] for a in h])
         # What this rule sends down; for a rule without B (backprop, shallow) what B would send.

@@ -43,12 +43,20 @@ CHANGES = {
     "feedback_density": (1.0, 0.5), "redraw_feedback": True, "target": 0.5, "centred": True, "switch": ((100, "backprop"),),
     "given": (("B1", (0.0,) * 63),), "probes": (0, 3000), "snapshots": ("W0",), "snapshot_runs": 1,
     "snapshot_units": 5, "traced": ("W1",), "dtype": "float64",
+    "targets": (-0.9, 0.9), "dropout": (0.2, 0.5, 0.0), "products": "bfloat16",
 }
+# These come with a task of images alone.
+DIGITS = PLAIN.but(task="mnist", sizes=(784, 9, 10), weights=0.1)
+DIGITS_CHANGES = {"plateau": (0.05, 2), "distort": (6.0, 36.0)}
 
 
 def test_the_digest_changes_with_every_other_field():
     # A teacher comes with its task alone, and has a test of its own.
-    assert CHANGES.keys() == {f.name for f in dataclasses.fields(Experiment)} - {"name", "teacher"}
+    assert CHANGES.keys() == ({f.name for f in dataclasses.fields(Experiment)} - {"name", "teacher", "fields"}
+                              - DIGITS_CHANGES.keys())
+    assert len({DIGITS.digest, *(DIGITS.but(**{k: v}).digest for k, v in DIGITS_CHANGES.items())}) == 3
+    fields = DIGITS.but(sizes=(784, 4 * 23**2, 10), fields=(4, 6, 28))
+    assert fields.digest != DIGITS.but(sizes=fields.sizes).digest
     taught = PLAIN.but(task="teacher", teacher=(12, 5, 4))
     assert taught.digest != taught.but(teacher=(12, 6, 4)).digest
     digests = {field: PLAIN.but(**{field: value}).digest for field, value in CHANGES.items()}
@@ -83,7 +91,7 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"rule": "magic"}, "unknown rule 'magic'; there are: backprop, feedback alignment"),
-    ({"task": "cifar"}, "unknown task 'cifar'; there are: mnist, mnist validation, xor, linear, teacher"),
+    ({"task": "cifar"}, "unknown task 'cifar'; there are: mnist, mnist validation, backgrounds, .*, xor, linear"),
     ({"hidden": "step"}, "unknown hidden 'step'; there are: logistic, tanh"),
     ({"output": "step"}, "unknown output 'step'; there are: logistic, tanh"),
     ({"distribution": "cauchy"}, "unknown distribution 'cauchy'; there are: uniform, normal"),
@@ -114,6 +122,14 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
     ({"task": "teacher"}, r"task 'teacher' with teacher \(\): the task 'teacher', and no other, wants one"),
     ({"teacher": (12, 5, 4)}, "task 'linear' with teacher .*: the task 'teacher', and no other, wants one"),
     ({"task": "teacher", "teacher": (12, 5, 3)}, "must agree in inputs and outputs"),
+    ({"dropout": (0.5,)}, r"dropout wants a share .* for each layer of W, 3, got \(0.5,\)"),
+    ({"dropout": (0.5, 0.5, 1.0)}, "dropout wants a share of 0 or more and below 1"),
+    ({"fields": (6, 6, 28)}, "fields .* want 784 inputs and 3174 units in the first hidden layer"),
+    ({"plateau": (0.05, 2)}, "plateau goes by epochs, which task 'linear' has not"),
+    ({"plateau": (0.05,)}, "plateau wants a share between 0 and 1 and how often"),
+    ({"distort": (6.0, 36.0)}, "distort is for MNIST's images, not for task 'linear'"),
+    ({"products": "float16"}, "unknown products 'float16'; there are: , bfloat16"),
+    ({"products": "bfloat16", "momentum": 0.9}, "products in bfloat16 are not there with momentum"),
     ({"schedule": ()}, r"schedule must begin at example 0 and increase, got \(\)"),
 ], ids=lambda part: " ".join(f"{k}={v}" for k, v in part.items()) if isinstance(part, dict) else "")
 def test_an_experiment_that_cannot_be_run_is_refused_and_told_why(change, message):

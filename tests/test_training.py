@@ -15,6 +15,8 @@ import pytest
 import torch
 
 from fa_core import training
+from fa_core.data import mnist
+from fa_core.experiments import Experiment
 from fa_core.training import CheckpointError, DivergenceWarning, History, Run, train
 from tests.helpers import linear_experiment, same, tanh_experiment
 
@@ -54,6 +56,98 @@ def test_a_minibatch_sums_the_updates_of_its_examples():
         return change
 
     torch.testing.assert_close(step(slice(0, 10)), sum(step(slice(i, i + 1)) for i in range(10)), rtol=1e-5, atol=1e-15)
+
+
+DIGITS = Experiment(
+    name="test-digits", task="mnist", sizes=(784, 4 * 23**2, 10), rule="feedback alignment, outputs gated", rate=1e-4, batch=100,
+    examples=120_000, seeds=(0, 1), weights=0.02, feedback=0.1, hidden="leaky", output="tanh", targets=(-0.9, 0.9),
+    fields=(4, 6, 28), dropout=(0.1, 0.2), distort=(6.0, 36.0), plateau=(0.9, 1), products="bfloat16",
+    probes=(0, 60_000, 120_000),
+)
+
+
+@pytest.fixture
+def few_digits(monkeypatch):
+    """MNIST cut to 1000 images to train on, and 500 to test on."""
+    whole = mnist.load
+    monkeypatch.setattr(mnist, "load", lambda split="train": mnist.Digits(
+        *(a[: {"train": 1000, "test": 500}[split]] for a in whole(split))))
+
+
+@pytest.mark.usefixtures("few_digits")
+def test_what_draws_and_remembers_goes_on_from_a_checkpoint_in_the_same_bits(tmp_path, monkeypatch):
+    # Dropout, distortions, and a rate that is lowered between the probes.
+    experiment = DIGITS.but(examples=4000, probes=(0, 2000, 4000))
+    whole = train(experiment)
+    assert whole["rate lowered"].tolist() == [[0, 0, 1]] * 2
+    assert (whole["test error"][:, -1] < 75).all()
+    epochs = 0
+
+    class Killed(RuntimeError):
+        pass
+
+    advance = Run.advance
+
+    def killed(run):
+        nonlocal epochs
+        epochs += 1
+        if epochs in (3, 6):
+            raise Killed
+        advance(run)
+
+    monkeypatch.setattr(Run, "advance", killed)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            train(experiment, checkpoint=tmp_path / "c.npz", every=0)
+    assert same(train(experiment, checkpoint=tmp_path / "c.npz", every=0), whole)
+
+
+@pytest.mark.parametrize(("errors", "cuts"), [
+    ((10, 5, 2.5, 1.2), (0, 0, 0, 0)),  # halved each time
+    ((10, 9.6, 5, 4.9), (0, 1, 1, 2)),
+    ((10, 9.6, 9.5, 9.4), (0, 1, 2, 2)),  # twice at most
+    ((10, 20, 9, 8.8), (0, 1, 1, 2)),  # measured from the lowest so far
+])
+def test_the_rate_is_lowered_tenfold_when_an_epoch_brought_too_little(errors, cuts):
+    run = Run(tanh_experiment(), (3,))
+    run.experiment = DIGITS.but(plateau=(0.05, 2))
+    for error, cut in zip(errors, cuts, strict=True):
+        run.lower_rate(error)
+        assert run.cuts == cut
+        assert run.rates() == pytest.approx((1e-4 / 10**cut,) * 2)
+
+
+@pytest.mark.usefixtures("few_digits")
+def test_an_autoencoder_is_to_give_its_inputs_back():
+    run = Run(DIGITS.but(task="autoencoder", sizes=(784, 20, 784), fields=(), distort=()), (0,))
+    run.task.next_chunk()
+    x, target = run.task.batch(0, 50)
+    assert torch.equal(x, target)
+    # Black is -0.9 and white 0.9.
+    assert (x.min().item(), x.max().item()) == pytest.approx((-0.9, 0.9))
+    assert "nse" in run.probed[0]
+    assert "test error" not in run.probed[0]
+
+
+@pytest.mark.usefixtures("few_digits")
+def test_the_targets_are_those_that_are_asked_for():
+    run = Run(DIGITS.but(distort=()), (0,))
+    run.task.next_chunk()
+    _, target = run.task.batch(0, 50)
+    assert target.unique().tolist() == pytest.approx([-0.9, 0.9])
+    assert (target > 0).sum(2).eq(1).all()
+
+
+@pytest.mark.usefixtures("few_digits")
+def test_the_share_of_silent_units_is_of_those_that_no_test_image_wakes():
+    run = Run(DIGITS.but(distort=(), hidden="relu"), (0,))
+    run.network.W[0][:, :, :529] = 0
+    run.network.b[0][:, :, :529] = -1
+    share = training.probe(run.network, run.task, run.rule)["silent"]
+    assert share.shape == (1, 1)
+    assert share[0, 0] >= 0.25
+    run.network.b[0][:, :, :529] = 1
+    assert training.probe(run.network, run.task, run.rule)["silent"][0, 0] == pytest.approx(share[0, 0] - 0.25)
 
 
 def test_the_schedule_changes_the_rate_at_the_example_it_says():

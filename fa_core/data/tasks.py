@@ -4,13 +4,14 @@ A task hands out examples by the chunk (some epochs of a fixed set, or some newl
 run can be checkpointed: the state of a task is the state of its runs' generators, and nothing else.
 """
 
+import importlib
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fa_core.data import mnist
+from fa_core.data import elastic, mnist
 from fa_core.experiments import Experiment
 from fa_core.network import draw, generator
 
@@ -25,19 +26,40 @@ class FixedSet:
 
     def __init__(self, x, y, test_x, test_y, labels, generators, epochs: int = 1):
         self.x, self.y, self.test_x, self.test_y, self.labels = x, y, test_x, test_y, labels
-        self.generators, self.epochs = generators, epochs
+        self.generators, self.epochs, self.distortions = generators, epochs, []
         self.chunk = epochs * len(x)
 
     def next_chunk(self) -> None:
         """Draw the order of the next examples."""
         orders = [torch.cat([torch.randperm(len(self.x), generator=g) for _ in range(self.epochs)])
                   for g in self.generators]
-        self.order = torch.stack(orders).to(self.x.device)
+        self.order = torch.stack(orders).to(self.y.device)
+
+    def distort(self, constants: tuple[float, ...], generators, black: float) -> None:
+        """From now on distort the images, each time one is shown; see `fa_core.data.elastic`."""
+        self.constants, self.distortions, self.black = constants, generators, black
 
     def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
         """Examples start to start + size of the chunk: x `(runs, size, n_in)` and y `(runs, size, n_out)`."""
         index = self.order[:, start : start + size]
-        return self.x[index], self.y[index]
+        x = self.x[index]
+        if self.distortions:
+            x = torch.stack([elastic.distort(images, g, *self.constants, fill=self.black)
+                             for images, g in zip(x, self.distortions, strict=True)])
+        return x, self.y[index]
+
+
+class Mapped(FixedSet):
+    """A training set of bytes that may stay in a file: `images` `(n, n_in)`, memory-mapped; `scale` makes floats of some."""
+
+    def __init__(self, images, scale, y, test_x, test_y, labels, generators):
+        super().__init__(images, y, test_x, test_y, labels, generators)
+        self.scale = scale
+
+    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
+        """Examples start to start + size of the chunk, as floats: x `(runs, size, n_in)` and y `(runs, size, n_out)`."""
+        index = self.order[:, start : start + size]
+        return torch.from_numpy(self.scale(self.x[index.cpu().numpy()])).to(self.y), self.y[index]
 
 
 class Drawn:
@@ -96,6 +118,36 @@ def target_function(experiment: Experiment, generators):
     return teacher(*zip(*layers, strict=True))
 
 
+VALIDATION = {"mnist": 10_000, "autoencoder": 10_000, "backgrounds": 10_000, "svhn": 26_032, "timit": 10_000}
+
+
+def load(name: str):
+    """The training set, the test set, each a pair (inputs, labels), and how inputs are scaled, for a task with files.
+
+    "... validation": the last examples of the training set take the place of the test set: what hyper-parameters and the
+    stopping time are chosen on. Raises DataError.
+    """
+    base = name.removesuffix(" validation")
+    source = mnist if base == "autoencoder" else importlib.import_module(f"fa_core.data.{base}")
+    train, test = source.load("train"), source.load("test")
+    if base == "timit":
+        def scale(features):
+            return source.standardise(features, train.features)
+    elif base == "autoencoder":
+        def scale(images):
+            return (images / np.float32(255) * np.float32(1.8) - np.float32(0.9)).astype(np.float32)
+    else:
+        # The scale is the whole training set's in either case, and does not depend on a label.
+        pixels = mnist.standardise(np.arange(256, dtype=np.uint8), train[0])
+
+        def scale(images):
+            return pixels[images]
+    if name != base:
+        first = len(train[1]) - VALIDATION[base]
+        train, test = (tuple(a[part] for a in train) for part in (slice(first), slice(first, None)))
+    return train, test, scale
+
+
 def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
     """The task of an experiment for these seeds. Raises ValueError where its shape is not the network's."""
     dtype = getattr(torch, experiment.dtype)
@@ -114,14 +166,22 @@ def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
         y = np.array([[0], [1], [1], [0]])
         task = FixedSet(tensor(x), tensor(y), tensor(x[None]), tensor(y[None]), None, data, epochs=250)
     else:
-        train, test = mnist.load("train"), mnist.load("test")
-        if experiment.task == "mnist validation":
-            # The last 10,000 training images: what hyper-parameters and the stopping time are chosen on.
-            train, test = (mnist.Digits(*(a[part] for a in train)) for part in (slice(50_000), slice(50_000, None)))
-        x, test_x = (tensor(mnist.standardise(d.images)) for d in (train, test))
-        one_hot = torch.eye(10, dtype=dtype, device=device)
-        y, test_y = (one_hot[torch.as_tensor(d.labels.astype(np.int64))] for d in (train, test))
-        task = FixedSet(x, y, test_x[None], test_y[None], test.labels, data)
+        train, test, scale = load(experiment.task)
+        test_x = tensor(scale(test[0]))
+        if experiment.task.startswith("autoencoder"):
+            x = tensor(scale(train[0]))
+            task = FixedSet(x, x, test_x[None], test_x[None], None, data)
+        else:
+            wrong, right = experiment.targets
+            code = torch.eye(n_out, dtype=dtype, device=device) * (right - wrong) + wrong
+            y, test_y = (code[torch.as_tensor(part[1].astype(np.int64))] for part in (train, test))
+            if experiment.task.startswith("svhn"):
+                task = Mapped(train[0], scale, y, test_x[None], test_y[None], test[1], data)
+            else:
+                task = FixedSet(tensor(scale(train[0])), y, test_x[None], test_y[None], test[1], data)
+        if experiment.distort:
+            black = scale(np.zeros((1, 1), np.uint8)).item()
+            task.distort(experiment.distort, [generator(s, "distortions") for s in seeds], black)
     if (task.x.shape[1], task.y.shape[1]) != (n_in, n_out):
         raise ValueError(f"task {experiment.task!r} has {task.x.shape[1]} inputs and {task.y.shape[1]} outputs, "
                          f"the network {experiment.sizes} has {n_in} and {n_out}")

@@ -13,7 +13,10 @@ from typing import ClassVar
 from fa_core import CONVENTIONS
 from fa_core.rules import rule as named_rule
 
-TASKS = ("mnist", "mnist validation", "xor", "linear", "teacher", "quadratic")
+CLASSIFICATION = ("mnist", "backgrounds", "svhn", "timit")
+IMAGES = (*CLASSIFICATION[:3], "autoencoder")
+FIXED = tuple(t + part for t in (*CLASSIFICATION, "autoencoder") for part in ("", " validation"))
+TASKS = (*FIXED, "xor", "linear", "teacher", "quadratic")
 UNITS = ("logistic", "tanh", "linear", "leaky", "relu")
 NOTEBOOKS = ("mnist", "deep", "spiking", "mechanics", "xor", "momentum", "switch")
 
@@ -32,6 +35,14 @@ class Experiment:
     `switch`: pairs (example, rule): from that example on another rule is in force.
     `redraw_feedback`: True: B is drawn anew at every step; or the examples at which it is.
     `density`: for each layer of W the share of connections kept; `feedback_density` likewise for B.
+    `fields`: (maps, size, side): the units of the first hidden layer are that many maps of untied receptive fields of size x
+    size pixels of an image of side x side.
+    `targets`: of the outputs, in a classification, for the classes that an example is not of and the one it is of.
+    `plateau`: (share, times): after an epoch in which the error in training fell by less than this share of itself the rate
+    is divided by ten, so many times at most.
+    `dropout`: for each layer of W, the share of the units below it that is silenced, anew at every example.
+    `distort`: (sigma, alpha), in pixels: elastic distortions of every image, anew each time it is shown.
+    `products`: "bfloat16": matrix products in learning are of numbers rounded so; see `fa_core.network.Rounded`.
     `given`: pairs (name, values) that replace drawn initial values in every run, e.g. ("W1", (0.15, -0.13)).
     `snapshots`: names of the arrays stored before and after learning, of the first `snapshot_runs` runs (None: all)
     and for `W0` only the first `snapshot_units` units (None: all). `traced`: names of arrays kept at every probe.
@@ -63,6 +74,12 @@ class Experiment:
     density: tuple[float, ...] | None = None
     feedback_density: tuple[float, ...] | None = None
     redraw_feedback: bool | tuple[int, ...] = False
+    fields: tuple[int, ...] = ()
+    targets: tuple[float, float] = (0.0, 1.0)
+    plateau: tuple[float, int] | tuple[()] = ()
+    dropout: tuple[float, ...] = ()
+    distort: tuple[float, ...] = ()
+    products: str = ""
     given: tuple[tuple[str, tuple[float, ...]], ...] = ()
     probes: tuple[int, ...] = ()
     snapshots: tuple[str, ...] = ()
@@ -76,7 +93,7 @@ class Experiment:
             named_rule(name)
         layers = len(self.sizes) - 1
         choices = {"task": TASKS, "hidden": UNITS, "output": UNITS, "distribution": ("uniform", "normal"),
-                   "dtype": ("float32", "float64")}
+                   "dtype": ("float32", "float64"), "products": ("", "bfloat16")}
         for field, known in choices.items():
             if getattr(self, field) not in known:
                 raise ValueError(f"unknown {field} {getattr(self, field)!r}; there are: {', '.join(known)}")
@@ -104,6 +121,22 @@ class Experiment:
         for _, factor in self.schedule:
             if isinstance(factor, tuple) and len(factor) != layers:
                 raise ValueError(f"schedule has {len(factor)} factors, the network {self.sizes} wants 1 or {layers}")
+        if self.dropout and (len(self.dropout) != layers or not all(0 <= p < 1 for p in self.dropout)):
+            raise ValueError(f"dropout wants a share of 0 or more and below 1 for each layer of W, {layers}, got {self.dropout}")
+        if self.fields:
+            maps, size, side = self.fields
+            wanted = (side**2, maps * (side - size + 1) ** 2)
+            if self.sizes[:2] != wanted:
+                raise ValueError(f"fields {self.fields} want {wanted[0]} inputs and {wanted[1]} units in the first hidden "
+                                 f"layer, the network {self.sizes} has others")
+        if self.plateau and not (len(self.plateau) == 2 and 0 < self.plateau[0] < 1 and self.plateau[1] >= 1):
+            raise ValueError(f"plateau wants a share between 0 and 1 and how often to lower the rate, got {self.plateau}")
+        if self.plateau and self.task not in FIXED:
+            raise ValueError(f"plateau goes by epochs, which task {self.task!r} has not")
+        if self.distort and self.task.removesuffix(" validation") not in IMAGES[:2]:
+            raise ValueError(f"distort is for MNIST's images, not for task {self.task!r}")
+        if self.products and self.momentum:
+            raise ValueError("products in bfloat16 are not there with momentum")
         redrawn = self.redraw_feedback if isinstance(self.redraw_feedback, tuple) else ()
         if any(at % self.batch for at in (*redrawn, *(at for at, _ in self.switch))):
             raise ValueError(f"switch and redraw_feedback must name multiples of batch ({self.batch})")
@@ -167,6 +200,17 @@ class Experiment:
                  "learning rate": f"{self.rate:g} per example, {self.rate * self.batch:g} of the minibatch mean",
                  "batch": str(self.batch), "examples": f"{self.examples:,}",
                  "seeds": f"{len(self.seeds)} ({self.seeds[0]} to {self.seeds[-1]})"}
+        if self.task.removesuffix(" validation") in CLASSIFICATION and self.targets != (0.0, 1.0):
+            rows["targets"] = f"{self.targets[0]:g}, {self.targets[1]:g}"
+        if self.fields:
+            rows["receptive fields"] = "{0} maps of {1}x{1}, untied".format(*self.fields)
+        if self.plateau:
+            rows["rate lowered"] = (f"tenfold after an epoch in which the training error falls by less than "
+                                    f"{100 * self.plateau[0]:g} %, at most {self.plateau[1]} times")
+        if self.distort:
+            rows["elastic distortions"] = "sigma {0:g}, alpha {1:g} pixels".format(*self.distort)
+        if self.products:
+            rows["matrix products"] = f"of numbers rounded to {self.products}, in learning"
         if self.task in ("linear", "teacher", "quadratic"):
             rows["target"] = (f"U[-{self.target:g}, {self.target:g}]" + (", centred" if self.centred else "")
                               + (f", {'-'.join(map(str, self.teacher))}, tanh" if self.teacher else ""))
@@ -176,7 +220,7 @@ class Experiment:
                 for s, f in self.schedule)
         if self.switch:
             rows["switch"] = ", ".join(f"{name} from example {s:,}" for s, name in self.switch)
-        for field in ("momentum", "weight_decay", "density", "feedback_density", "redraw_feedback", "given"):
+        for field in ("momentum", "weight_decay", "density", "feedback_density", "redraw_feedback", "dropout", "given"):
             if getattr(self, field):
                 rows[field.replace("_", " ")] = str(getattr(self, field))
         return rows | {f"convention: {k}": v for k, v in CONVENTIONS.items()}
