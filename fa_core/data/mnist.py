@@ -110,7 +110,8 @@ def standardise(images: np.ndarray, reference: np.ndarray | None = None) -> np.n
     The only place where pixels are scaled."""
     reference = load("train").images if reference is None else reference
     # Exact integer moments of the 256 grey levels: the same two numbers on every machine.
-    pieces = (reference[i : i + 10_000].ravel() for i in range(0, len(reference), 10_000))  # of one that may not fit in memory
+    # In pieces, for a reference that may not fit in memory.
+    pieces = (reference[i : i + 10_000].ravel() for i in range(0, len(reference), 10_000))
     count = sum(np.bincount(piece, minlength=256) for piece in pieces)
     level = np.arange(256)
     mean = (count * level).sum() / count.sum()

@@ -182,6 +182,7 @@ def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
         if experiment.distort:
             black = scale(np.zeros((1, 1), np.uint8)).item()
             task.distort(experiment.distort, [generator(s, "distortions") for s in seeds], black)
+    task.chunk -= task.chunk % experiment.batch  # the last few of an epoch's order, too few for a minibatch, are left out
     if (task.x.shape[1], task.y.shape[1]) != (n_in, n_out):
         raise ValueError(f"task {experiment.task!r} has {task.x.shape[1]} inputs and {task.y.shape[1]} outputs, "
                          f"the network {experiment.sizes} has {n_in} and {n_out}")

@@ -122,7 +122,8 @@ class Experiment:
             if isinstance(factor, tuple) and len(factor) != layers:
                 raise ValueError(f"schedule has {len(factor)} factors, the network {self.sizes} wants 1 or {layers}")
         if self.dropout and (len(self.dropout) != layers or not all(0 <= p < 1 for p in self.dropout)):
-            raise ValueError(f"dropout wants a share of 0 or more and below 1 for each layer of W, {layers}, got {self.dropout}")
+            raise ValueError(f"dropout wants a share of 0 or more and below 1 for each layer of W, {layers}, "
+                             f"got {self.dropout}")
         if self.fields:
             maps, size, side = self.fields
             wanted = (side**2, maps * (side - size + 1) ** 2)
@@ -208,7 +209,7 @@ class Experiment:
             rows["rate lowered"] = (f"tenfold after an epoch in which the training error falls by less than "
                                     f"{100 * self.plateau[0]:g} %, at most {self.plateau[1]} times")
         if self.distort:
-            rows["elastic distortions"] = "sigma {0:g}, alpha {1:g} pixels".format(*self.distort)
+            rows["elastic distortions"] = "sigma {:g}, alpha {:g} pixels".format(*self.distort)
         if self.products:
             rows["matrix products"] = f"of numbers rounded to {self.products}, in learning"
         if self.task in ("linear", "teacher", "quadratic"):

@@ -29,11 +29,49 @@ FEEDBACK_TRIAL = Experiment(
 )
 BACKPROP_TRIAL = FEEDBACK_TRIAL.but(rule="backprop")
 FEEDBACK_TRIALS = tuple(
-    FEEDBACK_TRIAL.but(name=f"extended-trial-feedback-alignment-{rate:g}-{top:g}", rate=rate / BATCH, feedback=(0.07, 0.07, top))
+    FEEDBACK_TRIAL.but(name=f"extended-trial-feedback-alignment-{rate:g}-{top:g}", rate=rate / BATCH,
+                       feedback=(0.07, 0.07, top))
     for rate in (0.005, 0.01) for top in (0.5, 1.0))
 BACKPROP_TRIALS = tuple(
     BACKPROP_TRIAL.but(name=f"extended-trial-backprop-{rate:g}-{w:g}", rate=rate / BATCH, weights=w)
     for rate in (0.03, 0.1) for w in (0.04, 0.08))
 
-RECORDED = (*FEEDBACK_TRIALS, *BACKPROP_TRIALS)
+# ---- the plain tanh network: the best trial of each, for as long as it takes
+EPOCHS = 18
+PLAIN = {"task": "mnist", "seeds": SEEDS, "examples": EPOCHS * EPOCH, "probes": probes(EPOCHS, 2), "plateau": (0.05, 2)}
+FEEDBACK_ALIGNMENT = FEEDBACK_TRIALS[2].but(
+    name="extended-tanh-feedback-alignment", schedule=WARM, snapshots=("W0",), snapshot_runs=1, snapshot_units=36, **PLAIN)
+BACKPROP = BACKPROP_TRIALS[3].but(name="extended-tanh-backprop", schedule=WARM, **PLAIN)
+# From weights as small as feedback alignment's, for one epoch.
+ONCE = {"examples": EPOCH, "probes": tuple(range(0, EPOCH + 1, 10_000)), "plateau": (), "snapshots": ()}
+SMALL = tuple(e.but(name=f"extended-small-{e.rule.split(',')[0].replace(' ', '-')}", weights=0.02, **ONCE)
+              for e in (BACKPROP, FEEDBACK_ALIGNMENT))
+CONTROLS = tuple(FEEDBACK_ALIGNMENT.but(name=f"extended-control-{name}", seeds=SEEDS[:2], **ONCE, **change)
+                 for name, change in (("no-feedback", {"feedback": 0.0}), ("redrawn", {"redraw_feedback": True})))
+
+# ---- what may be added
+DROPOUT = FEEDBACK_ALIGNMENT.but(name="extended-dropout", dropout=(0.0, 0.0, 0.0, 0.5), snapshots=())
+# Activities without an upper bound grow with the error that drives them: the large one of the beginning is met more slowly.
+SOFT = ((0, 0.03), (10_000, 0.1), (30_000, 0.3), (EPOCH, 1.0))
+LEAKY = FEEDBACK_ALIGNMENT.but(name="extended-leaky", hidden="leaky", feedback=(0.03, 0.03, 0.3), schedule=SOFT,
+                               snapshots=())
+RELU = LEAKY.but(name="extended-relu", hidden="relu")
+FIELDS = (6, 6, 28)  # 6 maps of 6 x 6 fields, 23 x 23 places each
+LOCAL = FEEDBACK_ALIGNMENT.but(name="extended-local", sizes=(784, 6 * 23**2, 1500, 1500, 10), fields=FIELDS,
+                               weights=(0.1, 0.02, 0.02, 0.02), feedback=(0.05, 0.07, 0.5), snapshots=())
+ELASTIC = LOCAL.but(name="extended-elastic", distort=(6.0, 36.0), seeds=SEEDS[:1], examples=60 * EPOCH, probes=probes(60, 5))
+
+# ---- ten hidden layers: B so that all receive about the same magnitude of error, which U[sqrt(3 / 1000)] gives 1000 units
+SAME = (3 / 1000) ** 0.5
+TEN = FEEDBACK_ALIGNMENT.but(name="extended-ten-feedback-alignment", sizes=(784, *(1000,) * 10, 10), weights=0.03,
+                             feedback=(*(SAME,) * 9, 0.5), examples=12 * EPOCH, probes=probes(12, 3))
+TEN_BACKPROP = TEN.but(name="extended-ten-backprop", rule="backprop", weights=SAME, snapshots=())
+
+# ---- digits over photographs
+BACKGROUNDS = tuple(e.but(name=e.name.replace("tanh", "backgrounds"), task="backgrounds", examples=12 * TRIAL, snapshots=(),
+                          probes=tuple(n * TRIAL for n in (0, 1, 2, 4, 6, 8, 10, 12)))
+                    for e in (BACKPROP, FEEDBACK_ALIGNMENT))
+
+RECORDED = (*FEEDBACK_TRIALS, *BACKPROP_TRIALS, FEEDBACK_ALIGNMENT, BACKPROP, *SMALL, *CONTROLS, DROPOUT, LEAKY, RELU,
+            LOCAL, ELASTIC, TEN, TEN_BACKPROP, *BACKGROUNDS)
 LIVE = ()

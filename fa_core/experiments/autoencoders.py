@@ -1,0 +1,35 @@
+"""Supplementary Note 9: deep autoencoders of MNIST, with a bottleneck of 10 units and without one.
+
+The note gives the networks, tanh units and images between -0.9 and 0.9. It leaves out rate, scales, minibatch and stopping
+time. Rate and scales are searched as in Note 5 (`TRIALS`): equally many trials for either algorithm and network, on a seed
+that is not reported, judged on the last 10,000 training images.
+"""
+
+from fa_core.experiments import Experiment
+
+EPOCH, BATCH, EPOCHS = 60_000, 100, 15
+TRIAL = 50_000
+SEEDS = (0, 1, 2)
+WIDE = (784, 1000, 1000, 1000, 1000, 1000, 784)
+WIDTHS = (10, 30, 100, 300)  # of the bottleneck
+
+
+def narrow(width: int):
+    """The sizes of the network of the note with a bottleneck of so many units."""
+    return (784, 1000, 500, width, 500, 1000, 784)
+
+
+def even(sizes) -> tuple[float, ...]:
+    """Scales of B by which every hidden layer receives an error of the magnitude of that above: sqrt(3 / units above)."""
+    return tuple(round((3 / n) ** 0.5, 4) for n in sizes[2:])
+
+
+def trial(rule: str, sizes, rate: float, weights: float) -> Experiment:
+    """A run of two epochs; `rate` of the minibatch's mean."""
+    return Experiment(
+        name=f"autoencoder-trial-{sizes[3]}-{rule.split(',')[0].replace(' ', '-')}-{rate:g}-{weights:g}",
+        task="autoencoder validation", sizes=sizes, rule=rule, rate=rate / BATCH, batch=BATCH, examples=2 * TRIAL,
+        seeds=(100,), weights=weights, feedback=even(sizes), hidden="tanh", output="tanh", weight_decay=1e-6,
+        probes=(0, TRIAL, 2 * TRIAL), products="bfloat16")
+RECORDED = ()
+LIVE = ()
