@@ -31,5 +31,11 @@ def trial(rule: str, sizes, rate: float, weights: float) -> Experiment:
         task="autoencoder validation", sizes=sizes, rule=rule, rate=rate / BATCH, batch=BATCH, examples=2 * TRIAL,
         seeds=(100,), weights=weights, feedback=even(sizes), hidden="tanh", output="tanh", weight_decay=1e-6,
         probes=(0, TRIAL, 2 * TRIAL), products="bfloat16")
-RECORDED = ()
+
+
+FEEDBACK = "feedback alignment, outputs gated"
+TRIALS = {(width, rule): tuple(trial(rule, sizes, rate, weights) for rate in rates)
+          for width, sizes in ((10, narrow(10)), (1000, WIDE))
+          for rule, rates, weights in ((FEEDBACK, (5e-4, 1e-3, 2e-3), 0.03), ("backprop", (3e-3, 1e-2, 3e-2), 0.05))}
+RECORDED = tuple(e for trials in TRIALS.values() for e in trials)
 LIVE = ()
