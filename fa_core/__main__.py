@@ -1,9 +1,7 @@
 """The command line: `python -m fa_core`, or `fa_core`."""
 
 import argparse
-import os
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -17,7 +15,10 @@ def main(argv: list[str] | None = None) -> int:
     make.add_argument("names", nargs="*", metavar="NAME", help="experiments; a name may end in * to mean several")
     make.add_argument("--all", action="store_true", help="every experiment that its notebook takes from a record")
     make.add_argument("--remake", action="store_true", help="run again what has a record")
-    make.add_argument("--jobs", type=int, default=1, help="experiments side by side, each then on one thread")
+    make.add_argument("--jobs", type=int, default=1, help="processes side by side, each on one thread: experiments, and "
+                                                          "groups of seeds of those that have several")
+    make.add_argument("--scheduler", metavar="ADDRESS", help="run on the workers of this Dask scheduler instead")
+    make.add_argument("--threads", type=int, help="of each process; by default 1 with --jobs or --scheduler")
     make.add_argument("--device", help="cpu, cuda, ...; by default CUDA where there is one")
     check = commands.add_parser("verify", help="re-run the beginning of records and compare")
     check.add_argument("names", nargs="*", metavar="NAME", help="default: all that have one")
@@ -60,7 +61,7 @@ def _show(arguments) -> int:
 
 
 def _record(arguments) -> int:
-    from fa_core import experiments, records
+    from fa_core import cluster, experiments
 
     known = experiments.registry()
     if arguments.all:
@@ -70,23 +71,27 @@ def _record(arguments) -> int:
                   ([known[k] for k in known if k.startswith(n[:-1])] if n.endswith("*") else [experiments.find(n)])]
     if not chosen:
         raise ValueError("name an experiment, or give --all; `fa_core list` shows them")
-    if arguments.jobs == 1:
-        for experiment in chosen:
-            print(records.record(experiment, arguments.device, arguments.remake), flush=True)
-        return 0
-    os.environ["OMP_NUM_THREADS"] = "1"  # before the workers load torch
-    failed = 0
-    from multiprocessing import get_context
-
-    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(records.record, e, arguments.device, arguments.remake, False): e for e in chosen}
-        for done in as_completed(running):
-            try:
-                print(done.result(), flush=True)
-            except Exception as error:  # the others go on
-                failed += 1
-                print(f"{running[done].name}: {error}", file=sys.stderr, flush=True)
-    return min(failed, 1)
+    if min(arguments.jobs, arguments.threads or 1) < 1:
+        raise ValueError("--jobs and --threads must be 1 or more")
+    if arguments.scheduler and arguments.jobs > 1:
+        raise ValueError("--jobs is for this machine and --scheduler for a cluster's: give one of them")
+    if arguments.scheduler:
+        workers = cluster.Cluster(arguments.scheduler, arguments.threads or 1, device=arguments.device)
+    elif arguments.jobs > 1:
+        workers = cluster.Processes(arguments.jobs, arguments.threads or 1, device=arguments.device)
+    else:
+        workers = cluster.Here(threads=arguments.threads, device=arguments.device)
+    record = cluster.record if arguments.scheduler or arguments.jobs > 1 else cluster.record_whole
+    outcomes = []
+    with workers:
+        for outcome in record(chosen, workers, arguments.remake):
+            outcomes.append(outcome)
+            if outcome.error:  # the others go on
+                print(f"{outcome.experiment.name}: {outcome.error}", file=sys.stderr, flush=True)
+            else:
+                print(outcome.file, flush=True)
+        print(cluster.summary(outcomes, str(workers)), file=sys.stderr)
+    return int(any(o.error for o in outcomes))
 
 
 def _verify(arguments) -> int:

@@ -40,9 +40,9 @@ def folder() -> Path:
     return Path(os.environ.get(ENVIRONMENT) or (checkout if (checkout / "pyproject.toml").exists() else Path()) / "records")
 
 
-def path(experiment: Experiment) -> Path:
-    """The file of an experiment's record."""
-    return folder() / f"{experiment.name}-{experiment.digest}.npz"
+def path(experiment: Experiment, within: Path | None = None) -> Path:
+    """The file of an experiment's record; `within`, here and below: in another folder than the records'."""
+    return (within or folder()) / f"{experiment.name}-{experiment.digest}.npz"
 
 
 @dataclass(frozen=True)
@@ -115,18 +115,18 @@ def machine() -> dict:
             "versions": {"python": platform.python_version()} | {p: metadata.version(p) for p in ("torch", "numpy")}}
 
 
-def save(experiment: Experiment, history: History, facts: dict) -> Path:
+def save(experiment: Experiment, history: History, facts: dict, within: Path | None = None) -> Path:
     """Write a record, atomically. Raises OSError."""
-    write_atomically(path(experiment), history.arrays() | {"about": np.array(json.dumps(facts))})
-    return path(experiment)
+    write_atomically(path(experiment, within), history.arrays() | {"about": np.array(json.dumps(facts))})
+    return path(experiment, within)
 
 
-def load(experiment: Experiment) -> Result:
+def load(experiment: Experiment, within: Path | None = None) -> Result:
     """The record of exactly this experiment.
 
     Raises FileNotFoundError where there is none, RecordError where it is damaged or holds another experiment.
     """
-    file = path(experiment)
+    file = path(experiment, within)
     if not file.exists():
         raise FileNotFoundError(f"no record {file}: make it with `python -m fa_core record {experiment.name}`")
     try:
@@ -169,19 +169,20 @@ def get(experiment: Experiment, live: bool = False) -> Result:
     return run(experiment)
 
 
-def record(experiment: Experiment, device: str | None = None, remake: bool = False, progress: bool | None = None) -> Path:
+def record(experiment: Experiment, device: str | None = None, remake: bool = False, progress: bool | None = None,
+           within: Path | None = None, **options) -> Path:
     """Make a record, or keep the one there is. Killed, the same call goes on where the run was.
 
-    The wall time of a run in several stretches is that of all of them.
+    The wall time of a run in several stretches is that of all of them. Options are those of `fa_core.training.train`.
     """
-    if path(experiment).exists() and not remake:
-        load(experiment)  # a damaged one is said so now
-        return path(experiment)
-    checkpoint = path(experiment).with_suffix(".partial.npz")
+    if path(experiment, within).exists() and not remake:
+        load(experiment, within)  # a damaged one is said so now
+        return path(experiment, within)
+    checkpoint = path(experiment, within).with_suffix(".partial.npz")
     before = seconds_spent(checkpoint, experiment)
-    result = run(experiment, device=device, checkpoint=checkpoint, progress=progress)
+    result = run(experiment, device=device, checkpoint=checkpoint, progress=progress, **options)
     seconds = before + result.about["wall_seconds"]
-    file = save(experiment, result.history, result.about | {"wall_seconds": round(seconds, 1)})
+    file = save(experiment, result.history, result.about | {"wall_seconds": round(seconds, 1)}, within)
     checkpoint.unlink(missing_ok=True)
     return file
 

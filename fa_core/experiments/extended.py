@@ -37,7 +37,7 @@ BACKPROP_TRIALS = tuple(
     for rate in (0.03, 0.1) for w in (0.04, 0.08))
 
 # ---- the plain tanh network. Of feedback alignment's trials three are equal within the noise of 10,000 images: the one with
-# the smallest rate. The larger rate is near the limit where the outputs' own weights become unstable, rate |h|^2 < 2: with it
+# the smallest rate. The larger is near the limit where the outputs' own weights become unstable, rate |h|^2 < 2: with it
 # one of two runs ended in saturation after nine epochs. Of backprop's trials the best.
 EPOCHS = 18
 PLAIN = {"task": "mnist", "seeds": SEEDS, "examples": EPOCHS * EPOCH, "probes": probes(EPOCHS, 2), "plateau": (0.05, 2)}
