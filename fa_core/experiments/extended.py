@@ -37,13 +37,14 @@ BACKPROP_TRIALS = tuple(
     for rate in (0.03, 0.1) for w in (0.04, 0.08))
 # In minibatches a fifth as large, at a rate of their mean that is a third of that of the best above.
 SMALLER = 20
-FEEDBACK_TRIALS += (FEEDBACK_TRIAL.but(name="extended-trial-feedback-alignment-smaller", batch=SMALLER, rate=3e-3 / SMALLER),)
+FEEDBACK_TRIALS += (FEEDBACK_TRIAL.but(name="extended-trial-feedback-alignment-smaller", batch=SMALLER,
+                                       rate=3e-3 / SMALLER),)
 BACKPROP_TRIALS += (BACKPROP_TRIAL.but(name="extended-trial-backprop-smaller", batch=SMALLER, rate=1e-2 / SMALLER,
                                        weights=0.08),)
 
 # ---- the plain tanh network: the best trial of each, for as long as it takes. Large minibatches do not suit feedback
-# alignment: a rate of the mean near 1e-2 is at the limit of stability of the outputs' own weights, rate |h|^2 < 2, and of two
-# runs of it that were begun one ended in saturation. In smaller ones as much is learnt in an epoch at a lower rate.
+# alignment: a rate of the mean near 1e-2 is at the limit of stability of the outputs' own weights, rate |h|^2 < 2, and of
+# two runs of it that were begun one ended in saturation. In smaller ones as much is learnt in an epoch at a lower rate.
 EPOCHS = 14
 PLAIN = {"task": "mnist", "seeds": SEEDS, "examples": EPOCHS * EPOCH, "probes": probes(EPOCHS, 2), "plateau": (0.05, 2)}
 FEEDBACK_ALIGNMENT = FEEDBACK_TRIALS[4].but(
