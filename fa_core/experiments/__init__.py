@@ -18,7 +18,8 @@ IMAGES = (*CLASSIFICATION[:3], "autoencoder")
 FIXED = tuple(t + part for t in (*CLASSIFICATION, "autoencoder") for part in ("", " validation"))
 TASKS = (*FIXED, "xor", "linear", "teacher", "quadratic")
 UNITS = ("logistic", "tanh", "linear", "leaky", "relu")
-NOTEBOOKS = ("mnist", "extended", "autoencoders", "deep", "spiking", "mechanics", "xor", "momentum", "switch")
+NOTEBOOKS = ("mnist", "deep", "spiking", "mechanics", "xor", "extended", "svhn", "timit", "momentum", "autoencoders",
+             "switch")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ that is not reported, judged on the last 10,000 training images.
 
 from fa_core.experiments import Experiment
 
-EPOCH, BATCH, EPOCHS = 60_000, 100, 15
+EPOCH, BATCH, EPOCHS = 60_000, 100, 8
 TRIAL = 50_000
 SEEDS = (0, 1, 2)
 WIDE = (784, 1000, 1000, 1000, 1000, 1000, 784)
@@ -37,5 +37,23 @@ FEEDBACK = "feedback alignment, outputs gated"
 TRIALS = {(width, rule): tuple(trial(rule, sizes, rate, weights) for rate in rates)
           for width, sizes in ((10, narrow(10)), (1000, WIDE))
           for rule, rates, weights in ((FEEDBACK, (5e-4, 1e-3, 2e-3), 0.03), ("backprop", (3e-3, 1e-2, 3e-2), 0.05))}
-RECORDED = tuple(e for trials in TRIALS.values() for e in trials)
+
+
+def best(width: int, rule: str, sizes) -> Experiment:
+    """The network of these sizes, trained by a rule at the rate that its trials with a bottleneck of this width gave."""
+    chosen = TRIALS[width, rule][2 if rule == FEEDBACK else 1]
+    return chosen.but(name=f"autoencoder-{sizes[3]}-{rule.split(',')[0].replace(' ', '-')}", task="autoencoder", sizes=sizes,
+                      feedback=even(sizes), seeds=SEEDS, examples=EPOCHS * EPOCH,
+                      schedule=((0, 1.0), ((EPOCHS - 1) * EPOCH, 0.1)), probes=tuple(n * EPOCH for n in range(EPOCHS + 1)))
+
+
+NARROW = {rule: best(10, rule, narrow(10)) for rule in ("backprop", FEEDBACK)}
+WITHOUT = {rule: best(1000, rule, WIDE) for rule in ("backprop", FEEDBACK)}
+# Bottlenecks in between, of one seed.
+BETWEEN = {(width, rule): best(10, rule, narrow(width)).but(seeds=SEEDS[:1]) for width in WIDTHS[1:] for rule in NARROW}
+# A control: no feedback below the outputs.
+CONTROL = NARROW[FEEDBACK].but(name="autoencoder-control-no-feedback", feedback=0.0, seeds=SEEDS[:1])
+
+RECORDED = (*(e for trials in TRIALS.values() for e in trials), *NARROW.values(), *WITHOUT.values(), *BETWEEN.values(),
+            CONTROL)
 LIVE = ()

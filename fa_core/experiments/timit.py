@@ -6,7 +6,7 @@ and what it leaves out is as in `fa_core.experiments.extended`.
 
 from fa_core.experiments import extended
 
-EPOCH = 63_800  # in minibatches of 100; the examples that each epoch's order has over are left out
+EPOCH = 63_800  # in minibatches of 100; the few examples that an epoch's order has over are left out
 EPOCHS = 30
 SIZES = (39, 1000, 1000, 1000, 6)
 TIMES = {"examples": EPOCHS * EPOCH, "probes": tuple(n * EPOCH for n in range(EPOCHS + 1))}
