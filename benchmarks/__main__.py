@@ -17,7 +17,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from benchmarks.steps import AUTOGRAD, BACKPROP, CASES, FA, PRODUCTS, Case
+from benchmarks.steps import AUTOGRAD, BACKPROP, CASES, FA, NOTES, PRODUCTS, Case
 
 ROUNDS = 100  # about a minute and a half on one core
 
@@ -107,7 +107,7 @@ def line(row: dict) -> str:
             f"{products}").rstrip()
 
 
-def main(argv: list[str] | None = None, cases: tuple[Case, ...] = CASES) -> int:
+def main(argv: list[str] | None = None, cases: tuple[Case, ...] = CASES + NOTES) -> int:
     """Measure, print, write; returns the exit status."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default {ROUNDS}: about a minute and a half")

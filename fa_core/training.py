@@ -15,7 +15,7 @@ from tqdm import tqdm
 from fa_core import measures
 from fa_core.data import tasks
 from fa_core.experiments import Experiment
-from fa_core.network import Rounded, apply_masks, draw_feedback, generator, initialise, update
+from fa_core.network import Network, Rounded, apply_masks, draw_feedback, generator, initialise, update
 from fa_core.rules import rule
 
 PROBED = 1000  # test examples over which teaching signals are compared
@@ -136,6 +136,24 @@ def drive(experiment, groups: list[tuple[int, ...]], start: Callable, device: st
     return history
 
 
+def feedback(experiment: Experiment, network: Network) -> list:
+    """The network's B as `step` wants it: with products in bfloat16, rounded once and not at every step."""
+    return [Rounded(b) for b in network.B] if experiment.products else network.B
+
+
+def step(experiment: Experiment, network: Network, learning_rule: Callable, x, target, rates: tuple[float, ...], B: list,
+         keep: list | None = None, velocity: list | None = None):
+    """One step of learning from a minibatch, in place; returns the error `(runs, batch, n_out)` from before it."""
+    rounded = bool(experiment.products)
+    W = [Rounded(w) for w in network.W] if rounded else network.W
+    h = network.forward(x, W, keep)
+    slopes = network.slopes(h, keep)
+    error = target - h[-1]
+    deltas = learning_rule(error, slopes, W[1:], B)
+    update(network, h, slopes, deltas, rates, experiment.weight_decay, experiment.momentum, velocity, rounded)
+    return error
+
+
 class Run:
     """Some seeds of an experiment in progress."""
 
@@ -169,27 +187,18 @@ class Run:
         self.task.next_chunk()
         end = min(self.task.chunk, e.examples - self.seen)
         due = self.next_probe()
-        rounded = bool(e.products)
-        W, B = network.W, network.B
-        if rounded:
-            B = [Rounded(b) for b in B]
+        B = feedback(e, network)
         squares = torch.zeros((), dtype=torch.float64, device=self.device)
         for start in range(0, end, e.batch):
             x, target = self.task.batch(start, e.batch)
-            if rounded:
-                W = [Rounded(w) for w in network.W]
-            keep = network.draw_kept(self.dropped, e.batch) if e.dropout else None
-            h = network.forward(x, W, keep)
-            slopes = network.slopes(h, keep)
             if e.switch:
                 self.rule = rule(e.rule_at(self.seen))
             if self.redraw and (e.redraw_feedback is True or self.seen in e.redraw_feedback):
-                network.B = [b.to(h[0]) for b in draw_feedback(e, self.redraw)]
+                network.B = [b.to(x) for b in draw_feedback(e, self.redraw)]
                 apply_masks(network.B, network.feedback_mask)
-                B = [Rounded(b) for b in network.B] if rounded else network.B
-            error = target - h[-1]
-            deltas = self.rule(error, slopes, W[1:], B)
-            update(network, h, slopes, deltas, self.rates(), e.weight_decay, e.momentum, self.velocity, rounded)
+                B = feedback(e, network)
+            keep = network.draw_kept(self.dropped, e.batch) if e.dropout else None
+            error = step(e, network, self.rule, x, target, self.rates(), B, keep, self.velocity)
             if e.plateau:
                 squares += error.square().sum()
             self.seen += x.shape[1]

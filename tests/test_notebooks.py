@@ -9,6 +9,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from fa_core import claims, notebooks, records
 
 NAMES = notebooks.names()
+# Of these alone some claims may be untested, where data or hours of computation are wanting, with the command that tests
+# them.
+LARGE = ("08_mnist_extended", "09_svhn", "10_timit", "12_limitations")
 
 
 def test_there_are_notebooks():
@@ -21,7 +24,7 @@ def test_a_committed_notebook_ran_from_top_to_bottom_and_is_in_normal_form(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_committed_notebook_reports_exactly_its_own_claims_and_tested_them(name):
+def test_a_committed_notebook_reports_exactly_its_own_claims_and_judged_them_by_the_bound(name):
     reported = notebooks.verdicts(notebooks.read(notebooks.path(name)))
     assert Counter(r["id"] for r in reported) == Counter(c.id for c in claims.ledger().values() if c.notebook == name)
     for row in reported:
@@ -29,7 +32,12 @@ def test_a_committed_notebook_reports_exactly_its_own_claims_and_tested_them(nam
         assert tuple(float(v) for v in row["accept"]) == claim.accept
         inside = claim.accept[0] <= float(row["value"]) <= claim.accept[1]
         inside &= all(float(c["low"]) <= float(c["value"]) <= float(c["high"]) for c in row["also"])
-        assert row["verdict"] == (claims.REPRODUCED if inside else claims.MISSED)
+        if row["reason"]:
+            assert name in LARGE
+            assert "python -m fa_core record" in row["reason"]
+            assert row["verdict"] == claims.UNTESTED
+        else:
+            assert row["verdict"] == (claims.REPRODUCED if inside else claims.MISSED)
 
 
 def test_every_notebook_of_the_ledger_that_exists_has_claims_there():

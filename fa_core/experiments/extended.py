@@ -76,8 +76,8 @@ TEN = FEEDBACK_ALIGNMENT.but(name="extended-ten-feedback-alignment", sizes=(784,
 TEN_BACKPROP = TEN.but(name="extended-ten-backprop", rule="backprop", weights=SAME, snapshots=())
 
 # ---- digits over photographs
-BACKGROUNDS = tuple(e.but(name=e.name.replace("tanh", "backgrounds"), task="backgrounds", examples=12 * TRIAL, snapshots=(),
-                          probes=tuple(n * TRIAL for n in (0, 1, 2, 4, 6, 8, 10, 12)))
+BACKGROUNDS = tuple(e.but(name=e.name.replace("tanh", "backgrounds"), task="backgrounds", examples=6 * TRIAL, snapshots=(),
+                          probes=tuple(n * TRIAL for n in range(7)))
                     for e in (BACKPROP, FEEDBACK_ALIGNMENT))
 
 RECORDED = (*FEEDBACK_TRIALS, *BACKPROP_TRIALS, FEEDBACK_ALIGNMENT, BACKPROP, *SMALL, *CONTROLS, DROPOUT, LEAKY, RELU,
