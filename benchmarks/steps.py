@@ -29,8 +29,9 @@ UNITS = {"logistic": nn.Sigmoid, "tanh": nn.Tanh, "linear": nn.Identity}
 class Case:
     """A network and its minibatch. `repeat`: rounds of it for each one asked for, more for a small network. `targets`:
     contender -> the largest ratio of its time to autograd's that we want. `together`: whether 20 seeds at once are
-    timed too. `rounded`: whether our network is timed with products in bfloat16 too. `spiking`: a spiking network of the same
-    sizes, with as many streams as the minibatch has examples; of it one time step is timed, of which an image takes several."""
+    timed too. `rounded`: whether our network is timed with products in bfloat16 too. `spiking`: a spiking network of the
+    same sizes, with as many streams as the minibatch has examples; of it one time step is timed, of which an image takes
+    several."""
 
     experiment: Experiment
     repeat: int = 1
@@ -87,8 +88,8 @@ CASES = (
     Case(TANH, targets={FA: 1.0}, rounded=True),
     Case(TANH.but(name="bench-dense", sizes=FIGURE_4.sizes, hidden="logistic", output="logistic"), spiking=FIGURE_4),
 )
-# The networks of Notes 5, 6 and 9, as their records are made; 784-3174-1500-1500-10 without the mask of its receptive fields,
-# which autograd has no word for. An epoch is so many steps.
+# The networks of Notes 5, 6 and 9, as their records are made; 784-3174-1500-1500-10 without the mask of its receptive
+# fields, which autograd has no word for. An epoch is so many steps.
 NOTES = tuple(Case(TANH.but(examples=batch, batch=batch, sizes=sizes), rounded=True) for batch, sizes in (
     (20, TANH.sizes), (20, (784, *(1000,) * 10, 10)), (20, (784, 3174, 1500, 1500, 10)), (20, (1024, *(3000,) * 4, 10)),
     (100, (784, 1000, 500, 10, 500, 1000, 784)), (100, (784, *(1000,) * 5, 784))))

@@ -60,9 +60,9 @@ def test_a_minibatch_sums_the_updates_of_its_examples():
 
 DIGITS = Experiment(
     name="test-digits", task="mnist", sizes=(784, 4 * 23**2, 10), rule="feedback alignment, outputs gated", rate=1e-4,
-    batch=100, examples=120_000, seeds=(0, 1), weights=0.02, feedback=0.1, hidden="leaky", output="tanh", targets=(-0.9, 0.9),
-    fields=(4, 6, 28), dropout=(0.1, 0.2), distort=(6.0, 36.0), plateau=(0.9, 1), products="bfloat16",
-    probes=(0, 60_000, 120_000),
+    batch=100, examples=120_000, seeds=(0, 1), weights=0.02, feedback=0.1, hidden="leaky", output="tanh",
+    targets=(-0.9, 0.9), fields=(4, 6, 28), dropout=(0.1, 0.2), distort=(6.0, 36.0), plateau=(0.9, 1),
+    products="bfloat16", probes=(0, 60_000, 120_000),
 )
 
 

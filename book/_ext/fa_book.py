@@ -125,6 +125,21 @@ def status(source: Path) -> str:
     return table(["notebook", "executed", "took", "on", "long runs shown"], rows)
 
 
+def recorded(source: Path) -> str:
+    """The records that the notebooks show: seeds, minutes and device of each, the longest first."""
+    rows = {}
+    for file in (source / "notebooks").glob("*.ipynb"):
+        for r in notebooks.results(notebooks.read(file)):
+            if r["source"] == "record":
+                rows[r["experiment"], r["digest"]] = (r["wall_seconds"], f"[{file.stem}](../notebooks/{file.name})", r)
+    hours = sum(seconds for seconds, _, _ in rows.values()) / 3600
+    longest = sorted(rows.values(), key=lambda row: -row[0])
+    text = [[cell(f"{r['experiment']} ({r['digest']})"), where, str(r["seeds"]), f"{seconds / 60:.1f}", cell(r["device"]),
+             cell(str(r["threads"])), r["made"][:10]] for seconds, where, r in longest]
+    return (f"{len(rows)} records, {hours:.1f} hours in all.\n\n"
+            + table(["experiment", "shown in", "seeds", "minutes", "device", "threads", "made"], text))
+
+
 def speed(source: Path) -> str:
     """The benchmark's ratios."""
     results = json.loads((source / "benchmarks" / "results.json").read_text(encoding="utf-8"))
@@ -169,11 +184,12 @@ def formula(latex: str) -> str:
     return " ".join(latex.split()).replace("\\|", "\\Vert ").replace("|", "\\vert ")
 
 
-PAGES = {"counts": counts, "equations": equations, "scorecard": scorecard, "status": status, "speed": speed}
+PAGES = {"counts": counts, "equations": equations, "records": recorded, "scorecard": scorecard, "status": status,
+         "speed": speed}
 
 
 class Generated(SphinxDirective):
-    """Text made from the notebooks: `counts`, `equations`, `scorecard`, `status` or `speed`."""
+    """Text made from the notebooks: one of `PAGES`."""
 
     required_arguments = 1
 

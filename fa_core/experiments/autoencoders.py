@@ -36,7 +36,8 @@ def trial(rule: str, sizes, rate: float, weights: float) -> Experiment:
 FEEDBACK = "feedback alignment, outputs gated"
 TRIALS = {(width, rule): tuple(trial(rule, sizes, rate, weights) for rate in rates)
           for width, sizes in ((10, narrow(10)), (1000, WIDE))
-          for rule, rates, weights in ((FEEDBACK, (5e-4, 1e-3, 2e-3, 4e-3), 0.03), ("backprop", (1e-3, 3e-3, 1e-2, 3e-2), 0.05))}
+          for rule, rates, weights in ((FEEDBACK, (5e-4, 1e-3, 2e-3, 4e-3), 0.03),
+                                        ("backprop", (1e-3, 3e-3, 1e-2, 3e-2), 0.05))}
 
 
 # Of the trials, the ones with the smallest error.

@@ -53,6 +53,18 @@ def test_the_scorecard_has_every_claim_once_with_its_verdict(page_of):
         assert ("✓" in flat) == (claim.id in reported and reported[claim.id]["verdict"] == claims.REPRODUCED)
 
 
+def test_the_status_page_lists_every_record_that_a_notebook_shows_with_its_seeds_and_minutes(page_of):
+    shown = {r["experiment"]: r for n in notebooks.names() for r in notebooks.results(notebooks.read(notebooks.path(n)))
+             if r["source"] == "record"}
+    rows = page_of("book/status").locator("article table").last.locator("tbody tr").all_inner_texts()
+    assert len(rows) == len(shown)
+    for row in rows:
+        name, _, seeds, minutes, *_ = row.split("\t")
+        record = shown[name.split(" ")[0]]
+        assert int(seeds) == record["seeds"]
+        assert float(minutes) == pytest.approx(record["wall_seconds"] / 60, abs=0.051)
+
+
 def test_the_introduction_counts_the_verdicts(page_of):
     text = page_of("book/introduction").locator("article").inner_text()
     counted = re.search(r"Of the (\d+) claims in the ledger: (\d+) reproduced", text)
