@@ -1,0 +1,214 @@
+"""Stop consonants of TIMIT, frame by frame, as mel-frequency cepstral coefficients (Supplementary Note 7).
+
+Garofolo et al. (1993), 'TIMIT acoustic-phonetic continuous speech corpus', is licensed by the Linguistic Data Consortium
+and never shipped here. The reader's copy is read from the folder that `FA_CORE_TIMIT` names, or else
+`$XDG_CACHE_HOME/fa_core/timit` (`~/.cache/...`):
+
+    the corpus          TRAIN/DR1/FCJF0/SA1.WAV and SA1.PHN, ..., TEST/..., in either case of letters;
+    NLTK's sample of it dr1-fvmh0/sa1.wav and sa1.phn, ...: 16 speakers. It has no test set: of each four speakers, in the
+                        order of their names, the last one's sentences are for testing here.
+
+`source()` says which of the two it is. The note gives the six classes, frames of 10 ms, 39 numbers to a frame and the number
+of frames. What it leaves out: windows of 25 ms are taken every 10 ms, a frame belongs to the phone at its centre, and is kept
+where that is the burst of a stop as the transcription labels it (b, d, g, p, t, k; not the closure before it). Thirteen
+coefficients, the 0th included, and their first and second derivatives by regression over two frames to either side.
+"""
+
+import os
+import wave
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.fft import dct
+
+from fa_core.data.mnist import DataError
+
+ENVIRONMENT = "FA_CORE_TIMIT"
+STOPS = ("b", "d", "g", "p", "t", "k")  # a label is a place in this list
+RATE = 16_000  # samples a second
+STEP, WINDOW = 160, 400  # samples: 10 and 25 ms
+BANDS, COEFFICIENTS = 40, 13
+FLOOR = 1e-10  # of a band's energy, below which the logarithm is cut off
+
+
+class Frames(NamedTuple):
+    """Features `(n, 39)` float32, labels `(n,)` uint8, 0 to 5 as in `STOPS`."""
+
+    features: np.ndarray
+    labels: np.ndarray
+
+
+# ---- the front end
+
+
+def mel(hertz):
+    """A frequency in mel: 2595 log10(1 + f / 700)."""
+    return 2595 * np.log10(1 + np.asarray(hertz) / 700)
+
+
+@cache
+def filters() -> np.ndarray:
+    """Triangular filters `(BANDS, WINDOW // 2 + 1)`, of height 1, evenly spaced in mel from 0 to half the sampling rate."""
+    edges = 700 * (10 ** (np.linspace(0, mel(RATE / 2), BANDS + 2) / 2595) - 1)
+    bins = np.fft.rfftfreq(WINDOW, 1 / RATE)
+    low, peak, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    return np.maximum(0, np.minimum((bins - low) / (peak - low), (high - bins) / (high - peak)))
+
+
+def mfcc(signal: np.ndarray) -> np.ndarray:
+    """Mel-frequency cepstral coefficients `(frames, 13)` of a signal `(samples,)` at 16 kHz, float64: the orthonormal DCT of
+    10 log10 of the energies in `BANDS` bands, of windows (Hann) that begin every `STEP` samples and lie in the signal.
+    """
+    if len(signal) < WINDOW:
+        return np.zeros((0, COEFFICIENTS))
+    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(signal, dtype=float), WINDOW)[::STEP]
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+    energy = np.abs(np.fft.rfft(windows * hann)) ** 2 @ filters().T
+    return dct(10 * np.log10(np.maximum(energy, FLOOR)), axis=1, norm="ortho")[:, :COEFFICIENTS]
+
+
+def derivative(track: np.ndarray) -> np.ndarray:
+    """Slope of each column of `(frames, n)` in a line fitted over two frames to either side, per frame; beyond an end the
+    last frame is repeated: d_t = sum_k k (c_{t+k} - c_{t-k}) / (2 sum_k k^2), k = 1, 2."""
+    padded = np.pad(track, ((2, 2), (0, 0)), mode="edge") if len(track) else np.zeros((4, track.shape[1]))
+    n = len(track)
+    return sum(k * (padded[2 + k : 2 + k + n] - padded[2 - k : 2 - k + n]) for k in (1, 2)) / 10
+
+
+def features(signal: np.ndarray) -> np.ndarray:
+    """`(frames, 39)`: coefficients, their first derivatives, and the derivatives of these."""
+    c = mfcc(signal)
+    d = derivative(c)
+    return np.hstack([c, d, derivative(d)])
+
+
+# ---- the files
+
+
+def read_audio(path: Path) -> np.ndarray:
+    """The samples of a NIST SPHERE or RIFF file, scaled to [-1, 1). Raises DataError."""
+    content = path.read_bytes()
+    if content[:4] == b"RIFF":
+        try:
+            with wave.open(str(path)) as file:
+                kind = (file.getnchannels(), file.getsampwidth(), file.getframerate())
+                data = file.readframes(file.getnframes())
+        except (wave.Error, EOFError) as error:
+            raise DataError(f"{path} is damaged ({error}): restore it from your copy of TIMIT") from error
+        order, count = "<", len(data) // 2
+    elif content[:8] == b"NIST_1A\n":
+        header, data, order = sphere(content, path)
+        kind = tuple(int(header.get(k, default)) for k, default in (
+            ("channel_count", 1), ("sample_n_bytes", 2), ("sample_rate", 0)))
+        count = int(header.get("sample_count", -1))
+        if len(data) != 2 * count:
+            raise DataError(f"{path}: {len(data)} bytes of samples, its header wants {2 * count}: truncated or damaged. "
+                            "Restore it from your copy of TIMIT")
+    else:
+        raise DataError(f"{path} is neither a NIST SPHERE nor a RIFF file: restore it from your copy of TIMIT")
+    if kind != (1, 2, RATE):
+        raise DataError(f"{path}: {kind[0]} channel(s) of {8 * kind[1]} bits at {kind[2]} Hz, wanted 1 of 16 bits at "
+                        f"{RATE} Hz: it is no file of TIMIT's")
+    return np.frombuffer(data[: 2 * count], f"{order}i2") / 32768
+
+
+def sphere(content: bytes, path: Path) -> tuple[dict[str, str], bytes, str]:
+    """Header, samples and byte order ("<" or ">") of a NIST SPHERE file. Raises DataError."""
+    try:
+        size = int(content[8:16])
+        lines = content[16:size].decode("ascii").split("end_head")[0].splitlines()
+        header = {name: value for name, _, value in (line.split(None, 2) for line in lines if line.strip()
+                                                     and not line.startswith(";"))}
+    except ValueError as error:
+        raise DataError(f"{path}: damaged SPHERE header ({error}): restore it from your copy of TIMIT") from error
+    coding = header.get("sample_coding", "pcm")
+    if coding != "pcm":
+        raise DataError(f"{path}: samples are coded as {coding!r}: unpack the corpus first (sph2pipe -p, or NIST's w_decode)")
+    return header, content[size:], ">" if header.get("sample_byte_format", "01") == "10" else "<"
+
+
+def read_phones(path: Path) -> list[tuple[int, int, str]]:
+    """(first sample, one past the last, phone) for each line of a .PHN file. Raises DataError."""
+    phones = []
+    for number, line in enumerate(path.read_text(encoding="ascii", errors="replace").splitlines(), start=1):
+        parts = line.split()
+        if len(parts) != 3 or not (parts[0].isdigit() and parts[1].isdigit() and int(parts[0]) < int(parts[1])):
+            raise DataError(f"{path}, line {number}: {line!r}, wanted 'first last phone'. Restore it from your TIMIT")
+        phones.append((int(parts[0]), int(parts[1]), parts[2].lower()))
+    return phones
+
+
+def frames(signal: np.ndarray, phones: list[tuple[int, int, str]]) -> Frames:
+    """The frames of a sentence whose centre lies in a stop."""
+    track = features(signal)
+    centres = np.arange(len(track)) * STEP + WINDOW // 2
+    label = np.full(len(track), -1)
+    for first, end, phone in phones:
+        if phone in STOPS:
+            label[(centres >= first) & (centres < end)] = STOPS.index(phone)
+    kept = label >= 0
+    return Frames(track[kept].astype(np.float32), label[kept].astype(np.uint8))
+
+
+def folder() -> Path:
+    """Where the reader's copy is looked for."""
+    cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get(ENVIRONMENT) or Path(cache_home) / "fa_core" / "timit")
+
+
+def sentences(where: Path) -> tuple[str | None, dict[str, list[Path]]]:
+    """What is in a folder, "corpus", "sample" or None, and the .PHN files of its training and of its test set, in order."""
+    found = sorted(p for p in where.rglob("*") if p.suffix.lower() == ".phn") if where.is_dir() else []
+    parts = {"train": [], "test": []}
+    speakers = sorted({p.parent.name.lower() for p in found})
+    held_out = speakers[3::4]
+    corpus = any(part.lower() == "train" for p in found for part in p.relative_to(where).parts)
+    for p in found:
+        names = [part.lower() for part in p.relative_to(where).parts]
+        if corpus:
+            split = next((s for s in parts if s in names), None)
+        else:
+            split = "test" if names[-2:-1] and names[-2] in held_out else "train"
+        if split:
+            parts[split].append(p)
+    return ("corpus" if corpus else "sample") if found else None, parts
+
+
+def source() -> str | None:
+    """What the reader has: "corpus", "sample", or None."""
+    return sentences(folder())[0]
+
+
+def load(split: str = "train") -> Frames:
+    """All frames of stops of the `train` or the `test` set. Raises ValueError, DataError."""
+    if split not in ("train", "test"):
+        raise ValueError(f"unknown split {split!r}; there are: train, test")
+    return _load(folder(), split)
+
+
+@cache
+def _load(where: Path, split: str) -> Frames:
+    kind, parts = sentences(where)
+    if not parts[split]:
+        what = f"no TIMIT in {where}" if kind is None else f"the TIMIT in {where} has no sentence for the {split} set"
+        raise DataError(f"{what}: set {ENVIRONMENT} to the folder that holds TRAIN and TEST, or NLTK's sample "
+                        "(nltk.download('timit'))")
+    found = []
+    for phn in parts[split]:
+        audio = next((p for p in sorted(phn.parent.glob("*")) if p.suffix.lower() == ".wav"
+                      and p.stem.lower() == phn.stem.lower()), None)
+        if audio is None:
+            raise DataError(f"{phn} has no .WAV beside it: restore it from your copy of TIMIT")
+        found.append(frames(read_audio(audio), read_phones(phn)))
+    return Frames(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+
+
+def standardise(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Features as float32 with mean 0 and standard deviation 1 in each column of `reference`, the training set.
+    Raises DataError where a feature of it is constant."""
+    deviation = reference.std(0, dtype=float)
+    if not (deviation > 0).all():
+        raise DataError(f"features {np.flatnonzero(~(deviation > 0)).tolist()} are constant: too few frames to train on")
+    return ((values - reference.mean(0, dtype=float)) / deviation).astype(np.float32)
