@@ -41,7 +41,7 @@ TRIALS = {(width, rule): tuple(trial(rule, sizes, rate, weights) for rate in rat
 
 
 # Of the trials, the ones with the smallest error.
-RATES = {(10, FEEDBACK): 2e-3, (10, "backprop"): 1e-2, (1000, FEEDBACK): 2e-3, (1000, "backprop"): 3e-3}
+RATES = {(10, FEEDBACK): 4e-3, (10, "backprop"): 1e-2, (1000, FEEDBACK): 4e-3, (1000, "backprop"): 3e-3}
 
 
 def best(width: int, rule: str, sizes) -> Experiment:
