@@ -9,8 +9,8 @@ and never shipped here. The reader's copy is read from the folder that `FA_CORE_
                         order of their names, the last one's sentences are for testing here.
 
 `source()` says which of the two it is. The note gives the six classes, frames of 10 ms, 39 numbers to a frame and the number
-of frames. What it leaves out: windows of 25 ms are taken every 10 ms, a frame belongs to the phone at its centre, and is kept
-where that is the burst of a stop as the transcription labels it (b, d, g, p, t, k; not the closure before it). Thirteen
+of frames. What it leaves out: windows of 25 ms are taken every 10 ms, a frame belongs to the phone at its centre, and is
+kept where that is the burst of a stop as the transcription labels it (b, d, g, p, t, k; not the closure before it). Thirteen
 coefficients, the 0th included, and their first and second derivatives by regression over two frames to either side.
 """
 
@@ -125,7 +125,8 @@ def sphere(content: bytes, path: Path) -> tuple[dict[str, str], bytes, str]:
         raise DataError(f"{path}: damaged SPHERE header ({error}): restore it from your copy of TIMIT") from error
     coding = header.get("sample_coding", "pcm")
     if coding != "pcm":
-        raise DataError(f"{path}: samples are coded as {coding!r}: unpack the corpus first (sph2pipe -p, or NIST's w_decode)")
+        raise DataError(f"{path}: samples are coded as {coding!r}: unpack the corpus first (sph2pipe -p, "
+                        "or NIST's w_decode)")
     return header, content[size:], ">" if header.get("sample_byte_format", "01") == "10" else "<"
 
 
