@@ -6,7 +6,7 @@ import wave
 import numpy as np
 import pytest
 
-from fa_core.data import timit
+from fa_core.data import tasks, timit
 from fa_core.data.mnist import DataError
 
 T = np.arange(4000) / timit.RATE
@@ -94,6 +94,9 @@ def test_a_riff_file_is_read(tmp_path):
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(struct.pack("<3h", 1, -2, 300))
     assert (timit.read_audio(tmp_path / "a.wav") * 32768).tolist() == [1, -2, 300]
+    (tmp_path / "a.wav").write_bytes((tmp_path / "a.wav").read_bytes()[:-2])
+    with pytest.raises(DataError, match="4 bytes of samples, its header wants 6: truncated"):
+        timit.read_audio(tmp_path / "a.wav")
 
 
 def test_the_corpus_is_found_in_either_case_with_its_own_test_set(home):
@@ -130,9 +133,10 @@ def test_no_copy_is_said_with_what_to_do(home):
     (sphere(NOISE, coding="pcm,embedded-shorten-v2.00"), "unpack the corpus first"),
     (b"NIST_1A\n   ten\n" + sphere(NOISE)[16:], "damaged SPHERE header"),
     (b"RIFF" + b"\0" * 20, "is damaged"),
+    (sphere(NOISE).replace(b"channel_count -i 1", b"channel_count -i x", 1), "damaged SPHERE header"),
     (b"ID3 nothing of the kind", "neither a NIST SPHERE nor a RIFF file"),
     (sphere(NOISE).replace(b"16000\n", b"08000\n", 1), "at 8000 Hz, wanted 1 of 16 bits at 16000 Hz"),
-], ids=["truncated", "shorten", "header", "riff", "neither", "rate"])
+], ids=["truncated", "shorten", "header", "riff", "number", "neither", "rate"])
 def test_damaged_audio_is_refused_and_named(home, audio, message):
     sentence(home / "TRAIN/DR1/FCJF0", "SA1", PHONES, audio)
     with pytest.raises(DataError, match=message) as error:
@@ -149,6 +153,20 @@ def test_a_sentence_without_audio_or_with_a_damaged_transcription_is_refused(hom
     phn.write_text("0 1000 h#\n1000 900 b\n")
     with pytest.raises(DataError, match=r"SA1.PHN, line 2: '1000 900 b', wanted 'first last phone'"):
         timit.load("train")
+
+
+def test_a_record_is_made_of_the_whole_corpus_alone(home, monkeypatch):
+    sentence(home / "TRAIN/DR1/FCJF0", "SA1", PHONES, sphere(NOISE))
+    sentence(home / "TEST/DR1/FAKS0", "SA1", PHONES, sphere(NOISE))
+    with pytest.raises(DataError, match="holds 1 sentences for the train set, the corpus has 4,620"):
+        tasks.load("timit")
+    monkeypatch.setattr(timit, "SENTENCES", {"train": 1, "test": 1})
+    train, test, _ = tasks.load("timit")
+    assert len(train.labels) == len(test.labels) > 0
+    assert not train.features.flags.writeable
+    (home / "TEST").rename(home / "dr1-x")  # no test set
+    with pytest.raises(DataError, match="holds 0 sentences for the test set"):
+        timit.whole()
 
 
 def test_features_are_scaled_by_the_training_set_and_constant_ones_are_refused():

@@ -129,6 +129,8 @@ def load(name: str):
     """
     base = name.removesuffix(" validation")
     source = mnist if base == "autoencoder" else importlib.import_module(f"fa_core.data.{base}")
+    if base == "timit":
+        source.whole()
     train, test = source.load("train"), source.load("test")
     if base == "timit":
         def scale(features):

@@ -6,7 +6,7 @@ and never shipped here. The reader's copy is read from the folder that `FA_CORE_
 
     the corpus          TRAIN/DR1/FCJF0/SA1.WAV and SA1.PHN, ..., TEST/..., in either case of letters;
     NLTK's sample of it dr1-fvmh0/sa1.wav and sa1.phn, ...: 16 speakers. It has no test set: of each four speakers, in the
-                        order of their names, the last one's sentences are for testing here.
+                        order of their names, the last one's sentences are for testing here, which are all men's.
 
 `source()` says which of the two it is. The note gives the six classes, frames of 10 ms, 39 numbers to a frame and the number
 of frames. What it leaves out: windows of 25 ms are taken every 10 ms, a frame belongs to the phone at its centre, and is
@@ -28,6 +28,7 @@ from fa_core.data.mnist import DataError
 ENVIRONMENT = "FA_CORE_TIMIT"
 STOPS = ("b", "d", "g", "p", "t", "k")  # a label is a place in this list
 RATE = 16_000  # samples a second
+SENTENCES = {"train": 4620, "test": 1680}  # of the corpus
 STEP, WINDOW = 160, 400  # samples: 10 and 25 ms
 BANDS, COEFFICIENTS = 40, 13
 FLOOR = 1e-10  # of a band's energy, below which the logarithm is cut off
@@ -94,15 +95,22 @@ def read_audio(path: Path) -> np.ndarray:
         try:
             with wave.open(str(path)) as file:
                 kind = (file.getnchannels(), file.getsampwidth(), file.getframerate())
+                wanted = 2 * file.getnframes()
                 data = file.readframes(file.getnframes())
         except (wave.Error, EOFError) as error:
             raise DataError(f"{path} is damaged ({error}): restore it from your copy of TIMIT") from error
         order, count = "<", len(data) // 2
+        if kind[:2] == (1, 2) and len(data) != wanted:
+            raise DataError(f"{path}: {len(data)} bytes of samples, its header wants {wanted}: truncated or damaged. "
+                            "Restore it from your copy of TIMIT")
     elif content[:8] == b"NIST_1A\n":
         header, data, order = sphere(content, path)
-        kind = tuple(int(header.get(k, default)) for k, default in (
-            ("channel_count", 1), ("sample_n_bytes", 2), ("sample_rate", 0)))
-        count = int(header.get("sample_count", -1))
+        try:
+            kind = tuple(int(header.get(k, default)) for k, default in (
+                ("channel_count", 1), ("sample_n_bytes", 2), ("sample_rate", 0)))
+            count = int(header.get("sample_count", -1))
+        except ValueError as error:
+            raise DataError(f"{path}: damaged SPHERE header ({error}): restore it from your copy of TIMIT") from error
         if len(data) != 2 * count:
             raise DataError(f"{path}: {len(data)} bytes of samples, its header wants {2 * count}: truncated or damaged. "
                             "Restore it from your copy of TIMIT")
@@ -138,6 +146,8 @@ def read_phones(path: Path) -> list[tuple[int, int, str]]:
         if len(parts) != 3 or not (parts[0].isdigit() and parts[1].isdigit() and int(parts[0]) < int(parts[1])):
             raise DataError(f"{path}, line {number}: {line!r}, wanted 'first last phone'. Restore it from your TIMIT")
         phones.append((int(parts[0]), int(parts[1]), parts[2].lower()))
+    if not phones:
+        raise DataError(f"{path} is empty: restore it from your copy of TIMIT")
     return phones
 
 
@@ -182,6 +192,15 @@ def source() -> str | None:
     return sentences(folder())[0]
 
 
+def whole() -> None:
+    """Raises DataError unless all sentences of the corpus are there: what a record is made of, and not the sample."""
+    kind, parts = sentences(folder())
+    for split, wanted in SENTENCES.items():
+        if kind != "corpus" or len(parts[split]) != wanted:
+            raise DataError(f"{folder()} holds {len(parts[split]):,} sentences for the {split} set, the corpus has "
+                            f"{wanted:,}: set {ENVIRONMENT} to the folder of the whole corpus, with its TRAIN and TEST")
+
+
 def load(split: str = "train") -> Frames:
     """All frames of stops of the `train` or the `test` set. Raises ValueError, DataError."""
     if split not in ("train", "test"):
@@ -203,7 +222,10 @@ def _load(where: Path, split: str) -> Frames:
         if audio is None:
             raise DataError(f"{phn} has no .WAV beside it: restore it from your copy of TIMIT")
         found.append(frames(read_audio(audio), read_phones(phn)))
-    return Frames(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+    whole_set = Frames(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+    for array in whole_set:
+        array.flags.writeable = False
+    return whole_set
 
 
 def standardise(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
