@@ -2,7 +2,7 @@
 
 Larochelle, Erhan, Courville, Bergstra & Bengio (2007) published the set as two text files ("amat"), a row of 784 grey
 levels from 0 to 1 and the label for each image. Where the reader has them, in the folder named by `FA_CORE_BACKGROUNDS`
-or in `$XDG_CACHE_HOME/fa_core/backgrounds` (`~/.cache/...`), they are used:
+or in `$XDG_CACHE_HOME/fa_core/backgrounds` (`~/.cache/...`), they are used::
 
     mnist_background_images_test.amat   50,000 images, which the paper *trains* on;
     mnist_background_images_train.amat  12,000 images, of which the first 10,000 are what the paper tests on. The last

@@ -2,7 +2,7 @@
 
 Garofolo et al. (1993), 'TIMIT acoustic-phonetic continuous speech corpus', is licensed by the Linguistic Data Consortium
 and never shipped here. The reader's copy is read from the folder that `FA_CORE_TIMIT` names, or else
-`$XDG_CACHE_HOME/fa_core/timit` (`~/.cache/...`):
+`$XDG_CACHE_HOME/fa_core/timit` (`~/.cache/...`)::
 
     the corpus          TRAIN/DR1/FCJF0/SA1.WAV and SA1.PHN, ..., TEST/..., in either case of letters;
     NLTK's sample of it dr1-fvmh0/sa1.wav and sa1.phn, ...: 16 speakers. It has no test set: of each four speakers, in the
