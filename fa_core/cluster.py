@@ -73,8 +73,7 @@ class Outcome:
 def split(experiment: Experiment) -> list[Part]:
     """An experiment in the groups of seeds that its trainer runs together."""
     trainer = importlib.import_module(experiment.trainer)
-    together = trainer.groups(experiment) if hasattr(trainer, "groups") else [(s,) for s in experiment.seeds]
-    return [Part(experiment, _of(experiment, seeds)) for seeds in together]
+    return [Part(experiment, _of(experiment, seeds)) for seeds in trainer.groups(experiment)]
 
 
 def _of(experiment: Experiment, seeds: tuple[int, ...]) -> Experiment:

@@ -112,12 +112,11 @@ class Network:
             return [self.units(layer)[1](activity) for layer, activity in enumerate(h[1:])]
         # With p of them silenced, a unit that is kept has the activity f / (1 - p): f' is written in terms of f.
         shares = [1 - p for p in (*self.dropout, 0.0)]
-        slopes = [self.units(layer)[1](activity * shares[layer + 1]) for layer, activity in enumerate(h[1:])]
-        return [slope if isinstance(slope, float) and keep[layer + 1] is None else
-                self.silence(slope * torch.ones_like(h[layer + 1]), keep, layer + 1) for layer, slope in enumerate(slopes)]
+        return [self.silence(self.units(layer)[1](activity * shares[layer + 1]), keep, layer + 1)
+                for layer, activity in enumerate(h[1:])]
 
-    def silence(self, activity: Tensor, keep: list, layer: int) -> Tensor:
-        """The activity of a layer, 0 for the inputs, without the units that are not kept."""
+    def silence(self, activity, keep: list, layer: int):
+        """The activity of a layer, 0 for the inputs, or its slope, without the units that are not kept."""
         return activity if keep[layer] is None else activity * keep[layer] / (1 - self.dropout[layer])
 
     def draw_kept(self, generators, batch: int) -> list[Tensor | None]:
@@ -153,9 +152,6 @@ def initialise(experiment: Experiment, seeds: tuple[int, ...], device="cpu") -> 
         W.append(draw(for_weights, (n_in, n_out), scale, kind))
         b.append(draw(for_weights, (1, n_out), scale if experiment.biases is None else experiment.biases, kind))
     B = draw_feedback(experiment, [generator(s, "feedback") for s in seeds])
-
-    if experiment.fields and experiment.density:
-        raise ValueError("give density or fields: a layer's connections are removed by the one or the other")
 
     def masks(arrays, densities):
         keep = [(torch.stack([torch.rand(a.shape[1:], generator=g, dtype=torch.float64) for g in for_masks]) < d)

@@ -1,7 +1,6 @@
 """The training loop: schedule, momentum, decay, probes, divergence, checkpoints. What learns is in `network`."""
 
 import io
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from fa_core import measures
+from fa_core import files, measures
 from fa_core.data import tasks
 from fa_core.experiments import Experiment
 from fa_core.network import Network, Rounded, apply_masks, draw_feedback, generator, initialise, update
@@ -168,7 +167,7 @@ class Run:
             self.velocity = [(torch.zeros_like(w), torch.zeros_like(b))
                              for w, b in zip(self.network.W, self.network.b, strict=True)]
         self.dropped = [generator(s, "dropout") for s in seeds] if experiment.dropout else []
-        self.generators = [*self.task.generators, *self.redraw, *self.dropped, *getattr(self.task, "distortions", [])]
+        self.generators = [*self.task.generators, *self.redraw, *self.dropped, *self.task.distortions]
         self.lowest, self.cuts = np.inf, 0  # the smallest error of an epoch so far, and how often the rate was lowered
         self.seen = 0
         self.diverged = np.full(len(seeds), -1)
@@ -363,17 +362,11 @@ def write_atomically(path: Path, arrays: dict[str, np.ndarray]) -> None:
     Raises OSError, for instance for a full disk, with the old file as it was and no half-written one left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     try:
-        with open(partial, "wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        files.write(path, lambda file: file.write(buffer.getbuffer()))
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OSError(error.errno, f"{error.strerror}: could not write {path} ({buffer.tell():,} bytes); "
                       "what was there before is untouched") from error
 

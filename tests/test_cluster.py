@@ -105,6 +105,16 @@ def test_the_runs_of_which_snapshots_are_kept_are_counted_from_the_first_seed_of
 # ---- in this process
 
 
+def one_part_failed(folder):
+    """An experiment of which the second of three parts was told to fail; it would not fail again."""
+    experiment = watched(0)
+    (folder / "fail-2").touch()
+    only(cluster.record([experiment], cluster.Here(**OPTIONS)))
+    (folder / "fail-2").unlink()
+    (folder / "log").unlink()
+    return experiment
+
+
 def test_a_record_of_parts_has_the_bits_of_one_in_one_piece(folder):
     experiment = watched(0)
     outcome = only(cluster.record([experiment], cluster.Here(**OPTIONS)))
@@ -139,11 +149,7 @@ def test_one_part_that_fails_leaves_the_others_and_the_other_experiments(folder)
 
 
 def test_a_damaged_part_runs_again_and_what_was_half_written_is_removed(folder):
-    experiment = watched(0)
-    (folder / "fail-2").touch()
-    only(cluster.record([experiment], cluster.Here(**OPTIONS)))
-    (folder / "fail-2").unlink()
-    (folder / "log").unlink()
+    experiment = one_part_failed(folder)
     file = records.path(cluster.split(experiment)[0].experiment, cluster.folder())
     file.write_bytes(file.read_bytes()[:500])
     file.with_name(f".{file.name}.123").touch()  # where `write_atomically` writes
@@ -252,11 +258,7 @@ def test_a_process_that_is_killed_costs_its_unfinished_stretch_and_the_same_call
 
 
 def test_one_process_goes_on_with_what_several_began(folder):
-    experiment = watched(0)
-    (folder / "fail-2").touch()
-    only(cluster.record([experiment], cluster.Here(**OPTIONS)))
-    (folder / "fail-2").unlink()
-    (folder / "log").unlink()
+    experiment = one_part_failed(folder)
     assert only(cluster.record_whole([experiment], cluster.Here(**OPTIONS))).error is None
     assert ran(folder) == [(2, 0)]
     is_whole(experiment)
@@ -276,7 +278,7 @@ def local(workers_folder):
     patience = {f"distributed.comm.timeouts.{k}": "120s" for k in ("connect", "tcp")}
     environment = {records.ENVIRONMENT: str(workers_folder), "OMP_NUM_THREADS": "1"}
     with (dask.config.set(patience),
-          LocalCluster(n_workers=2, threads_per_worker=1, processes=True, memory_limit=None, dashboard_address=None,
+          LocalCluster(n_workers=2, threads_per_worker=1, processes=True, memory_limit=None, dashboard_address=":0",
                        host="127.0.0.1", env=environment) as running):
         yield running
 

@@ -125,10 +125,11 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
     ({"dropout": (0.5,)}, r"dropout wants a share .* for each layer of W, 3, got \(0.5,\)"),
     ({"dropout": (0.5, 0.5, 1.0)}, "dropout wants a share of 0 or more and below 1"),
     ({"fields": (6, 6, 28)}, "fields .* want 784 inputs and 3174 units in the first hidden layer"),
+    ({"sizes": (4, 1, 8, 4), "fields": (1, 2, 2), "density": (0.5, 1.0, 1.0)}, "give density or fields"),
     ({"plateau": (0.05, 2)}, "plateau goes by epochs, which task 'linear' has not"),
     ({"plateau": (0.05,)}, "plateau wants a share between 0 and 1 and how often"),
     ({"distort": (6.0, 36.0)}, "distort is for MNIST's images, not for task 'linear'"),
-    ({"products": "float16"}, "unknown products 'float16'; there are: , bfloat16"),
+    ({"products": "float16"}, "unknown products 'float16'; there are: bfloat16"),
     ({"products": "bfloat16", "momentum": 0.9}, "products in bfloat16 are not there with momentum"),
     ({"schedule": ()}, r"schedule must begin at example 0 and increase, got \(\)"),
 ], ids=lambda part: " ".join(f"{k}={v}" for k, v in part.items()) if isinstance(part, dict) else "")

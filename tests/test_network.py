@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fa_core.network import Rounded, generator, initialise, receptive_fields, update
 from fa_core.rules import rule
-from fa_core.training import Run, train
+from fa_core.training import Run, feedback, step, train
 from tests.helpers import linear_experiment, same, tanh_experiment
 
 
@@ -97,6 +97,34 @@ def test_a_rounded_matrix_gives_the_product_of_the_numbers_rounded_to_bfloat16()
         assert product.dtype == x.dtype
         torch.testing.assert_close(product.double(), exact, rtol=2**-8, atol=1e-6)
         assert not torch.equal(product, x @ matrix)
+
+
+@pytest.mark.parametrize("name", ["backprop", "feedback alignment"])
+def test_every_product_of_a_step_is_of_rounded_numbers_and_all_else_is_not(name):
+    experiment = linear_experiment(sizes=(6, 5, 4, 3), rule=name, weights=0.5, hidden="tanh", dtype="float32", batch=10,
+                                   weight_decay=0.1, products="bfloat16")
+    net, learning_rule, rate = initialise(experiment, (3,)), rule(name), 0.3
+    W, b = [w.clone() for w in net.W], [a.clone() for a in net.b]
+    g = torch.Generator().manual_seed(1)
+    x, target = torch.randn(1, 10, 6, generator=g), torch.randn(1, 10, 3, generator=g)
+    step(experiment, net, learning_rule, x, target, (rate,) * 3, feedback(experiment, net))
+
+    def times(a, m):
+        return (a.bfloat16() @ m.bfloat16()).float()
+
+    h = [x]
+    for i, unit in enumerate((torch.tanh, torch.tanh, lambda a: a)):
+        h.append(unit(times(h[-1], W[i]) + b[i]))
+    slope = [1 - h[1] ** 2, 1 - h[2] ** 2, 1.0]
+    delta = [target - h[3]]
+    for i in (2, 1):
+        down = times(delta[0] * slope[i], W[i].mT) if name == "backprop" else times(delta[0], net.B[i - 1])
+        delta.insert(0, down)
+    for i in range(3):
+        d = delta[i] * slope[i]
+        wanted = (1 - rate * 10 * 0.1) * W[i] + rate * times(h[i].mT, d)
+        # As far as rounding the other way in a sum in float32 goes; products that are not rounded are off by 1e-3.
+        torch.testing.assert_close(net.W[i], wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_a_rounded_matrix_is_for_products_alone():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fa_core.data import tasks
+from fa_core.data import backgrounds, mnist, svhn, tasks
 from tests.helpers import linear_experiment
 
 QUADRATIC = linear_experiment(task="quadratic", sizes=(5, 4, 3), target=0.5, hidden="tanh")
@@ -60,3 +60,84 @@ def test_a_runs_examples_do_not_depend_on_the_runs_beside_it(experiment):
 def test_the_target_has_the_scale_that_is_asked_for():
     (_, y), (_, doubled) = examples(linear_experiment()), examples(linear_experiment(target=2.0))
     assert doubled == pytest.approx(2 * y)
+
+
+# ---- sets of files
+
+
+DIGITS = {"sizes": (784, 3, 10), "weights": 0.1, "batch": 30, "examples": 3000, "probes": (), "dtype": "float32",
+          "targets": (-0.9, 0.9)}
+
+
+@pytest.fixture
+def small_sets(monkeypatch):
+    """Training sets of 1000 and test sets of 50: MNIST's images, cut to 28 x 28 or padded to 32 x 32."""
+    whole = mnist.load
+
+    def cut(split="train", side=28):
+        images, labels = (a[: {"train": 1000, "test": 50}[split]] for a in whole(split))
+        edge = (side - 28) // 2
+        padded = np.pad(images.reshape(-1, 28, 28), ((0, 0), (edge, edge), (edge, edge)))
+        return mnist.Digits(padded.reshape(len(images), -1), labels)
+
+    monkeypatch.setattr(mnist, "load", cut)
+    monkeypatch.setattr(backgrounds, "load", cut)
+    monkeypatch.setattr(svhn, "load", lambda split: cut(split, 32))
+    monkeypatch.setattr(tasks, "VALIDATION", dict.fromkeys(tasks.VALIDATION, 200))
+
+
+@pytest.mark.usefixtures("small_sets")
+def test_examples_too_few_for_a_minibatch_are_left_out_of_an_epoch_and_each_other_is_seen_once():
+    task = tasks.make(linear_experiment(task="mnist", **DIGITS), (0, 1))
+    assert task.chunk == 990
+    task.next_chunk()
+    x = torch.cat([task.batch(start, 30)[0] for start in range(0, task.chunk, 30)], dim=1)
+    assert x.shape == (2, 990, 784)
+    assert len(x[0].unique(dim=0)) == len(task.x.unique(dim=0)) - (1000 - 990)
+
+
+@pytest.mark.usefixtures("small_sets")
+@pytest.mark.parametrize("name", ["mnist", "backgrounds", "svhn"])
+def test_a_validation_set_is_the_end_of_the_training_set_on_the_whole_ones_scale(name):
+    whole, validation = (tasks.load(name + part) for part in ("", " validation"))
+    assert np.array_equal(validation[0][0], whole[0][0][:800])
+    assert np.array_equal(validation[1][0], whole[0][0][800:])
+    assert np.array_equal(validation[1][1], whole[0][1][800:])
+    scaled = whole[2](whole[0][0])
+    assert scaled.dtype == np.float32
+    assert abs(scaled.mean()) < 1e-5
+    assert scaled.std() == pytest.approx(1, abs=1e-5)
+    assert np.array_equal(validation[2](validation[1][0]), scaled[800:])
+
+
+@pytest.mark.usefixtures("small_sets")
+def test_images_that_stay_in_their_file_are_given_as_those_in_memory_are(monkeypatch):
+    experiment = linear_experiment(task="svhn", **DIGITS | {"sizes": (1024, 3, 10)})
+    mapped = tasks.make(experiment, (0, 1))
+    assert isinstance(mapped, tasks.Mapped)
+    assert mapped.x.dtype == np.uint8
+    monkeypatch.setattr(tasks, "Mapped", lambda images, scale, *rest: tasks.FixedSet(torch.from_numpy(scale(images)), *rest))
+    held = tasks.make(experiment, (0, 1))
+    for task in (mapped, held):
+        task.next_chunk()
+    for one, other in zip(mapped.batch(60, 30), held.batch(60, 30), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_mnist_is_scaled_as_its_one_place_for_that_scales_it():
+    train, test, scale = tasks.load("mnist")
+    for part in (train, test):
+        assert np.array_equal(scale(part[0][:2000]), mnist.standardise(part[0][:2000]))
+
+
+@pytest.mark.usefixtures("small_sets")
+def test_what_a_distortion_brings_in_from_outside_an_image_is_black_as_its_background_is():
+    experiment = linear_experiment(task="mnist", **DIGITS | {"distort": (6.0, 36.0)})
+    task = tasks.make(experiment, (0, 1))
+    task.next_chunk()
+    distorted, _ = task.batch(0, 300)
+    # Between the levels of the images, with black in the corners; and each image of its own, in either run.
+    assert distorted[:, :, [0, 27, 756, 783]].amax() == pytest.approx(task.x.min().item())
+    assert distorted.amin() >= task.x.min() - 1e-5
+    assert not torch.equal(distorted[0], task.x[task.order[0, :300]])
+    assert not torch.equal(task.batch(0, 300)[0], distorted), "anew each time"

@@ -131,9 +131,9 @@ def test_no_copy_is_said_with_what_to_do(home):
 @pytest.mark.parametrize(("audio", "message"), [
     (sphere(NOISE)[:-2], "its header wants 16000: truncated or damaged. Restore it"),
     (sphere(NOISE, coding="pcm,embedded-shorten-v2.00"), "unpack the corpus first"),
-    (b"NIST_1A\n   ten\n" + sphere(NOISE)[16:], "damaged SPHERE header"),
+    (b"NIST_1A\n   ten\n" + sphere(NOISE)[16:], "SA1.WAV is damaged"),
     (b"RIFF" + b"\0" * 20, "is damaged"),
-    (sphere(NOISE).replace(b"channel_count -i 1", b"channel_count -i x", 1), "damaged SPHERE header"),
+    (sphere(NOISE).replace(b"channel_count -i 1", b"channel_count -i x", 1), "SA1.WAV is damaged"),
     (b"ID3 nothing of the kind", "neither a NIST SPHERE nor a RIFF file"),
     (sphere(NOISE).replace(b"16000\n", b"08000\n", 1), "at 8000 Hz, wanted 1 of 16 bits at 16000 Hz"),
 ], ids=["truncated", "shorten", "header", "riff", "number", "neither", "rate"])

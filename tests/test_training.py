@@ -117,6 +117,12 @@ def test_the_rate_is_lowered_tenfold_when_an_epoch_brought_too_little(errors, cu
         assert run.rates() == pytest.approx((1e-4 / 10**cut,) * 2)
 
 
+def test_runs_whose_rate_is_lowered_on_a_plateau_go_one_by_one_however_small():
+    small = DIGITS.but(sizes=(784, 5, 10), fields=())
+    assert training.groups(small) == [(0,), (1,)]
+    assert training.groups(small.but(plateau=())) == [(0, 1)]
+
+
 @pytest.mark.usefixtures("few_digits")
 def test_an_autoencoder_is_to_give_its_inputs_back():
     run = Run(DIGITS.but(task="autoencoder", sizes=(784, 20, 784), fields=(), distort=()), (0,))
@@ -337,7 +343,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
     def full(fd):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(training.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match=r"No space left on device: could not write .*what was there before is untouched"):
         training.write_atomically(path, {"a": np.arange(4)})
     assert path.read_bytes() == before

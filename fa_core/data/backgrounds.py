@@ -23,7 +23,6 @@ a stated stream of random numbers, so that it is the same everywhere, save that 
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable
 from functools import cache
 from itertools import islice
@@ -31,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fa_core import files
 from fa_core.data import mnist
 from fa_core.data.mnist import DataError, Digits
 
@@ -67,7 +67,7 @@ def source() -> str:
     missing = [name for name in FILES.values() if not (where / name).exists()]
     if not missing:
         return "original"
-    if len(missing) == len(FILES) and ENVIRONMENT not in os.environ:
+    if len(missing) == len(FILES) and not os.environ.get(ENVIRONMENT):
         return "composed"
     raise DataError(f"no {' and no '.join(missing)} in {where}: unpack {SITE} there, or take away {ENVIRONMENT} and what "
                     "there is, for the stand-in")
@@ -75,9 +75,7 @@ def source() -> str:
 
 def folder() -> Path:
     """Where the published files are looked for."""
-    if ENVIRONMENT in os.environ:
-        return Path(os.environ[ENVIRONMENT])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fa_core" / "backgrounds"
+    return files.data_folder(ENVIRONMENT, "backgrounds")
 
 
 # ---- the published files
@@ -109,7 +107,7 @@ def read(path: Path, n: int) -> np.ndarray:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error}): unpack {SITE} again") from error
     with contextlib.suppress(OSError):
-        _write(kept, rows)
+        files.write(kept, lambda file: np.save(file, rows))
     return rows
 
 
@@ -163,18 +161,6 @@ def upright(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if (transposed * theirs).sum() > (ours * theirs).sum():
         images = images.reshape(-1, SIDE, SIDE).mT.reshape(images.shape)
     return np.ascontiguousarray(images)
-
-
-def _write(path: Path, array: np.ndarray) -> None:
-    """An .npy that is there wholly or not at all, whoever else writes it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, array)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 # ---- the stand-in

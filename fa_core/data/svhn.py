@@ -26,7 +26,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -36,6 +35,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from fa_core import files
 from fa_core.data.mnist import DataError, Digits
 
 ENVIRONMENT = "FA_CORE_SVHN"
@@ -62,9 +62,7 @@ FORMAT = 1  # of the converted files: another number, and they are made anew
 
 def folder() -> Path:
     """Where the files are looked for, and put."""
-    if ENVIRONMENT in os.environ:
-        return Path(os.environ[ENVIRONMENT])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fa_core" / "svhn"
+    return files.data_folder(ENVIRONMENT, "svhn")
 
 
 def present() -> tuple[str, ...]:
@@ -176,8 +174,8 @@ def convert(sources: list[Path], kept: Path, verify: bool = True) -> None:
 
     try:
         note.unlink(missing_ok=True)  # so that it never stands beside an array that it is not of
-        write(kept, rows)
-        write(note, text)
+        files.write(kept, rows)
+        files.write(note, text)
     except OSError as error:
         need = shape[0] * shape[1] / 1e6
         raise DataError(f"{kept} cannot be written ({error.strerror}): {need:,.0f} MB are wanted in a folder that can be "
@@ -231,18 +229,6 @@ def check(path: Path, md5: str) -> None:
     if md5 != DIGESTS[path.name]:
         raise DataError(f"{path}: its MD5 is {md5}, wanted {DIGESTS[path.name]}: damaged, truncated, or not the published "
                         f"file. Take it away and fetch it with `{COMMAND}`")
-
-
-def write(path: Path, put) -> None:
-    """A file that is there wholly or not at all, whoever else writes it; `put` writes the content. Raises OSError."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            put(file)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 # ---- the download

@@ -67,6 +67,7 @@ class Drawn:
     function `target(x)` of each run's own."""
 
     labels = None
+    distortions = ()
 
     def __init__(self, target, n_in: int, generators, test_generators, device, dtype, uniform: float | None = None,
                  test_size: int = 1000):
@@ -170,14 +171,15 @@ def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
     else:
         train, test, scale = load(experiment.task)
         test_x = tensor(scale(test[0]))
-        if experiment.task.startswith("autoencoder"):
+        base = experiment.task.removesuffix(" validation")
+        if base == "autoencoder":
             x = tensor(scale(train[0]))
             task = FixedSet(x, x, test_x[None], test_x[None], None, data)
         else:
             wrong, right = experiment.targets
             code = torch.eye(n_out, dtype=dtype, device=device) * (right - wrong) + wrong
             y, test_y = (code[torch.as_tensor(part[1].astype(np.int64))] for part in (train, test))
-            if experiment.task.startswith("svhn"):
+            if base == "svhn":
                 task = Mapped(train[0], scale, y, test_x[None], test_y[None], test[1], data)
             else:
                 task = FixedSet(tensor(scale(train[0])), y, test_x[None], test_y[None], test[1], data)

@@ -14,7 +14,6 @@ kept where that is the burst of a stop as the transcription labels it (b, d, g, 
 coefficients, the 0th included, and their first and second derivatives by regression over two frames to either side.
 """
 
-import os
 import wave
 from functools import cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.fft import dct
 
+from fa_core import files
 from fa_core.data.mnist import DataError
 
 ENVIRONMENT = "FA_CORE_TIMIT"
@@ -91,46 +91,35 @@ def features(signal: np.ndarray) -> np.ndarray:
 def read_audio(path: Path) -> np.ndarray:
     """The samples of a NIST SPHERE or RIFF file, scaled to [-1, 1). Raises DataError."""
     content = path.read_bytes()
-    if content[:4] == b"RIFF":
-        try:
+    try:
+        if content[:4] == b"RIFF":
             with wave.open(str(path)) as file:
-                kind = (file.getnchannels(), file.getsampwidth(), file.getframerate())
-                wanted = 2 * file.getnframes()
-                data = file.readframes(file.getnframes())
-        except (wave.Error, EOFError) as error:
-            raise DataError(f"{path} is damaged ({error}): restore it from your copy of TIMIT") from error
-        order, count = "<", len(data) // 2
-        if kind[:2] == (1, 2) and len(data) != wanted:
-            raise DataError(f"{path}: {len(data)} bytes of samples, its header wants {wanted}: truncated or damaged. "
-                            "Restore it from your copy of TIMIT")
-    elif content[:8] == b"NIST_1A\n":
-        header, data, order = sphere(content, path)
-        try:
-            kind = tuple(int(header.get(k, default)) for k, default in (
-                ("channel_count", 1), ("sample_n_bytes", 2), ("sample_rate", 0)))
-            count = int(header.get("sample_count", -1))
-        except ValueError as error:
-            raise DataError(f"{path}: damaged SPHERE header ({error}): restore it from your copy of TIMIT") from error
-        if len(data) != 2 * count:
-            raise DataError(f"{path}: {len(data)} bytes of samples, its header wants {2 * count}: truncated or damaged. "
-                            "Restore it from your copy of TIMIT")
-    else:
-        raise DataError(f"{path} is neither a NIST SPHERE nor a RIFF file: restore it from your copy of TIMIT")
-    if kind != (1, 2, RATE):
-        raise DataError(f"{path}: {kind[0]} channel(s) of {8 * kind[1]} bits at {kind[2]} Hz, wanted 1 of 16 bits at "
-                        f"{RATE} Hz: it is no file of TIMIT's")
-    return np.frombuffer(data[: 2 * count], f"{order}i2") / 32768
+                channels, width, rate, count = file.getparams()[:4]
+                data, order = file.readframes(count), "<"
+        elif content[:8] == b"NIST_1A\n":
+            header, data, order = sphere(content, path)
+            channels, width, rate, count = (int(header.get(key, default)) for key, default in (
+                ("channel_count", 1), ("sample_n_bytes", 2), ("sample_rate", 0), ("sample_count", -1)))
+        else:
+            raise DataError(f"{path} is neither a NIST SPHERE nor a RIFF file: restore it from your copy of TIMIT")
+    except (wave.Error, EOFError, ValueError) as error:
+        raise DataError(f"{path} is damaged ({error}): restore it from your copy of TIMIT") from error
+    if (channels, width, rate) != (1, 2, RATE):
+        raise DataError(f"{path}: {channels} channel(s) of {8 * width} bits at {rate} Hz, wanted 1 of 16 bits at {RATE} Hz: "
+                        "it is no file of TIMIT's")
+    if len(data) != 2 * count:
+        raise DataError(f"{path}: {len(data)} bytes of samples, its header wants {2 * count}: truncated or damaged. "
+                        "Restore it from your copy of TIMIT")
+    return np.frombuffer(data, f"{order}i2") / 32768
 
 
 def sphere(content: bytes, path: Path) -> tuple[dict[str, str], bytes, str]:
-    """Header, samples and byte order ("<" or ">") of a NIST SPHERE file. Raises DataError."""
-    try:
-        size = int(content[8:16])
-        lines = content[16:size].decode("ascii").split("end_head")[0].splitlines()
-        header = {name: value for name, _, value in (line.split(None, 2) for line in lines if line.strip()
-                                                     and not line.startswith(";"))}
-    except ValueError as error:
-        raise DataError(f"{path}: damaged SPHERE header ({error}): restore it from your copy of TIMIT") from error
+    """Header, samples and byte order ("<" or ">") of a NIST SPHERE file. Raises ValueError for a
+    damaged header, DataError for samples in another code than the plain one."""
+    size = int(content[8:16])
+    lines = content[16:size].decode("ascii").split("end_head")[0].splitlines()
+    header = {name: value for name, _, value in (line.split(None, 2) for line in lines
+                                                 if line.strip() and not line.startswith(";"))}
     coding = header.get("sample_coding", "pcm")
     if coding != "pcm":
         raise DataError(f"{path}: samples are coded as {coding!r}: unpack the corpus first (sph2pipe -p, "
@@ -165,8 +154,7 @@ def frames(signal: np.ndarray, phones: list[tuple[int, int, str]]) -> Frames:
 
 def folder() -> Path:
     """Where the reader's copy is looked for."""
-    cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get(ENVIRONMENT) or Path(cache_home) / "fa_core" / "timit")
+    return files.data_folder(ENVIRONMENT, "timit")
 
 
 def sentences(where: Path) -> tuple[str | None, dict[str, list[Path]]]:

@@ -14,7 +14,6 @@ from fa_core import CONVENTIONS
 from fa_core.rules import rule as named_rule
 
 CLASSIFICATION = ("mnist", "backgrounds", "svhn", "timit")
-IMAGES = (*CLASSIFICATION[:3], "autoencoder")
 FIXED = tuple(t + part for t in (*CLASSIFICATION, "autoencoder") for part in ("", " validation"))
 TASKS = (*FIXED, "xor", "linear", "teacher", "quadratic")
 UNITS = ("logistic", "tanh", "linear", "leaky", "relu")
@@ -97,7 +96,7 @@ class Experiment:
                    "dtype": ("float32", "float64"), "products": ("", "bfloat16")}
         for field, known in choices.items():
             if getattr(self, field) not in known:
-                raise ValueError(f"unknown {field} {getattr(self, field)!r}; there are: {', '.join(known)}")
+                raise ValueError(f"unknown {field} {getattr(self, field)!r}; there are: {', '.join(filter(None, known))}")
         if layers < 1:
             raise ValueError(f"sizes {self.sizes}: a network has at least two layers of units")
         for field, wanted in (("weights", layers), ("density", layers), ("feedback", layers - 1),
@@ -131,11 +130,13 @@ class Experiment:
             if self.sizes[:2] != wanted:
                 raise ValueError(f"fields {self.fields} want {wanted[0]} inputs and {wanted[1]} units in the first hidden "
                                  f"layer, the network {self.sizes} has others")
+        if self.fields and self.density:
+            raise ValueError("give density or fields: a layer's connections are removed by the one or the other")
         if self.plateau and not (len(self.plateau) == 2 and 0 < self.plateau[0] < 1 and self.plateau[1] >= 1):
             raise ValueError(f"plateau wants a share between 0 and 1 and how often to lower the rate, got {self.plateau}")
         if self.plateau and self.task not in FIXED:
             raise ValueError(f"plateau goes by epochs, which task {self.task!r} has not")
-        if self.distort and self.task.removesuffix(" validation") not in IMAGES[:2]:
+        if self.distort and self.task.removesuffix(" validation") not in ("mnist", "backgrounds"):
             raise ValueError(f"distort is for MNIST's images, not for task {self.task!r}")
         if self.products and self.momentum:
             raise ValueError("products in bfloat16 are not there with momentum")

@@ -24,10 +24,15 @@ def even(sizes) -> tuple[float, ...]:
     return tuple(round((3 / n) ** 0.5, 4) for n in sizes[2:])
 
 
+def called(rule: str, sizes, *more) -> str:
+    """The end of a name: the units in the middle, the algorithm, and what else sets an experiment apart."""
+    return "-".join(map(str, (sizes[3], rule.split(",")[0].replace(" ", "-"), *more)))
+
+
 def trial(rule: str, sizes, rate: float, weights: float) -> Experiment:
     """A run of two epochs; `rate` of the minibatch's mean."""
     return Experiment(
-        name=f"autoencoder-trial-{sizes[3]}-{rule.split(',')[0].replace(' ', '-')}-{rate:g}-{weights:g}",
+        name=f"autoencoder-trial-{called(rule, sizes, f'{rate:g}', f'{weights:g}')}",
         task="autoencoder validation", sizes=sizes, rule=rule, rate=rate / BATCH, batch=BATCH, examples=2 * TRIAL,
         seeds=(100,), weights=weights, feedback=even(sizes), hidden="tanh", output="tanh", weight_decay=1e-6,
         probes=(0, TRIAL, 2 * TRIAL), products="bfloat16")
@@ -47,7 +52,7 @@ RATES = {(10, FEEDBACK): 4e-3, (10, "backprop"): 1e-2, (1000, FEEDBACK): 4e-3, (
 def best(width: int, rule: str, sizes) -> Experiment:
     """The network of these sizes, trained by a rule at the rate that its trials with a bottleneck of this width gave."""
     chosen = next(e for e in TRIALS[width, rule] if e.rate * BATCH == RATES[width, rule])
-    return chosen.but(name=f"autoencoder-{sizes[3]}-{rule.split(',')[0].replace(' ', '-')}", task="autoencoder", sizes=sizes,
+    return chosen.but(name=f"autoencoder-{called(rule, sizes)}", task="autoencoder", sizes=sizes,
                       feedback=even(sizes), seeds=SEEDS, examples=EPOCHS * EPOCH,
                       schedule=((0, 1.0), ((EPOCHS - 1) * EPOCH, 0.1)), probes=tuple(n * EPOCH for n in range(EPOCHS + 1)))
 
