@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.steps import AUTOGRAD, BACKPROP, CASES, FA, NOTES, PRODUCTS, Case
 
-ROUNDS = 100  # about a minute and a half on one core
+ROUNDS = 100  # about four minutes on one core
 
 
 def seconds(case: Case, rounds: int) -> dict[str, np.ndarray]:
@@ -110,7 +110,7 @@ def line(row: dict) -> str:
 def main(argv: list[str] | None = None, cases: tuple[Case, ...] = CASES + NOTES) -> int:
     """Measure, print, write; returns the exit status."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default {ROUNDS}: about a minute and a half")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default {ROUNDS}: about four minutes")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"),
                         help="where the results go, as JSON; default benchmarks/results.json")
     arguments = parser.parse_args(argv)
