@@ -136,7 +136,7 @@ def recorded(source: Path) -> str:
     longest = sorted(rows.values(), key=lambda row: -row[0])
     text = [[cell(f"{r['experiment']} ({r['digest']})"), where, str(r["seeds"]), f"{seconds / 60:.1f}", cell(r["device"]),
              cell(str(r["threads"])), r["made"][:10]] for seconds, where, r in longest]
-    return (f"{len(rows)} records, {hours:.1f} hours in all.\n\n"
+    return (f"{len(rows)} records that the notebooks show, {hours:.1f} hours in all.\n\n"
             + table(["experiment", "shown in", "seeds", "minutes", "device", "threads", "made"], text))
 
 
