@@ -14,6 +14,9 @@ PAGES = [*(f"book/{name}" for name in PROSE), *(f"notebooks/{name}" for name in 
 # MathJax says when it has set what there is to set.
 WITH_MATHS = "!document.querySelector('.math') || (window.MathJax && MathJax.startup && MathJax.startup.promise)"
 
+# The theme's buttons go from black to their colours as the page opens: what is in between has no contrast to speak of.
+AT_REST = "Promise.allSettled(document.getAnimations().map(a => a.finished)).then(() => true)"
+
 
 @pytest.fixture(scope="session")
 def html(tmp_path_factory) -> Path:
@@ -59,6 +62,7 @@ def page_of(browser, html):
         page.wait_for_load_state("load")
         page.wait_for_function(WITH_MATHS)
         page.evaluate("window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() => true) : true")
+        page.evaluate(AT_REST)
         return page
 
     yield open_page
