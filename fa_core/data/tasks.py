@@ -126,11 +126,12 @@ def load(name: str):
     """The training set, the test set, each a pair (inputs, labels), and how inputs are scaled, for a task with files.
 
     "... validation": the last examples of the training set take the place of the test set: what hyper-parameters and the
-    stopping time are chosen on. Raises DataError.
+    stopping time are chosen on. "timit" is the whole corpus, "timit at hand" what there is of it. Raises DataError.
     """
-    base = name.removesuffix(" validation")
+    at_hand = name.removesuffix(" validation")
+    base = at_hand.removesuffix(" at hand")
     source = mnist if base == "autoencoder" else importlib.import_module(f"fa_core.data.{base}")
-    if base == "timit":
+    if at_hand == "timit":
         source.whole()
     train, test = source.load("train"), source.load("test")
     if base == "timit":
@@ -145,7 +146,7 @@ def load(name: str):
 
         def scale(images):
             return pixels[images]
-    if name != base:
+    if name != at_hand:
         first = len(train[1]) - VALIDATION[base]
         train, test = (tuple(a[part] for a in train) for part in (slice(first), slice(first, None)))
     return train, test, scale

@@ -13,7 +13,7 @@ from typing import ClassVar
 from fa_core import CONVENTIONS
 from fa_core.rules import rule as named_rule
 
-CLASSIFICATION = ("mnist", "backgrounds", "svhn", "timit")
+CLASSIFICATION = ("mnist", "backgrounds", "svhn", "timit", "timit at hand")
 FIXED = tuple(t + part for t in (*CLASSIFICATION, "autoencoder") for part in ("", " validation"))
 TASKS = (*FIXED, "xor", "linear", "teacher", "quadratic")
 UNITS = ("logistic", "tanh", "linear", "leaky", "relu")
