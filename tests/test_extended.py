@@ -10,6 +10,8 @@ SEARCHES = {
     "tanh feedback alignment": (extended.FEEDBACK_TRIALS, extended.FEEDBACK_ALIGNMENT),
     **{f"autoencoder {width} {rule}": (trials, {10: autoencoders.NARROW, 1000: autoencoders.WITHOUT}[width][rule])
        for (width, rule), trials in autoencoders.TRIALS.items()},
+    **{kind: (trials, getattr(extended, kind.upper()))
+       for kind, trials in (extended.ADDED_TRIALS | {"dropout": extended.LONG_TRIALS["dropout"]}).items()},
 }
 CHOSEN = ("rule", "rate", "batch", "weights", "feedback")
 
@@ -17,7 +19,7 @@ CHOSEN = ("rule", "rate", "batch", "weights", "feedback")
 @pytest.mark.parametrize("name", SEARCHES)
 def test_the_trial_with_the_smallest_error_at_the_end_was_taken(name):
     trials, experiment = SEARCHES[name]
-    measure = "test error" if name.startswith("tanh") else "loss"
+    measure = "loss" if name.startswith("autoencoder") else "test error"
     best = min(trials, key=lambda e: records.load(e)[measure][0, -1])
     assert [getattr(best, f) for f in CHOSEN] == [getattr(experiment, f) for f in CHOSEN]
 

@@ -41,12 +41,12 @@ def trial(rule: str, sizes, rate: float, weights: float) -> Experiment:
 FEEDBACK = "feedback alignment, outputs gated"
 TRIALS = {(width, rule): tuple(trial(rule, sizes, rate, weights) for rate in rates)
           for width, sizes in ((10, narrow(10)), (1000, WIDE))
-          for rule, rates, weights in ((FEEDBACK, (5e-4, 1e-3, 2e-3, 4e-3), 0.03),
-                                        ("backprop", (1e-3, 3e-3, 1e-2, 3e-2), 0.05))}
+          for rule, rates, weights in ((FEEDBACK, (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2), 0.03),
+                                        ("backprop", (1e-3, 3e-3, 5e-3, 1e-2, 2e-2, 3e-2), 0.05))}
 
 
 # Of the trials, the ones with the smallest error.
-RATES = {(10, FEEDBACK): 4e-3, (10, "backprop"): 1e-2, (1000, FEEDBACK): 4e-3, (1000, "backprop"): 3e-3}
+RATES = {(10, FEEDBACK): 8e-3, (10, "backprop"): 1e-2, (1000, FEEDBACK): 8e-3, (1000, "backprop"): 5e-3}
 
 
 def best(width: int, rule: str, sizes) -> Experiment:

@@ -57,17 +57,54 @@ SMALL = BACKPROP.but(name="extended-small-backprop", weights=0.02, **ONCE)
 CONTROLS = tuple(FEEDBACK_ALIGNMENT.but(name=f"extended-control-{name}", seeds=SEEDS[:2], **ONCE, **change)
                  for name, change in (("no-feedback", {"feedback": 0.0}), ("redrawn", {"redraw_feedback": True})))
 
-# ---- what may be added
-DROPOUT = FEEDBACK_ALIGNMENT.but(name="extended-dropout", dropout=(0.0, 0.0, 0.0, 0.5), snapshots=())
-# Activities without an upper bound grow with the error that drives them: the large one of the beginning is met more slowly.
-SOFT = ((0, 0.03), (10_000, 0.1), (30_000, 0.3), (EPOCH, 1.0))
-LEAKY = FEEDBACK_ALIGNMENT.but(name="extended-leaky", hidden="leaky", feedback=(0.03, 0.03, 0.3), schedule=SOFT,
-                               snapshots=())
-RELU = LEAKY.but(name="extended-relu", hidden="relu")
+# ---- what may be added, with feedback alignment alone. The outputs' weights learn by themselves at first, until the error
+# has no large mean left, which would drive units of all kinds the same way for all images; from then on B may be larger, and
+# activities without an upper bound stay in bounds. Searched for in trials of a third of an epoch.
+OUTPUTS_FIRST = ((0, (0.0, 0.0, 0.0, 1.0)), (5000, 1.0))
+SHORT = FEEDBACK_TRIALS[4].but(examples=20_000, schedule=OUTPUTS_FIRST, probes=(0, 10_000, 20_000))
+HALF = (0.0, 0.0, 0.0, 0.5)  # of the topmost hidden layer is silenced
 FIELDS = (6, 6, 28)  # 6 maps of 6 x 6 fields, 23 x 23 places each
-LOCAL = FEEDBACK_ALIGNMENT.but(name="extended-local", sizes=(784, 6 * 23**2, 1500, 1500, 10), fields=FIELDS,
-                               weights=(0.1, 0.02, 0.02, 0.02), feedback=(0.1, 0.07, 0.5), snapshots=())
-ELASTIC = LOCAL.but(name="extended-elastic", distort=(6.0, 36.0), seeds=SEEDS[:1], examples=60 * EPOCH, probes=probes(60, 5))
+FIELDS_SIZES = (784, 6 * 23**2, 1500, 1500, 10)
+ADDED_TRIALS = {
+    "dropout": tuple(SHORT.but(dropout=HALF, feedback=B) for B in ((0.07, 0.07, 0.5), (0.14, 0.14, 0.5), (0.3, 0.3, 0.5))),
+    "leaky": tuple(
+        SHORT.but(hidden="leaky", rate=mean / SMALLER, weights=w, feedback=B)
+        for mean, w, B in ((3e-3, 0.02, (0.03, 0.03, 0.3)), (6e-3, 0.04, (0.03, 0.03, 0.1)), (1e-2, 0.04, (0.03, 0.03, 0.1)),
+                           (2e-2, 0.04, (0.03, 0.03, 0.1)), (1e-2, 0.04, (0.02, 0.02, 0.06)))),
+    "local": tuple(
+        SHORT.but(sizes=FIELDS_SIZES, fields=FIELDS, weights=(w, 0.02, 0.02, 0.02), feedback=B)
+        for w, B in ((0.1, (0.1, 0.07, 0.5)), (0.1, (0.3, 0.07, 0.5)), (0.2, (1.0, 0.14, 0.5)), (0.2, (1.0, 0.3, 0.5)),
+                     (0.2, (1.0, 0.14, 1.0)))),
+}
+ADDED_TRIALS = {kind: tuple(e.but(name=f"extended-trial-{kind}-{i}") for i, e in enumerate(trials, 1))
+                for kind, trials in ADDED_TRIALS.items()}
+
+# The same for eight epochs, with a rate lowered as in the runs: what learns most in a third of an epoch need not end lowest.
+LONG = {"examples": 8 * TRIAL, "probes": tuple(n * TRIAL for n in range(9)),
+        "schedule": (*OUTPUTS_FIRST, (5 * TRIAL, 0.1), (7 * TRIAL, 0.01))}
+LONG_TRIALS = {
+    "dropout": tuple(SHORT.but(dropout=HALF, feedback=B, **LONG)
+                     for B in ((0.03, 0.03, 0.25), (0.07, 0.07, 0.5), (0.14, 0.14, 0.5))),
+    "local": tuple(SHORT.but(sizes=FIELDS_SIZES, fields=FIELDS, weights=(w, 0.02, 0.02, 0.02), feedback=B, **LONG)
+                   for w, B in ((0.1, (0.1, 0.07, 0.5)), (0.1, (0.3, 0.07, 0.5)), (0.2, (1.0, 0.14, 1.0)))),
+}
+LONG_TRIALS = {kind: tuple(e.but(name=f"extended-trial-long-{kind}-{i}") for i, e in enumerate(trials, 1))
+               for kind, trials in LONG_TRIALS.items()}
+
+
+def added(trial: Experiment, name: str, epochs: int = 14) -> Experiment:
+    """The network of a trial, trained on all images; the rate is lowered tenfold after 7 and after 9 tenths
+    of the epochs, rounded down."""
+    cuts = tuple((epochs * n // 10 * EPOCH, factor) for n, factor in ((7, 0.1), (9, 0.01)))
+    return trial.but(name=name, task="mnist", seeds=SEEDS, examples=epochs * EPOCH, schedule=(*OUTPUTS_FIRST, *cuts),
+                     probes=probes(epochs, max(1, epochs // 12)))
+
+
+DROPOUT = added(LONG_TRIALS["dropout"][2], "extended-dropout")
+LEAKY = added(ADDED_TRIALS["leaky"][2], "extended-leaky")
+RELU = LEAKY.but(name="extended-relu", hidden="relu")
+LOCAL = added(ADDED_TRIALS["local"][4], "extended-local")
+ELASTIC = added(LOCAL, "extended-elastic", 60).but(distort=(6.0, 36.0), seeds=SEEDS[:1])
 
 # ---- ten hidden layers: B so that all receive about the same magnitude of error, which U[sqrt(3 / 1000)] gives 1000 units
 SAME = (3 / 1000) ** 0.5
@@ -80,6 +117,8 @@ BACKGROUNDS = tuple(e.but(name=e.name.replace("tanh", "backgrounds"), task="back
                           probes=tuple(n * TRIAL for n in range(7)))
                     for e in (BACKPROP, FEEDBACK_ALIGNMENT))
 
-RECORDED = (*FEEDBACK_TRIALS, *BACKPROP_TRIALS, FEEDBACK_ALIGNMENT, BACKPROP, SMALL, *CONTROLS, DROPOUT, LEAKY, RELU,
-            LOCAL, ELASTIC, TEN, TEN_BACKPROP, *BACKGROUNDS)
+RECORDED = (*FEEDBACK_TRIALS, *BACKPROP_TRIALS,
+            *(e for group in (ADDED_TRIALS, LONG_TRIALS) for trials in group.values() for e in trials),
+            FEEDBACK_ALIGNMENT, BACKPROP, SMALL, *CONTROLS, DROPOUT, LEAKY, RELU, LOCAL, ELASTIC, TEN, TEN_BACKPROP,
+            *BACKGROUNDS)
 LIVE = ()
