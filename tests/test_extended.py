@@ -10,8 +10,9 @@ SEARCHES = {
     "tanh feedback alignment": (extended.FEEDBACK_TRIALS, extended.FEEDBACK_ALIGNMENT),
     **{f"autoencoder {width} {rule}": (trials, {10: autoencoders.NARROW, 1000: autoencoders.WITHOUT}[width][rule])
        for (width, rule), trials in autoencoders.TRIALS.items()},
-    **{kind: (trials, getattr(extended, kind.upper()))
-       for kind, trials in (extended.ADDED_TRIALS | {"dropout": extended.LONG_TRIALS["dropout"]}).items()},
+    **{f"{length} {kind}": (trials, getattr(extended, kind.upper()))
+       for length, searches in (("short", extended.ADDED_TRIALS), ("long", extended.LONG_TRIALS))
+       for kind, trials in searches.items()},
 }
 CHOSEN = ("rule", "rate", "batch", "weights", "feedback")
 

@@ -11,7 +11,7 @@ from fa_core import claims, notebooks, records
 NAMES = notebooks.names()
 # Of these alone some claims may be untested, where data or hours of computation are wanting, with the command that tests
 # them.
-LARGE = ("08_mnist_extended", "09_svhn", "10_timit", "12_limitations")
+LARGE = ("08_mnist_extended", "09_svhn", "10_timit")
 
 
 def test_there_are_notebooks():

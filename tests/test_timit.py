@@ -6,6 +6,7 @@ import wave
 import numpy as np
 import pytest
 
+from fa_core import notebooks
 from fa_core.data import tasks, timit
 from fa_core.data.mnist import DataError
 
@@ -176,3 +177,15 @@ def test_features_are_scaled_by_the_training_set_and_constant_ones_are_refused()
     assert timit.standardise(np.array([[1, 40]]), reference).tolist() == [[0, 2]]
     with pytest.raises(DataError, match=r"features \[1\] are constant"):
         timit.standardise(reference, np.array([[0, 1], [2, 1]]))
+
+
+def test_the_notebook_learns_from_the_sample_where_it_is_found(home, tmp_path_factory):
+    for speaker in ("dr1-a", "dr1-b", "dr1-c", "dr1-d"):
+        sentence(home / speaker, "sa1", PHONES, sphere(NOISE), upper=False)
+    assert len(timit.load("train").labels) >= 20  # a minibatch
+    out = tmp_path_factory.mktemp("executed")
+    assert notebooks.run(["10_timit"], out=str(out), profile="smoke") == 0
+    cells = notebooks.read(out / "10_timit.ipynb").cells
+    printed = "".join(o.get("text", "") for c in cells if c.cell_type == "code" for o in c.outputs)
+    assert "TIMIT: sample" in printed
+    assert printed.count("of the test frames wrong before learning") == 2  # by either algorithm

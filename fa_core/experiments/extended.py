@@ -59,37 +59,55 @@ CONTROLS = tuple(FEEDBACK_ALIGNMENT.but(name=f"extended-control-{name}", seeds=S
 
 # ---- what may be added, with feedback alignment alone. The outputs' weights learn by themselves at first, until the error
 # has no large mean left, which would drive units of all kinds the same way for all images; from then on B may be larger, and
-# activities without an upper bound stay in bounds. Searched for in trials of a third of an epoch.
-OUTPUTS_FIRST = ((0, (0.0, 0.0, 0.0, 1.0)), (5000, 1.0))
-SHORT = FEEDBACK_TRIALS[4].but(examples=20_000, schedule=OUTPUTS_FIRST, probes=(0, 10_000, 20_000))
-HALF = (0.0, 0.0, 0.0, 0.5)  # of the topmost hidden layer is silenced
-FIELDS = (6, 6, 28)  # 6 maps of 6 x 6 fields, 23 x 23 places each
-FIELDS_SIZES = (784, 6 * 23**2, 1500, 1500, 10)
-ADDED_TRIALS = {
-    "dropout": tuple(SHORT.but(dropout=HALF, feedback=B) for B in ((0.07, 0.07, 0.5), (0.14, 0.14, 0.5), (0.3, 0.3, 0.5))),
-    "leaky": tuple(
-        SHORT.but(hidden="leaky", rate=mean / SMALLER, weights=w, feedback=B)
-        for mean, w, B in ((3e-3, 0.02, (0.03, 0.03, 0.3)), (6e-3, 0.04, (0.03, 0.03, 0.1)), (1e-2, 0.04, (0.03, 0.03, 0.1)),
-                           (2e-2, 0.04, (0.03, 0.03, 0.1)), (1e-2, 0.04, (0.02, 0.02, 0.06)))),
-    "local": tuple(
-        SHORT.but(sizes=FIELDS_SIZES, fields=FIELDS, weights=(w, 0.02, 0.02, 0.02), feedback=B)
-        for w, B in ((0.1, (0.1, 0.07, 0.5)), (0.1, (0.3, 0.07, 0.5)), (0.2, (1.0, 0.14, 0.5)), (0.2, (1.0, 0.3, 0.5)),
-                     (0.2, (1.0, 0.14, 1.0)))),
-}
-ADDED_TRIALS = {kind: tuple(e.but(name=f"extended-trial-{kind}-{i}") for i, e in enumerate(trials, 1))
-                for kind, trials in ADDED_TRIALS.items()}
+# activities without an upper bound stay in bounds. Searched for in trials of a third of an epoch; and, as what learns
+# most in that need not end lowest, in a few of eight epochs, in which the rate is lowered as in the runs.
 
-# The same for eight epochs, with a rate lowered as in the runs: what learns most in a third of an epoch need not end lowest.
+
+def outputs_first(layers: int):
+    """A schedule for so many layers of W by which only the last learns in the first 5,000 examples."""
+    return ((0, (*(0.0,) * (layers - 1), 1.0)), (5000, 1.0))
+
+
+OUTPUTS_FIRST = outputs_first(4)
+SHORT = FEEDBACK_TRIALS[4].but(examples=20_000, schedule=OUTPUTS_FIRST, probes=(0, 10_000, 20_000))
 LONG = {"examples": 8 * TRIAL, "probes": tuple(n * TRIAL for n in range(9)),
         "schedule": (*OUTPUTS_FIRST, (5 * TRIAL, 0.1), (7 * TRIAL, 0.01))}
-LONG_TRIALS = {
-    "dropout": tuple(SHORT.but(dropout=HALF, feedback=B, **LONG)
-                     for B in ((0.03, 0.03, 0.25), (0.07, 0.07, 0.5), (0.14, 0.14, 0.5))),
-    "local": tuple(SHORT.but(sizes=FIELDS_SIZES, fields=FIELDS, weights=(w, 0.02, 0.02, 0.02), feedback=B, **LONG)
-                   for w, B in ((0.1, (0.1, 0.07, 0.5)), (0.1, (0.3, 0.07, 0.5)), (0.2, (1.0, 0.14, 1.0)))),
+FIELDS = (6, 6, 28)  # 6 maps of 6 x 6 fields, 23 x 23 places each
+
+
+def dropped(*feedback: float) -> Experiment:
+    """A short trial in which half of the topmost hidden layer is silenced."""
+    return SHORT.but(dropout=(0.0, 0.0, 0.0, 0.5), feedback=feedback)
+
+
+def leaky(mean: float, weights: float, *feedback: float) -> Experiment:
+    """A short trial of piecewise-linear units; `mean`: the rate of the minibatch's mean."""
+    return SHORT.but(hidden="leaky", rate=mean / SMALLER, weights=weights, feedback=feedback)
+
+
+def local(weights: float, *feedback: float) -> Experiment:
+    """A short trial of receptive fields; `weights` of these."""
+    return SHORT.but(sizes=(784, 6 * 23**2, 1500, 1500, 10), fields=FIELDS, weights=(weights, 0.02, 0.02, 0.02),
+                     feedback=feedback)
+
+
+def numbered(name: str, trials, **change) -> tuple[Experiment, ...]:
+    """The trials with a change, each with its number in its name."""
+    return tuple(e.but(name=f"extended-trial-{name}-{i}", **change) for i, e in enumerate(trials, 1))
+
+
+ADDED_TRIALS = {
+    "dropout": numbered("dropout", (dropped(0.07, 0.07, 0.5), dropped(0.14, 0.14, 0.5), dropped(0.3, 0.3, 0.5))),
+    "leaky": numbered("leaky", (leaky(3e-3, 0.02, 0.03, 0.03, 0.3), leaky(6e-3, 0.04, 0.03, 0.03, 0.1),
+                                leaky(1e-2, 0.04, 0.03, 0.03, 0.1), leaky(2e-2, 0.04, 0.03, 0.03, 0.1),
+                                leaky(1e-2, 0.04, 0.02, 0.02, 0.06))),
+    "local": numbered("local", (local(0.1, 0.1, 0.07, 0.5), local(0.1, 0.3, 0.07, 0.5), local(0.2, 1.0, 0.14, 0.5),
+                                local(0.2, 1.0, 0.3, 0.5), local(0.2, 1.0, 0.14, 1.0))),
 }
-LONG_TRIALS = {kind: tuple(e.but(name=f"extended-trial-long-{kind}-{i}") for i, e in enumerate(trials, 1))
-               for kind, trials in LONG_TRIALS.items()}
+LONG_TRIALS = {
+    "dropout": numbered("long-dropout", (dropped(0.03, 0.03, 0.25), *ADDED_TRIALS["dropout"][:2]), **LONG),
+    "local": numbered("long-local", (ADDED_TRIALS["local"][i] for i in (0, 1, 4)), **LONG),
+}
 
 
 def added(trial: Experiment, name: str, epochs: int = 14) -> Experiment:
@@ -103,7 +121,7 @@ def added(trial: Experiment, name: str, epochs: int = 14) -> Experiment:
 DROPOUT = added(LONG_TRIALS["dropout"][2], "extended-dropout")
 LEAKY = added(ADDED_TRIALS["leaky"][2], "extended-leaky")
 RELU = LEAKY.but(name="extended-relu", hidden="relu")
-LOCAL = added(ADDED_TRIALS["local"][4], "extended-local")
+LOCAL = added(LONG_TRIALS["local"][2], "extended-local")
 ELASTIC = added(LOCAL, "extended-elastic", 60).but(distort=(6.0, 36.0), seeds=SEEDS[:1])
 
 # ---- ten hidden layers: B so that all receive about the same magnitude of error, which U[sqrt(3 / 1000)] gives 1000 units
