@@ -7,6 +7,7 @@ Rows are examples, so y = h W here is y = W h in the paper's columns. See `fa_co
 """
 
 import hashlib
+from copy import copy
 from dataclasses import dataclass, field
 
 import torch
@@ -51,26 +52,41 @@ def draw(generators, shape, scale: float, distribution: str = "uniform") -> Tens
     return one * scale
 
 
-class Rounded:
-    """Stands in for a matrix m in `x @ m` and `x @ m.mT`: the product of both rounded to bfloat16, taken as the dtype of x.
+CAPABLE = torch.cpu.get_capabilities()
+HAS_BFLOAT16 = any(CAPABLE.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))  # of the processor, not of a GPU
 
-    The sums inside a product are in float32. Processors that have this arithmetic take it several times as fast.
+
+def round_to_bfloat16(m: Tensor) -> Tensor:
+    """m rounded to bfloat16: in that dtype where there is arithmetic for it, else in its own. An imitation of that
+    arithmetic in software takes ten times as long."""
+    half = m.to(torch.bfloat16)
+    return half if m.is_cuda or HAS_BFLOAT16 else half.to(m.dtype)
+
+
+class Rounded:
+    """Stands in for a matrix m in `x @ m` and `x @ m.mT`: the product of both rounded to bfloat16, rounded itself, and taken
+    as the dtype of x.
+
+    The sums inside a product are in float32. Processors that have this arithmetic take it several times as fast; on others
+    the numbers are the same but for the order of the sums.
     """
 
     def __init__(self, matrix: Tensor):
-        self.matrix = matrix.to(torch.bfloat16)
+        self.matrix = round_to_bfloat16(matrix)
 
     @property
     def mT(self) -> "Rounded":
         """The transpose."""
-        return Rounded(self.matrix.mT)
+        transposed = copy(self)
+        transposed.matrix = self.matrix.mT
+        return transposed
 
     @classmethod
     def __torch_function__(cls, function, types, args=(), kwargs=None):
         x, m = args
         if function not in (torch.Tensor.matmul, torch.Tensor.__matmul__, torch.matmul) or not isinstance(m, cls):
             return NotImplemented
-        return (x.to(torch.bfloat16) @ m.matrix).to(x.dtype)
+        return (round_to_bfloat16(x) @ m.matrix).to(torch.bfloat16).to(x.dtype)
 
 
 @dataclass
@@ -208,11 +224,11 @@ ROWS = 512  # of a large outer product at a time: what they come to stays in the
 
 def add_rounded_outer(W: Tensor, h: Tensor, d: Tensor, shrink: float, rate: float) -> None:
     """W <- shrink W + rate h' d, in place; the product as `Rounded` takes it, and rounded before it is added to W."""
-    h, d = h.to(torch.bfloat16), d.to(torch.bfloat16)
+    h, d = round_to_bfloat16(h), round_to_bfloat16(d)
     for rows, columns in zip(W.split(ROWS, dim=1), h.split(ROWS, dim=2), strict=True):
         if shrink != 1:
             rows.mul_(shrink)
-        rows.add_(columns.mT @ d, alpha=rate)
+        rows.add_((columns.mT @ d).to(torch.bfloat16), alpha=rate)
 
 
 def update(network: Network, h: list[Tensor], slopes: list, deltas: list, rates: tuple[float, ...], decay: float = 0.0,

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fa_core.network import Rounded, generator, initialise, receptive_fields, update
+from fa_core.network import Rounded, generator, initialise, receptive_fields, round_to_bfloat16, update
 from fa_core.rules import rule
 from fa_core.training import Run, feedback, step, train
 from tests.helpers import linear_experiment, same, tanh_experiment
@@ -89,7 +89,15 @@ def test_the_same_experiment_gives_the_same_bits():
 # ---- products of rounded numbers
 
 
-def test_a_rounded_matrix_gives_the_product_of_the_numbers_rounded_to_bfloat16():
+@pytest.fixture(params=[False, True], ids=["float32", "bfloat16"])
+def arithmetic(request, monkeypatch):
+    """A processor without arithmetic for bfloat16, and one that has it."""
+    monkeypatch.setattr("fa_core.network.HAS_BFLOAT16", request.param)
+    return torch.bfloat16 if request.param else torch.float32
+
+
+def test_a_rounded_matrix_gives_the_product_of_the_numbers_rounded_to_bfloat16(arithmetic):
+    assert round_to_bfloat16(torch.ones(1)).dtype == arithmetic
     g = torch.Generator().manual_seed(0)
     x, m = torch.randn(2, 7, 5, generator=g), torch.randn(2, 5, 3, generator=g)
     for product, matrix in ((x @ Rounded(m), m), (x @ Rounded(m.mT.contiguous()).mT, m)):
@@ -100,7 +108,7 @@ def test_a_rounded_matrix_gives_the_product_of_the_numbers_rounded_to_bfloat16()
 
 
 @pytest.mark.parametrize("name", ["backprop", "feedback alignment"])
-def test_every_product_of_a_step_is_of_rounded_numbers_and_all_else_is_not(name):
+def test_every_product_of_a_step_is_of_rounded_numbers_and_all_else_is_not(name, arithmetic):
     experiment = linear_experiment(sizes=(6, 5, 4, 3), rule=name, weights=0.5, hidden="tanh", dtype="float32", batch=10,
                                    weight_decay=0.1, products="bfloat16")
     net, learning_rule, rate = initialise(experiment, (3,)), rule(name), 0.3

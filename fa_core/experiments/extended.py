@@ -106,6 +106,8 @@ ADDED_TRIALS = {
 }
 LONG_TRIALS = {
     "dropout": numbered("long-dropout", (dropped(0.03, 0.03, 0.25), *ADDED_TRIALS["dropout"][:2]), **LONG),
+    "leaky": numbered("long-leaky", (ADDED_TRIALS["leaky"][2],
+                                     ADDED_TRIALS["leaky"][2].but(dropout=(0.0, 0.0, 0.0, 0.5))), **LONG),
     "local": numbered("long-local", (ADDED_TRIALS["local"][i] for i in (0, 1, 4)), **LONG),
 }
 
