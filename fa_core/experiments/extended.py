@@ -108,6 +108,7 @@ LONG_TRIALS = {
     "dropout": numbered("long-dropout", (dropped(0.03, 0.03, 0.25), *ADDED_TRIALS["dropout"][:2]), **LONG),
     "leaky": numbered("long-leaky", (ADDED_TRIALS["leaky"][2],
                                      ADDED_TRIALS["leaky"][2].but(dropout=(0.0, 0.0, 0.0, 0.5))), **LONG),
+    "leaky": numbered("long-leaky", ADDED_TRIALS["leaky"][2:3], **LONG),
     "local": numbered("long-local", (ADDED_TRIALS["local"][i] for i in (0, 1, 4)), **LONG),
 }
 
@@ -121,8 +122,8 @@ def added(trial: Experiment, name: str, epochs: int = 14) -> Experiment:
 
 
 DROPOUT = added(LONG_TRIALS["dropout"][2], "extended-dropout")
-LEAKY = added(ADDED_TRIALS["leaky"][2], "extended-leaky")
-RELU = LEAKY.but(name="extended-relu", hidden="relu")
+LEAKY = added(LONG_TRIALS["leaky"][0], "extended-leaky", 8)
+RELU = LEAKY.but(name="extended-relu", hidden="relu", examples=2 * EPOCH, probes=probes(2))  # to see how many fall silent
 LOCAL = added(LONG_TRIALS["local"][2], "extended-local")
 ELASTIC = added(LOCAL, "extended-elastic", 60).but(distort=(6.0, 36.0), seeds=SEEDS[:1])
 
