@@ -219,14 +219,15 @@ def apply_masks(arrays: list[Tensor], masks: list[Tensor | None]) -> None:
             array.mul_(mask)
 
 
-ROWS = 128  # of a large outer product at a time: what they come to stays in the cache
+ROWS = 128  # of a large outer product at a time on a CPU: what they come to stays in the cache
 
 
 def add_rounded_outer(W: Tensor, h: Tensor, d: Tensor, shrink: float, rate: float) -> None:
     """W <- shrink W + rate h' d, in place; the product as `Rounded` takes it, and rounded before it is added to W."""
     h, d = round_to_bfloat16(h), round_to_bfloat16(d)
     decays = torch.tensor(shrink, dtype=W.dtype) != 1  # 1 - 1e-8 is 1 in float32: a pass over W for nothing
-    for rows, columns in zip(W.split(ROWS, dim=1), h.split(ROWS, dim=2), strict=True):
+    size = ROWS if W.device.type == "cpu" else W.shape[1]
+    for rows, columns in zip(W.split(size, dim=1), h.split(size, dim=2), strict=True):
         if decays:
             rows.mul_(shrink)
         rows.add_((columns.mT @ d).to(torch.bfloat16), alpha=rate)

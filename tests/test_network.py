@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fa_core.network import Rounded, generator, initialise, receptive_fields, round_to_bfloat16, update
+from fa_core.network import Rounded, add_rounded_outer, generator, initialise, receptive_fields, round_to_bfloat16, update
 from fa_core.rules import rule
 from fa_core.training import Run, feedback, step, train
 from tests.helpers import linear_experiment, same, tanh_experiment
@@ -133,6 +133,16 @@ def test_every_product_of_a_step_is_of_rounded_numbers_and_all_else_is_not(name,
         wanted = (1 - rate * 10 * 0.1) * W[i] + rate * times(h[i].mT, d)
         # As far as rounding the other way in a sum in float32 goes; products that are not rounded are off by 1e-3.
         torch.testing.assert_close(net.W[i], wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shrink", [0.9, 1 - 1e-9])
+def test_an_update_in_strips_is_that_of_the_whole(arithmetic, shrink):
+    g = torch.Generator().manual_seed(2)
+    W, h, d = (torch.randn(1, *shape, generator=g) for shape in ((300, 4), (10, 300), (10, 4)))
+    wanted = shrink * W + 0.3 * (h.mT.bfloat16() @ d.bfloat16()).float()
+    add_rounded_outer(W, h, d, shrink, 0.3)
+    torch.testing.assert_close(W, wanted, rtol=1e-5, atol=2e-2)  # one rounding of a product of about 3
+    assert (W - wanted).abs().mean() < 1e-4
 
 
 def test_a_rounded_matrix_is_for_products_alone():

@@ -101,13 +101,12 @@ ADDED_TRIALS = {
     "leaky": numbered("leaky", (leaky(3e-3, 0.02, 0.03, 0.03, 0.3), leaky(6e-3, 0.04, 0.03, 0.03, 0.1),
                                 leaky(1e-2, 0.04, 0.03, 0.03, 0.1), leaky(2e-2, 0.04, 0.03, 0.03, 0.1),
                                 leaky(1e-2, 0.04, 0.02, 0.02, 0.06))),
+    "relu": numbered("relu", (leaky(1e-2, 0.04, 0.03, 0.03, 0.1).but(hidden="relu"),)),
     "local": numbered("local", (local(0.1, 0.1, 0.07, 0.5), local(0.1, 0.3, 0.07, 0.5), local(0.2, 1.0, 0.14, 0.5),
                                 local(0.2, 1.0, 0.3, 0.5), local(0.2, 1.0, 0.14, 1.0))),
 }
 LONG_TRIALS = {
     "dropout": numbered("long-dropout", (dropped(0.03, 0.03, 0.25), *ADDED_TRIALS["dropout"][:2]), **LONG),
-    "leaky": numbered("long-leaky", (ADDED_TRIALS["leaky"][2],
-                                     ADDED_TRIALS["leaky"][2].but(dropout=(0.0, 0.0, 0.0, 0.5))), **LONG),
     "leaky": numbered("long-leaky", ADDED_TRIALS["leaky"][2:3], **LONG),
     "local": numbered("long-local", (ADDED_TRIALS["local"][i] for i in (0, 1, 4)), **LONG),
 }
@@ -122,7 +121,7 @@ def added(trial: Experiment, name: str, epochs: int = 14) -> Experiment:
 
 
 DROPOUT = added(LONG_TRIALS["dropout"][2], "extended-dropout")
-LEAKY = added(LONG_TRIALS["leaky"][0], "extended-leaky", 8)
+LEAKY = added(LONG_TRIALS["leaky"][0], "extended-leaky")
 RELU = LEAKY.but(name="extended-relu", hidden="relu", examples=2 * EPOCH, probes=probes(2))  # to see how many fall silent
 LOCAL = added(LONG_TRIALS["local"][2], "extended-local")
 ELASTIC = added(LOCAL, "extended-elastic", 60).but(distort=(6.0, 36.0), seeds=SEEDS[:1])
