@@ -126,6 +126,13 @@ RELU = LEAKY.but(name="extended-relu", hidden="relu", examples=2 * EPOCH, probes
 LOCAL = added(LONG_TRIALS["local"][2], "extended-local")
 ELASTIC = added(LOCAL, "extended-elastic", 60).but(distort=(6.0, 36.0), seeds=SEEDS[:1])
 
+# ---- two choices that are open, for the plain network: a larger B after the outputs have begun alone; and a weight decay
+# that is not multiplied by the rate, 1e-6 of every weight with each example, or nearly so
+LARGER = ADDED_TRIALS["dropout"][1].but(
+    name="extended-trial-larger", dropout=(), examples=5 * TRIAL, probes=tuple(n * TRIAL for n in range(6)),
+    schedule=(*OUTPUTS_FIRST, (3 * TRIAL, 0.1), (4 * TRIAL, 0.01)))
+DECAYING = LARGER.but(name="extended-trial-decaying", weight_decay=5e-3)
+
 # ---- ten hidden layers: B so that all receive about the same magnitude of error, which U[sqrt(3 / 1000)] gives 1000 units
 SAME = (3 / 1000) ** 0.5
 TEN = FEEDBACK_ALIGNMENT.but(name="extended-ten-feedback-alignment", sizes=(784, *(1000,) * 10, 10), weights=0.03,
@@ -139,6 +146,6 @@ BACKGROUNDS = tuple(e.but(name=e.name.replace("tanh", "backgrounds"), task="back
 
 RECORDED = (*FEEDBACK_TRIALS, *BACKPROP_TRIALS,
             *(e for group in (ADDED_TRIALS, LONG_TRIALS) for trials in group.values() for e in trials),
-            FEEDBACK_ALIGNMENT, BACKPROP, SMALL, *CONTROLS, DROPOUT, LEAKY, RELU, LOCAL, ELASTIC, TEN, TEN_BACKPROP,
-            *BACKGROUNDS)
+            FEEDBACK_ALIGNMENT, BACKPROP, SMALL, *CONTROLS, DROPOUT, LEAKY, RELU, LOCAL, ELASTIC, LARGER, DECAYING,
+            TEN, TEN_BACKPROP, *BACKGROUNDS)
 LIVE = ()
