@@ -52,8 +52,8 @@ def draw(generators, shape, scale: float, distribution: str = "uniform") -> Tens
     return one * scale
 
 
-CAPABLE = torch.cpu.get_capabilities()
-HAS_BFLOAT16 = any(CAPABLE.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))  # of the processor, not of a GPU
+# Of the processor, not of a GPU.
+HAS_BFLOAT16 = any(torch.cpu.get_capabilities().get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
 def round_to_bfloat16(m: Tensor) -> Tensor:

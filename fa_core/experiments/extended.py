@@ -14,9 +14,9 @@ SIZES = (784, 1500, 1500, 1500, 10)
 SEEDS = tuple(range(5))
 
 
-def probes(epochs: int, every: int = 1):
-    """After no epoch, the first, and then one in so many up to the last."""
-    return tuple(n * EPOCH for n in sorted({0, 1, *range(every, epochs, every), epochs}))
+def probes(epochs: int, every: int = 1, epoch: int = EPOCH):
+    """After no epoch, the first, and then one in so many up to the last; `epoch`: its examples."""
+    return tuple(n * epoch for n in sorted({0, 1, *range(every, epochs, every), epochs}))
 
 
 # ---- the search
@@ -70,8 +70,17 @@ def outputs_first(layers: int):
 
 OUTPUTS_FIRST = outputs_first(4)
 SHORT = FEEDBACK_TRIALS[4].but(examples=20_000, schedule=OUTPUTS_FIRST, probes=(0, 10_000, 20_000))
-LONG = {"examples": 8 * TRIAL, "probes": tuple(n * TRIAL for n in range(9)),
-        "schedule": (*OUTPUTS_FIRST, (5 * TRIAL, 0.1), (7 * TRIAL, 0.01))}
+
+
+def course(epochs: int, epoch: int = EPOCH) -> dict:
+    """The changes by which learning lasts so many epochs, the outputs' weights first; the rate is lowered tenfold after 7
+    and after 9 tenths of the epochs, rounded down."""
+    cuts = tuple((epochs * n // 10 * epoch, factor) for n, factor in ((7, 0.1), (9, 0.01)))
+    return {"examples": epochs * epoch, "schedule": (*OUTPUTS_FIRST, *cuts),
+            "probes": probes(epochs, max(1, epochs // 12), epoch)}
+
+
+LONG = course(8, TRIAL)
 FIELDS = (6, 6, 28)  # 6 maps of 6 x 6 fields, 23 x 23 places each
 
 
@@ -101,7 +110,6 @@ ADDED_TRIALS = {
     "leaky": numbered("leaky", (leaky(3e-3, 0.02, 0.03, 0.03, 0.3), leaky(6e-3, 0.04, 0.03, 0.03, 0.1),
                                 leaky(1e-2, 0.04, 0.03, 0.03, 0.1), leaky(2e-2, 0.04, 0.03, 0.03, 0.1),
                                 leaky(1e-2, 0.04, 0.02, 0.02, 0.06))),
-    "relu": numbered("relu", (leaky(1e-2, 0.04, 0.03, 0.03, 0.1).but(hidden="relu"),)),
     "local": numbered("local", (local(0.1, 0.1, 0.07, 0.5), local(0.1, 0.3, 0.07, 0.5), local(0.2, 1.0, 0.14, 0.5),
                                 local(0.2, 1.0, 0.3, 0.5), local(0.2, 1.0, 0.14, 1.0))),
 }
@@ -113,24 +121,21 @@ LONG_TRIALS = {
 
 
 def added(trial: Experiment, name: str, epochs: int = 14) -> Experiment:
-    """The network of a trial, trained on all images; the rate is lowered tenfold after 7 and after 9 tenths
-    of the epochs, rounded down."""
-    cuts = tuple((epochs * n // 10 * EPOCH, factor) for n, factor in ((7, 0.1), (9, 0.01)))
-    return trial.but(name=name, task="mnist", seeds=SEEDS, examples=epochs * EPOCH, schedule=(*OUTPUTS_FIRST, *cuts),
-                     probes=probes(epochs, max(1, epochs // 12)))
+    """The network of a trial, trained on all images."""
+    return trial.but(name=name, task="mnist", seeds=SEEDS, **course(epochs))
 
 
 DROPOUT = added(LONG_TRIALS["dropout"][2], "extended-dropout")
 LEAKY = added(LONG_TRIALS["leaky"][0], "extended-leaky")
-RELU = LEAKY.but(name="extended-relu", hidden="relu", examples=2 * EPOCH, probes=probes(2))  # to see how many fall silent
+# With the setting of the leaky unit, for as long as it takes to see how many units fall silent.
+(RELU_TRIAL,) = numbered("relu", ADDED_TRIALS["leaky"][2:3], hidden="relu")
+RELU = LEAKY.but(name="extended-relu", hidden="relu", examples=2 * EPOCH, schedule=OUTPUTS_FIRST, probes=probes(2))
 LOCAL = added(LONG_TRIALS["local"][2], "extended-local")
 ELASTIC = added(LOCAL, "extended-elastic", 60).but(distort=(6.0, 36.0), seeds=SEEDS[:1])
 
 # ---- two choices that are open, for the plain network: a larger B after the outputs have begun alone; and a weight decay
 # that is not multiplied by the rate, 1e-6 of every weight with each example, or nearly so
-LARGER = ADDED_TRIALS["dropout"][1].but(
-    name="extended-trial-larger", dropout=(), examples=5 * TRIAL, probes=tuple(n * TRIAL for n in range(6)),
-    schedule=(*OUTPUTS_FIRST, (3 * TRIAL, 0.1), (4 * TRIAL, 0.01)))
+LARGER = ADDED_TRIALS["dropout"][1].but(name="extended-trial-larger", dropout=(), **course(5, TRIAL))
 DECAYING = LARGER.but(name="extended-trial-decaying", weight_decay=5e-3)
 
 # ---- ten hidden layers: B so that all receive about the same magnitude of error, which U[sqrt(3 / 1000)] gives 1000 units
@@ -146,6 +151,6 @@ BACKGROUNDS = tuple(e.but(name=e.name.replace("tanh", "backgrounds"), task="back
 
 RECORDED = (*FEEDBACK_TRIALS, *BACKPROP_TRIALS,
             *(e for group in (ADDED_TRIALS, LONG_TRIALS) for trials in group.values() for e in trials),
-            FEEDBACK_ALIGNMENT, BACKPROP, SMALL, *CONTROLS, DROPOUT, LEAKY, RELU, LOCAL, ELASTIC, LARGER, DECAYING,
-            TEN, TEN_BACKPROP, *BACKGROUNDS)
+            FEEDBACK_ALIGNMENT, BACKPROP, SMALL, *CONTROLS, DROPOUT, LEAKY, RELU_TRIAL, RELU, LOCAL, ELASTIC, LARGER,
+            DECAYING, TEN, TEN_BACKPROP, *BACKGROUNDS)
 LIVE = ()
