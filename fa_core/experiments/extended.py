@@ -72,11 +72,11 @@ OUTPUTS_FIRST = outputs_first(4)
 SHORT = FEEDBACK_TRIALS[4].but(examples=20_000, schedule=OUTPUTS_FIRST, probes=(0, 10_000, 20_000))
 
 
-def course(epochs: int, epoch: int = EPOCH) -> dict:
-    """The changes by which learning lasts so many epochs, the outputs' weights first; the rate is lowered tenfold after 7
-    and after 9 tenths of the epochs, rounded down."""
+def course(epochs: int, epoch: int = EPOCH, begin: tuple = OUTPUTS_FIRST) -> dict:
+    """The changes by which learning lasts so many epochs; the rate is lowered tenfold after 7 and after 9 tenths of them,
+    rounded down."""
     cuts = tuple((epochs * n // 10 * epoch, factor) for n, factor in ((7, 0.1), (9, 0.01)))
-    return {"examples": epochs * epoch, "schedule": (*OUTPUTS_FIRST, *cuts),
+    return {"examples": epochs * epoch, "schedule": (*begin, *cuts),
             "probes": probes(epochs, max(1, epochs // 12), epoch)}
 
 
@@ -120,9 +120,9 @@ LONG_TRIALS = {
 }
 
 
-def added(trial: Experiment, name: str, epochs: int = 14) -> Experiment:
+def added(trial: Experiment, name: str, epochs: int = 14, begin: tuple = OUTPUTS_FIRST) -> Experiment:
     """The network of a trial, trained on all images."""
-    return trial.but(name=name, task="mnist", seeds=SEEDS, **course(epochs))
+    return trial.but(name=name, task="mnist", seeds=SEEDS, **course(epochs, begin=begin))
 
 
 DROPOUT = added(LONG_TRIALS["dropout"][2], "extended-dropout")
@@ -138,11 +138,39 @@ ELASTIC = added(LOCAL, "extended-elastic", 60).but(distort=(6.0, 36.0), seeds=SE
 LARGER = ADDED_TRIALS["dropout"][1].but(name="extended-trial-larger", dropout=(), **course(5, TRIAL))
 DECAYING = LARGER.but(name="extended-trial-decaying", weight_decay=5e-3)
 
-# ---- ten hidden layers: B so that all receive about the same magnitude of error, which U[sqrt(3 / 1000)] gives 1000 units
+# ---- ten hidden layers, in trials of one epoch, again equally many of either kind. Minibatches of 50, as the network costs
+# twice as much. B so that all layers receive about the same magnitude of error: from U[-a, a] 1000 units receive what 1000
+# above them do if a = sqrt(3 / 1000), and a tenth more if a is larger by that. W of that scale hands activity on as well.
 SAME = (3 / 1000) ** 0.5
-TEN = FEEDBACK_ALIGNMENT.but(name="extended-ten-feedback-alignment", sizes=(784, *(1000,) * 10, 10), weights=0.03,
-                             feedback=(*(SAME,) * 9, 0.5), examples=12 * EPOCH, probes=probes(12, 3))
-TEN_BACKPROP = TEN.but(name="extended-ten-backprop", rule="backprop", weights=SAME, snapshots=())
+MEDIUM = 50
+
+
+def ten(mean: float, feedback: float, top: float, last: float = SAME) -> Experiment:
+    """A trial of feedback alignment with ten hidden layers; `feedback`: B's scale below the outputs', in terms of `SAME`;
+    `last`: the scale of the outputs' W; `mean` as in `leaky`."""
+    return SHORT.but(sizes=(784, *(1000,) * 10, 10), batch=MEDIUM, rate=mean / MEDIUM, weights=(*(SAME,) * 10, last),
+                     feedback=(*(feedback * SAME,) * 9, top), examples=TRIAL, schedule=outputs_first(11),
+                     probes=(0, TRIAL // 2, TRIAL))
+
+
+def ten_backprop(mean: float, weights: float) -> Experiment:
+    """A trial of backprop with ten hidden layers; `mean` as in `leaky`."""
+    return ten(mean, 1.0, 0.5).but(rule="backprop", weights=weights, schedule=WARM)
+
+
+TEN_TRIALS = {
+    "feedback alignment": numbered("ten-feedback-alignment", (
+        ten(6e-3, 1.0, 0.5), ten(1e-2, 1.0, 0.5), ten(6e-3, 1.0, 0.25), ten(6e-3, 1.0, 0.5, 0.02), ten(6e-3, 1.1, 0.5, 0.02),
+        ten(1e-2, 1.1, 0.5, 0.02))),
+    "backprop": numbered("ten-backprop", (
+        ten_backprop(1e-2, SAME), ten_backprop(3e-2, SAME), ten_backprop(5e-3, 0.08), ten_backprop(1e-2, 0.08),
+        ten_backprop(3e-2, 0.08), ten_backprop(1e-2, 0.1))),
+}
+TEN_EPOCHS = 9
+TEN = added(TEN_TRIALS["feedback alignment"][4], "extended-ten-feedback-alignment", TEN_EPOCHS,
+            outputs_first(11)).but(
+    snapshots=("W0",), snapshot_runs=1, snapshot_units=36)
+TEN_BACKPROP = added(TEN_TRIALS["backprop"][3], "extended-ten-backprop", TEN_EPOCHS, WARM)
 
 # ---- digits over photographs
 BACKGROUNDS = tuple(e.but(name=e.name.replace("tanh", "backgrounds"), task="backgrounds", examples=6 * TRIAL, snapshots=(),
@@ -150,7 +178,7 @@ BACKGROUNDS = tuple(e.but(name=e.name.replace("tanh", "backgrounds"), task="back
                     for e in (BACKPROP, FEEDBACK_ALIGNMENT))
 
 RECORDED = (*FEEDBACK_TRIALS, *BACKPROP_TRIALS,
-            *(e for group in (ADDED_TRIALS, LONG_TRIALS) for trials in group.values() for e in trials),
+            *(e for group in (ADDED_TRIALS, LONG_TRIALS, TEN_TRIALS) for trials in group.values() for e in trials),
             FEEDBACK_ALIGNMENT, BACKPROP, SMALL, *CONTROLS, DROPOUT, LEAKY, RELU_TRIAL, RELU, LOCAL, ELASTIC, LARGER,
             DECAYING, TEN, TEN_BACKPROP, *BACKGROUNDS)
 LIVE = ()
