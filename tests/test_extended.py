@@ -52,5 +52,6 @@ def test_no_trial_is_of_a_reported_seed_or_judged_on_test_images(name):
 
 def test_there_are_as_many_trials_of_backprop_as_of_feedback_alignment():
     assert len(extended.BACKPROP_TRIALS) == len(extended.FEEDBACK_TRIALS)
-    for searches in (extended.TEN_TRIALS, autoencoders.TRIALS):
-        assert len({len(trials) for trials in searches.values()}) == 1
+    assert len({len(trials) for trials in extended.TEN_TRIALS.values()}) == 1
+    for width in (10, 1000):
+        assert len({len(trials) for (w, _), trials in autoencoders.TRIALS.items() if w == width}) == 1

@@ -6,8 +6,9 @@ that is not reported, judged on the last 10,000 training images.
 """
 
 from fa_core.experiments import Experiment
+from fa_core.experiments.extended import course
 
-EPOCH, BATCH, EPOCHS = 60_000, 100, 8
+EPOCH = 60_000
 TRIAL = 50_000
 SEEDS = (0, 1, 2)
 WIDE = (784, 1000, 1000, 1000, 1000, 1000, 784)
@@ -29,40 +30,45 @@ def called(rule: str, sizes, *more) -> str:
     return "-".join(map(str, (sizes[3], rule.split(",")[0].replace(" ", "-"), *more)))
 
 
-def trial(rule: str, sizes, rate: float, weights: float) -> Experiment:
-    """A run of two epochs; `rate` of the minibatch's mean."""
+def trial(rule: str, sizes, rate: float, weights: float, batch: int, passes: int) -> Experiment:
+    """A run at one rate throughout; `rate` of the minibatch's mean."""
     return Experiment(
         name=f"autoencoder-trial-{called(rule, sizes, f'{rate:g}', f'{weights:g}')}",
-        task="autoencoder validation", sizes=sizes, rule=rule, rate=rate / BATCH, batch=BATCH, examples=2 * TRIAL,
+        task="autoencoder validation", sizes=sizes, rule=rule, rate=rate / batch, batch=batch, examples=passes * TRIAL,
         seeds=(100,), weights=weights, feedback=even(sizes), hidden="tanh", output="tanh", weight_decay=1e-6,
-        probes=(0, TRIAL, 2 * TRIAL), products="bfloat16")
+        probes=tuple(n * TRIAL for n in range(passes + 1)), products="bfloat16")
 
 
+# Through the bottleneck a run of backprop may lose what it has learned, at rates that are safe for two passes: its trials
+# are longer, and in small minibatches much is learned at rates far from there.
 FEEDBACK = "feedback alignment, outputs gated"
-TRIALS = {(width, rule): tuple(trial(rule, sizes, rate, weights) for rate in rates)
-          for width, sizes in ((10, narrow(10)), (1000, WIDE))
-          for rule, rates, weights in ((FEEDBACK, (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2), 0.03),
-                                        ("backprop", (1e-3, 3e-3, 5e-3, 1e-2, 2e-2, 3e-2), 0.05))}
-
-
+SCALES = {FEEDBACK: 0.03, "backprop": 0.05}  # of W
+NARROW_RATES = (5e-4, 1e-3, 2e-3, 3e-3, 4e-3, 6e-3, 1e-2, 2e-2)
+WIDE_RATES = {FEEDBACK: (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2), "backprop": (1e-3, 3e-3, 5e-3, 1e-2, 2e-2, 3e-2)}
+TRIALS = {(10, rule): tuple(trial(rule, narrow(10), r, w, 20, 4) for r in NARROW_RATES) for rule, w in SCALES.items()}
+TRIALS |= {(1000, rule): tuple(trial(rule, WIDE, r, w, 100, 2) for r in WIDE_RATES[rule]) for rule, w in SCALES.items()}
 # Of the trials, the ones with the smallest error.
-RATES = {(10, FEEDBACK): 8e-3, (10, "backprop"): 1e-2, (1000, FEEDBACK): 8e-3, (1000, "backprop"): 5e-3}
+RATES = {(10, FEEDBACK): 1e-2, (10, "backprop"): 3e-3, (1000, FEEDBACK): 8e-3, (1000, "backprop"): 5e-3}
 
 
-def best(width: int, rule: str, sizes) -> Experiment:
-    """The network of these sizes, trained by a rule at the rate that its trials with a bottleneck of this width gave."""
-    chosen = next(e for e in TRIALS[width, rule] if e.rate * BATCH == RATES[width, rule])
-    return chosen.but(name=f"autoencoder-{called(rule, sizes)}", task="autoencoder", sizes=sizes,
-                      feedback=even(sizes), seeds=SEEDS, examples=EPOCHS * EPOCH,
-                      schedule=((0, 1.0), ((EPOCHS - 1) * EPOCH, 0.1)), probes=tuple(n * EPOCH for n in range(EPOCHS + 1)))
+def best(width: int, rule: str, sizes, **lasting) -> Experiment:
+    """The network of these sizes, trained by a rule at the rate that its trials with a bottleneck of this width gave;
+    `lasting`: for how long, and at which rates."""
+    chosen = next(e for e in TRIALS[width, rule] if e.rate * e.batch == RATES[width, rule])
+    return chosen.but(name=f"autoencoder-{called(rule, sizes)}", task="autoencoder", sizes=sizes, feedback=even(sizes),
+                      seeds=SEEDS, **lasting)
 
 
-NARROW = {rule: best(10, rule, narrow(10)) for rule in ("backprop", FEEDBACK)}
-WITHOUT = {rule: best(1000, rule, WIDE) for rule in ("backprop", FEEDBACK)}
+LONG, SHORT = (course(passes, begin=((0, 1.0),)) for passes in (12, 8))
+NARROW = {rule: best(10, rule, narrow(10), **LONG) for rule in ("backprop", FEEDBACK)}
+WITHOUT = {rule: best(1000, rule, WIDE, examples=8 * EPOCH, schedule=((0, 1.0), (7 * EPOCH, 0.1)), probes=SHORT["probes"])
+           for rule in ("backprop", FEEDBACK)}
 # Bottlenecks in between, of one seed.
-BETWEEN = {(width, rule): best(10, rule, narrow(width)).but(seeds=SEEDS[:1]) for width in WIDTHS[1:] for rule in NARROW}
+BETWEEN = {(width, rule): best(10, rule, narrow(width), **SHORT).but(seeds=SEEDS[:1]) for width in WIDTHS[1:]
+           for rule in NARROW}
 # A control: no feedback below the outputs.
-CONTROL = NARROW[FEEDBACK].but(name="autoencoder-control-no-feedback", feedback=0.0, seeds=SEEDS[:1])
+CONTROL = NARROW[FEEDBACK].but(name="autoencoder-control-no-feedback", feedback=0.0, seeds=SEEDS[:1],
+                               **course(4, begin=((0, 1.0),)))
 
 RECORDED = (*(e for trials in TRIALS.values() for e in trials), *NARROW.values(), *WITHOUT.values(), *BETWEEN.values(),
             CONTROL)
