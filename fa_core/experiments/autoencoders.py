@@ -1,8 +1,8 @@
 """Supplementary Note 9: deep autoencoders of MNIST, with a bottleneck of 10 units and without one.
 
 The note gives the networks, tanh units and images between -0.9 and 0.9. It leaves out rate, scales, minibatch and stopping
-time. Rate and scales are searched as in Note 5 (`TRIALS`): equally many trials for either algorithm and network, on a seed
-that is not reported, judged on the last 10,000 training images.
+time. Rates are searched for as in Note 5 (`TRIALS`): equally many trials for either algorithm, on a seed that is not
+reported, judged on the last 10,000 training images.
 """
 
 from fa_core.experiments import Experiment

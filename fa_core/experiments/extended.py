@@ -59,7 +59,7 @@ CONTROLS = tuple(FEEDBACK_ALIGNMENT.but(name=f"extended-control-{name}", seeds=S
 
 # ---- what may be added, with feedback alignment alone. The outputs' weights learn by themselves at first, until the error
 # has no large mean left, which would drive units of all kinds the same way for all images; from then on B may be larger, and
-# activities without an upper bound stay in bounds. Searched for in trials of a third of an epoch; and, as what learns
+# activities without an upper bound stay in bounds. Searched for in trials of 20,000 images; and, as what learns
 # most in that need not end lowest, in a few of eight epochs, in which the rate is lowered as in the runs.
 
 
