@@ -18,7 +18,7 @@ LOCAL = TANH.but(name="svhn-local", sizes=(1024, 8 * 23**2, 3000, 3000, 3000, 10
                  weights=(0.1, 0.02, 0.02, 0.02, 0.02))
 # As MNIST's leaky units at constant rates, which with larger B, and all layers learning from the start, did not stay in
 # bounds; with twice the units above, half the rate. A guess: there were no images to try it on.
-LEAKY = LOCAL.but(name="svhn-leaky", hidden="leaky", rate=extended.RELU_TRIAL.rate / 2,
+LEAKY = LOCAL.but(name="svhn-leaky", hidden="leaky", rate=extended.LONG_TRIALS["leaky"][0].rate / 2,
                   weights=(0.1, 0.03, 0.03, 0.03, 0.03), feedback=(0.03, 0.03, 0.03, 0.1),
                   schedule=extended.outputs_first(5))
 
