@@ -31,7 +31,9 @@ class History:
 
     seeds `(runs,)`; examples `(probes,)` seen at each probe; curves: name -> `(runs, probes)` or
     `(runs, probes, layers)`; snapshots: "W0 before" -> `(runs, ...)`; diverged `(runs,)`: the number of examples at
-    which a run was first seen infinite or NaN, -1 if never (from then on its curves are NaN).
+    which a run was first seen infinite or NaN, -1 if never (from then on its curves are NaN). ended `(runs,)`: where runs
+    end by a rule of their own, after how many examples each did, -1 where it had not when there were no more; its curves
+    are NaN from then on.
     """
 
     seeds: np.ndarray
@@ -39,15 +41,25 @@ class History:
     curves: dict[str, np.ndarray]
     snapshots: dict[str, np.ndarray] = field(default_factory=dict)
     diverged: np.ndarray | None = None
+    ended: np.ndarray | None = None
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.curves:
             raise KeyError(f"no curve {name!r}; there are: {', '.join(self.curves)}")
         return self.curves[name]
 
+    def final(self, name: str) -> np.ndarray:
+        """The last value of a curve of each run, `(runs, ...)`: where the run ended by its own rule, else at the last probe."""
+        curve = self[name]
+        if self.ended is None:
+            return curve[:, -1]
+        last = [list(self.examples).index(e) if e >= 0 else -1 for e in self.ended]
+        return np.stack([run[at] for run, at in zip(curve, last, strict=True)])
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything, flat, to be stored; `from_arrays` is the way back."""
         flat = {"seeds": self.seeds, "examples": self.examples, "diverged": self.diverged}
+        flat |= {} if self.ended is None else {"ended": self.ended}
         flat |= {f"curve/{k}": v for k, v in self.curves.items()}
         return flat | {f"snapshot/{k}": v for k, v in self.snapshots.items()}
 
@@ -56,7 +68,8 @@ class History:
         """A history from what `arrays` gave."""
         pick = {kind: {k.split("/", 1)[1]: flat[k] for k in flat if k.startswith(kind + "/")}
                 for kind in ("curve", "snapshot")}
-        return cls(flat["seeds"], flat["examples"], pick["curve"], pick["snapshot"], flat["diverged"])
+        return cls(flat["seeds"], flat["examples"], pick["curve"], pick["snapshot"], flat["diverged"],
+                   flat.get("ended"))
 
     @classmethod
     def join(cls, parts: list["History"]) -> "History":
@@ -68,13 +81,15 @@ class History:
             {k: np.concatenate([p.curves[k] for p in parts]) for k in first.curves},
             {k: np.concatenate([p.snapshots[k] for p in parts if k in p.snapshots]) for k in names},
             np.concatenate([p.diverged for p in parts]),
+            None if first.ended is None else np.concatenate([p.ended for p in parts]),
         )
 
 
 def groups(experiment: Experiment) -> list[tuple[int, ...]]:
     """The seeds that run together: all of a small network, one by one of a large one. No result depends on it."""
     weights = sum(a * b for a, b in zip(experiment.sizes, experiment.sizes[1:], strict=False))
-    size = 1 if weights > LARGE or experiment.plateau else len(experiment.seeds)  # a plateau is a run's own
+    alone = weights > LARGE or experiment.plateau or experiment.stages  # a plateau is a run's own
+    size = 1 if alone else len(experiment.seeds)
     return [experiment.seeds[i : i + size] for i in range(0, len(experiment.seeds), size)]
 
 
@@ -169,6 +184,12 @@ class Run:
         self.dropped = [generator(s, "dropout") for s in seeds] if experiment.dropout else []
         self.generators = [*self.task.generators, *self.redraw, *self.dropped, *self.task.distortions]
         self.lowest, self.cuts = np.inf, 0  # the smallest error of an epoch so far, and how often the rate was lowered
+        self.stalled, self.ended = 0, -1  # epochs since that error or the last cut; when `stages` ended the run
+        if experiment.stages:
+            epochs = range(0, experiment.examples + 1, self.task.chunk)
+            if missing := set(epochs) - set(experiment.probes):
+                raise ValueError(f"{experiment.name}: stages want a probe after every epoch of {self.task.chunk:,} examples; "
+                                 f"there is none at {min(missing):,}")
         self.seen = 0
         self.diverged = np.full(len(seeds), -1)
         self.probed: list[dict[str, np.ndarray]] = []
@@ -177,8 +198,8 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether all examples have been seen."""
-        return self.seen >= self.experiment.examples
+        """Whether all examples have been seen, or the rule by which the run ends has ended it."""
+        return self.seen >= self.experiment.examples or self.ended >= 0
 
     def advance(self) -> None:
         """Train on one chunk of examples."""
@@ -208,6 +229,8 @@ class Run:
         self.diverged[~finite & (self.diverged < 0)] = self.seen
         if e.plateau:
             self.lower_rate(squares.item())
+        if e.stages and self.seen % self.task.chunk == 0:
+            self.next_stage(self.probed[-1]["validation error"].item())
 
     def rates(self) -> tuple[float, ...]:
         """The learning rate of each layer of W now."""
@@ -221,6 +244,19 @@ class Run:
             self.cuts += 1
         self.lowest = min(self.lowest, error)
 
+    def next_stage(self, error: float) -> None:
+        """After an epoch with this validation error: lower the rate, or end the run, where progress has stalled."""
+        cuts, patience, least = self.experiment.stages
+        self.stalled += 1
+        if error < (1 - least) * self.lowest:
+            self.lowest, self.stalled = error, 0
+        if self.stalled == patience:
+            self.stalled = 0
+            if self.cuts < cuts:
+                self.cuts += 1
+            else:
+                self.ended = self.seen
+
     def next_probe(self) -> int | None:
         """The number of examples at which the next probe is due."""
         done = len(self.probed)
@@ -232,8 +268,10 @@ class Run:
             values = probe(self.network, self.task, self.rule)
             arrays = self.network.arrays()
             values |= {name: arrays[name].flatten(1).cpu().numpy().copy() for name in self.experiment.traced}
-            if self.experiment.plateau:
+            if self.experiment.plateau or self.experiment.stages:
                 values["rate lowered"] = np.array([float(self.cuts)])
+            if self.experiment.stages:
+                values["validation error"] = validation_error(self.network, self.task)
             bad = ~np.isfinite(values["loss"])
             self.diverged[bad & (self.diverged < 0)] = self.seen
             self.probed.append(values)
@@ -255,12 +293,16 @@ class Run:
         e = self.experiment
         names = self.probed[0] if self.probed else {}
         curves = {k: np.stack([p[k] for p in self.probed], axis=1) for k in names}
-        examples = np.array(e.probes[: len(self.probed)], dtype=np.int64)
+        if e.stages:  # NaN at the probes that were to come, so that runs of different lengths can stand side by side
+            missing = len(e.probes) - len(self.probed)
+            curves = {k: np.concatenate([c, np.full((len(c), missing, *c.shape[2:]), np.nan)], 1) for k, c in curves.items()}
+        examples = np.array(e.probes if e.stages else e.probes[: len(self.probed)], dtype=np.int64)
         for curve in curves.values():
             for run, at in enumerate(self.diverged):
                 if at >= 0:
                     curve[run, examples >= at] = np.nan
-        return History(np.array(self.seeds), examples, curves, self.snapshots | self.snapshot("after"), self.diverged)
+        return History(np.array(self.seeds), examples, curves, self.snapshots | self.snapshot("after"), self.diverged,
+                       np.array([self.ended]) if e.stages else None)
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything needed to go on, between chunks."""
@@ -269,8 +311,8 @@ class Run:
             arrays |= {f"v{i}.{j}": a for i, pair in enumerate(self.velocity) for j, a in enumerate(pair)}
         flat = {f"array.{k}": v.cpu().numpy() for k, v in arrays.items()}
         flat |= {f"generator.{i}": g.get_state().numpy() for i, g in enumerate(self.generators)}
-        if self.experiment.plateau:
-            flat |= {"lowest": np.array(self.lowest), "cuts": np.array(self.cuts)}
+        if self.experiment.plateau or self.experiment.stages:
+            flat |= {"lowest": np.array(self.lowest), "numbers": np.array([self.cuts, self.stalled, self.ended])}
         flat |= pack_probes(self.probed)
         flat |= {f"snapshot.{k}": v for k, v in self.snapshots.items()}
         return flat | {"seen": np.array(self.seen), "diverged": self.diverged}
@@ -283,8 +325,9 @@ class Run:
             arrays |= {f"v{i}.{j}": a for i, pair in enumerate(self.velocity) for j, a in enumerate(pair)}
         for name, array in arrays.items():
             array.copy_(torch.from_numpy(flat[f"array.{name}"]))
-        if self.experiment.plateau:
-            self.lowest, self.cuts = float(flat["lowest"]), int(flat["cuts"])
+        if self.experiment.plateau or self.experiment.stages:
+            self.lowest = float(flat["lowest"])
+            self.cuts, self.stalled, self.ended = map(int, flat["numbers"])
         for i, g in enumerate(self.generators):
             g.set_state(torch.from_numpy(flat[f"generator.{i}"]))
         self.probed = unpack_probes(flat)
@@ -338,6 +381,17 @@ def probe(network, task, learning_rule) -> dict[str, np.ndarray]:
             [measures.matrix_angle(w.cpu().numpy(), b.mT.cpu().numpy())
              for w, b in zip(network.W[1:], network.B, strict=True)], axis=1)
     return values
+
+
+@torch.no_grad()
+def validation_error(network, task) -> np.ndarray:
+    """The error on the examples that `stages` go by, `(runs,)`: percent wrong, or without labels the mean of e'e / 2."""
+    x, target, labels = task.validation
+    runs = network.W[0].shape[0]
+    y = network.forward(x.expand(runs, -1, -1))[-1]
+    if labels is None:
+        return ((target - y) ** 2).sum(2).mean(1).cpu().numpy() / 2
+    return measures.error_rate(y.cpu().numpy(), labels)
 
 
 def mean_angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:

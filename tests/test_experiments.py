@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fa_core import CONVENTIONS, experiments
-from fa_core.experiments import Experiment
+from fa_core.experiments import Experiment, Stages
 
 ROOT = Path(__file__).parents[1]
 PLAIN = Experiment(name="plain", task="linear", sizes=(12, 9, 7, 4), rule="feedback alignment", rate=0.002, examples=3000,
@@ -47,14 +47,16 @@ CHANGES = {
 }
 # These come with a task of images alone.
 DIGITS = PLAIN.but(task="mnist", sizes=(784, 9, 10), weights=0.1)
-DIGITS_CHANGES = {"plateau": (0.05, 2), "distort": (6.0, 36.0)}
+DIGITS_CHANGES = {"plateau": (0.05, 2), "distort": (6.0, 36.0), "held_out": 100}
 
 
 def test_the_digest_changes_with_every_other_field():
     # A teacher comes with its task alone, and has a test of its own.
-    assert CHANGES.keys() == ({f.name for f in dataclasses.fields(Experiment)} - {"name", "teacher", "fields"}
+    assert CHANGES.keys() == ({f.name for f in dataclasses.fields(Experiment)} - {"name", "teacher", "fields", "stages"}
                               - DIGITS_CHANGES.keys())
-    assert len({DIGITS.digest, *(DIGITS.but(**{k: v}).digest for k, v in DIGITS_CHANGES.items())}) == 3
+    assert len({DIGITS.digest, *(DIGITS.but(**{k: v}).digest for k, v in DIGITS_CHANGES.items())}) == 4
+    staged = [DIGITS.but(held_out=100, stages=Stages(*stages)) for stages in ((2, 5), (1, 5), (2, 4), (2, 5, 0.1))]
+    assert len({DIGITS.but(held_out=100).digest, *(e.digest for e in staged)}) == 5
     fields = DIGITS.but(sizes=(784, 4 * 23**2, 10), fields=(4, 6, 28))
     assert fields.digest != DIGITS.but(sizes=fields.sizes).digest
     taught = PLAIN.but(task="teacher", teacher=(12, 5, 4))
@@ -128,6 +130,13 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
     ({"sizes": (4, 1, 8, 4), "fields": (1, 2, 2), "density": (0.5, 1.0, 1.0)}, "give density or fields"),
     ({"plateau": (0.05, 2)}, "plateau goes by epochs, which task 'linear' has not"),
     ({"plateau": (0.05,)}, "plateau wants a share between 0 and 1 and how often"),
+    ({"stages": Stages(2, 5)}, "stages go by epochs, which task 'linear' has not"),
+    ({"task": "mnist", "stages": Stages(2, 5)}, "give held_out, how many training examples of 'mnist' are not learned from"),
+    ({"task": "mnist", "held_out": 9, "stages": Stages(2, 0)}, r"stages wants Stages\(cuts=0 or more, patience=1 or more"),
+    ({"task": "mnist", "held_out": 9, "stages": (2, 5)}, r"stages wants Stages\(cuts="),
+    ({"task": "mnist", "held_out": 9, "stages": Stages(2, 5), "plateau": (0.1, 2)}, "give plateau or stages"),
+    ({"held_out": 100}, "held_out wants a number of training examples of a task with files, got 100 for task 'linear'"),
+    ({"task": "mnist", "held_out": -1}, "held_out wants a number of training examples"),
     ({"distort": (6.0, 36.0)}, "distort is for MNIST's images, not for task 'linear'"),
     ({"products": "float16"}, "unknown products 'float16'; there are: bfloat16"),
     ({"products": "bfloat16", "momentum": 0.9}, "products in bfloat16 are not there with momentum"),

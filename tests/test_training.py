@@ -16,7 +16,7 @@ import torch
 
 from fa_core import training
 from fa_core.data import mnist
-from fa_core.experiments import Experiment
+from fa_core.experiments import Experiment, Stages
 from fa_core.training import CheckpointError, DivergenceWarning, History, Run, train
 from tests.helpers import linear_experiment, same, tanh_experiment
 
@@ -121,6 +121,83 @@ def test_runs_whose_rate_is_lowered_on_a_plateau_go_one_by_one_however_small():
     small = DIGITS.but(sizes=(784, 5, 10), fields=())
     assert training.groups(small) == [(0,), (1,)]
     assert training.groups(small.but(plateau=())) == [(0, 1)]
+
+
+@pytest.mark.parametrize(("stages", "errors", "cuts", "ended"), [
+    (Stages(1, 2), (10, 5, 6, 5, 4, 4, 4), (0, 0, 0, 1, 1, 1, 1), 7),  # equal to the lowest is no new lowest
+    (Stages(0, 1), (10, 9, 9), (0, 0, 0), 3),
+    (Stages(1, 1, 0.1), (10, 9.5, 9.1), (0, 1, 1), 3),  # too little gained: the lowest stays
+    (Stages(2, 2), (10, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan), (0, 0, 1, 1, 2, 2, 2), 7),
+])
+def test_stages_end_where_the_validation_error_has_no_new_lowest_value(stages, errors, cuts, ended):
+    run = Run(tanh_experiment(), (3,))
+    run.experiment = DIGITS.but(plateau=(), stages=stages, held_out=100)
+    for run.seen, (error, cut) in enumerate(zip(errors, cuts, strict=True), 1):
+        assert run.ended == -1
+        run.next_stage(error)
+        assert run.cuts == cut
+    assert run.ended == ended
+    assert run.done
+
+
+STAGED = DIGITS.but(fields=(), sizes=(784, 30, 10), products="", distort=(), plateau=(), stages=Stages(1, 2), held_out=200,
+                    examples=800 * 40, probes=tuple(range(0, 800 * 40 + 1, 800)), rate=1e-3)
+
+
+@pytest.mark.usefixtures("few_digits")
+def test_a_run_in_stages_ends_by_the_validation_error_and_not_by_the_clock_through_kills_too(tmp_path, monkeypatch):
+    whole = train(STAGED)
+    assert training.groups(STAGED) == [(0,), (1,)]
+    for run, ended in enumerate(whole.ended):
+        last = list(whole.examples).index(ended)
+        errors = whole["validation error"][run]
+        assert np.isfinite(errors[: last + 1]).all() and np.isnan(errors[last + 1 :]).all()
+        assert whole["rate lowered"][run, last] == 1
+        assert errors[last - 1 : last + 1].min() >= errors[1 : last - 1].min()  # the last two brought nothing
+        assert whole.final("test error")[run] == whole["test error"][run, last]
+    advance, epochs = Run.advance, iter(range(100))
+
+    def killed(run):
+        if next(epochs) % 2:
+            raise KeyboardInterrupt
+        advance(run)
+
+    monkeypatch.setattr(Run, "advance", killed)
+    for _ in range(80):
+        try:
+            again = train(STAGED, checkpoint=tmp_path / "c.npz", every=0)
+            break
+        except KeyboardInterrupt:
+            pass
+    assert same(again, whole)
+    assert np.array_equal(again.ended, whole.ended)
+    assert np.array_equal(History.from_arrays(again.arrays()).ended, whole.ended)
+
+
+@pytest.mark.usefixtures("few_digits")
+def test_a_run_cut_off_before_its_rule_ended_it_says_so():
+    cut = train(STAGED.but(seeds=(0,), examples=1600, probes=(0, 800, 1600)))
+    assert cut.ended.tolist() == [-1]
+    assert np.array_equal(cut.final("loss"), cut["loss"][:, -1])
+
+
+@pytest.mark.usefixtures("few_digits")
+def test_the_validation_error_is_that_of_the_images_held_out():
+    run = Run(STAGED, (0,))
+    images, labels = mnist.load("train")
+    held_out = mnist.standardise(images)[800:]
+    assert len(run.task.x) == 800
+    assert np.array_equal(run.task.x.numpy(), mnist.standardise(images)[:800])
+    y = run.network.forward(torch.from_numpy(held_out)[None])[-1][0]
+    wrong = 100 * (y.argmax(1).numpy() != labels[800:]).mean()
+    assert run.probed[0]["validation error"] == pytest.approx([wrong])
+    assert run.probed[0]["test error"] != pytest.approx([wrong])
+
+
+@pytest.mark.usefixtures("few_digits")
+def test_stages_want_a_probe_after_every_epoch():
+    with pytest.raises(ValueError, match=r"a probe after every epoch of 800 examples; there is none at 800"):
+        Run(STAGED.but(probes=(0, 1600)), (0,))
 
 
 @pytest.mark.usefixtures("few_digits")

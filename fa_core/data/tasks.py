@@ -21,13 +21,14 @@ DRAWN = 1000  # examples to a chunk where they are drawn
 class FixedSet:
     """A training set that all runs share, each visiting it epoch by epoch in its own random order.
 
-    x `(n, n_in)`, y `(n, n_out)`; test_x `(1, m, n_in)`, test_y likewise, labels `(m,)` or None.
+    x `(n, n_in)`, y `(n, n_out)`; test_x `(1, m, n_in)`, test_y likewise, labels `(m,)` or None; `validation`: three such.
     """
 
     def __init__(self, x, y, test_x, test_y, labels, generators, epochs: int = 1):
         self.x, self.y, self.test_x, self.test_y, self.labels = x, y, test_x, test_y, labels
         self.generators, self.epochs, self.distortions = generators, epochs, []
         self.chunk = epochs * len(x)
+        self.validation = test_x, test_y, labels  # what `stages` go by; `make` puts examples that are held out here
 
     def next_chunk(self) -> None:
         """Draw the order of the next examples."""
@@ -147,9 +148,16 @@ def load(name: str):
         def scale(images):
             return pixels[images]
     if name != at_hand:
-        first = len(train[1]) - VALIDATION[base]
-        train, test = (tuple(a[part] for a in train) for part in (slice(first), slice(first, None)))
+        train, test = split(train, VALIDATION[base])
     return train, test, scale
+
+
+def split(train, last: int):
+    """A training set (inputs, labels) without its last examples, and these. Raises ValueError where there are not so many."""
+    first = len(train[1]) - last
+    if first < 1:
+        raise ValueError(f"{last:,} examples of a training set of {len(train[1]):,} cannot be held out")
+    return [tuple(a[part] for a in train) for part in (slice(first), slice(first, None))]
 
 
 def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
@@ -171,19 +179,28 @@ def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
         task = FixedSet(tensor(x), tensor(y), tensor(x[None]), tensor(y[None]), None, data, epochs=250)
     else:
         train, test, scale = load(experiment.task)
-        test_x = tensor(scale(test[0]))
+        parts = [test]
+        if experiment.held_out:
+            train, held_out = split(train, experiment.held_out)
+            parts.append(held_out)
         base = experiment.task.removesuffix(" validation")
         if base == "autoencoder":
             x = tensor(scale(train[0]))
-            task = FixedSet(x, x, test_x[None], test_x[None], None, data)
+            tests = [(a := tensor(scale(part[0]))[None], a, None) for part in parts]
+            task = FixedSet(x, x, *tests[0], data)
         else:
             wrong, right = experiment.targets
             code = torch.eye(n_out, dtype=dtype, device=device) * (right - wrong) + wrong
-            y, test_y = (code[torch.as_tensor(part[1].astype(np.int64))] for part in (train, test))
+
+            def coded(labels):
+                return code[torch.as_tensor(labels.astype(np.int64))]
+
+            tests = [(tensor(scale(part[0]))[None], coded(part[1])[None], part[1]) for part in parts]
             if base == "svhn":
-                task = Mapped(train[0], scale, y, test_x[None], test_y[None], test[1], data)
+                task = Mapped(train[0], scale, coded(train[1]), *tests[0], data)
             else:
-                task = FixedSet(tensor(scale(train[0])), y, test_x[None], test_y[None], test[1], data)
+                task = FixedSet(tensor(scale(train[0])), coded(train[1]), *tests[0], data)
+        task.validation = tests[-1]
         if experiment.distort:
             black = scale(np.zeros((1, 1), np.uint8)).item()
             task.distort(experiment.distort, [generator(s, "distortions") for s in seeds], black)

@@ -8,7 +8,7 @@ import hashlib
 import importlib
 import json
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from fa_core import CONVENTIONS
 from fa_core.rules import rule as named_rule
@@ -19,6 +19,18 @@ TASKS = (*FIXED, "xor", "linear", "teacher", "quadratic")
 UNITS = ("logistic", "tanh", "linear", "leaky", "relu")
 NOTEBOOKS = ("mnist", "deep", "spiking", "mechanics", "xor", "extended", "svhn", "timit", "momentum", "autoencoders",
              "switch")
+
+
+class Stages(NamedTuple):
+    """Reduce on plateau, then early stopping, both by the validation error after each epoch.
+
+    After `patience` epochs without a new lowest error the rate is divided by ten, `cuts` times; the next such stall ends
+    the run. An error counts as a new lowest if it is below the last one by more than the share `least` of that.
+    """
+
+    cuts: int
+    patience: int
+    least: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +52,9 @@ class Experiment:
     `targets`: of the outputs, in a classification, for the classes that an example is not of and the one it is of.
     `plateau`: (share, times): after an epoch in which the error in training fell by less than this share of itself the rate
     is divided by ten, so many times at most.
+    `stages`: the rate is lowered, and the run ended, by the error on images that are not learned from; `examples` is then
+    the most that there can be. `held_out`: so many examples from the end of the training set are these; for a task
+    "... validation" they are what it is tested on.
     `dropout`: for each layer of W, the share of the units below it that is silenced, anew at every example.
     `distort`: (sigma, alpha), in pixels: elastic distortions of every image, anew each time it is shown.
     `products`: "bfloat16": matrix products in learning are of numbers rounded so; see `fa_core.network.Rounded`.
@@ -77,6 +92,8 @@ class Experiment:
     fields: tuple[int, ...] = ()
     targets: tuple[float, float] = (0.0, 1.0)
     plateau: tuple[float, int] | tuple[()] = ()
+    stages: Stages | None = None
+    held_out: int = 0
     dropout: tuple[float, ...] = ()
     distort: tuple[float, ...] = ()
     products: str = ""
@@ -136,6 +153,11 @@ class Experiment:
             raise ValueError(f"plateau wants a share between 0 and 1 and how often to lower the rate, got {self.plateau}")
         if self.plateau and self.task not in FIXED:
             raise ValueError(f"plateau goes by epochs, which task {self.task!r} has not")
+        if self.stages:
+            self._check_stages()
+        if self.held_out and (self.task not in FIXED or not 0 < self.held_out):
+            raise ValueError(f"held_out wants a number of training examples of a task with files, got {self.held_out} for "
+                             f"task {self.task!r}")
         if self.distort and self.task.removesuffix(" validation") not in ("mnist", "backgrounds"):
             raise ValueError(f"distort is for MNIST's images, not for task {self.task!r}")
         if self.products and self.momentum:
@@ -147,6 +169,19 @@ class Experiment:
             raise ValueError(f"task {self.task!r} with teacher {self.teacher}: the task 'teacher', and no other, wants one")
         if self.teacher and (self.teacher[0], self.teacher[-1]) != (self.sizes[0], self.sizes[-1]):
             raise ValueError(f"the teacher {self.teacher} and the network {self.sizes} must agree in inputs and outputs")
+
+    def _check_stages(self):
+        if self.task not in FIXED:
+            raise ValueError(f"stages go by epochs, which task {self.task!r} has not")
+        if not isinstance(self.stages, Stages) or self.stages.cuts < 0 or self.stages.patience < 1 or not (
+                0 <= self.stages.least < 1):
+            raise ValueError("stages wants Stages(cuts=0 or more, patience=1 or more epochs, least=a share below 1), got "
+                             f"{self.stages}")
+        if not self.held_out and not self.task.endswith(" validation"):
+            raise ValueError(f"stages go by a validation error: give held_out, how many training examples of {self.task!r} "
+                             "are not learned from")
+        if self.plateau:
+            raise ValueError("give plateau or stages: the rate is lowered by the one rule or by the other")
 
     @property
     def digest(self) -> str:
@@ -210,6 +245,13 @@ class Experiment:
         if self.plateau:
             rows["rate lowered"] = (f"tenfold after an epoch in which the training error falls by less than "
                                     f"{100 * self.plateau[0]:g} %, at most {self.plateau[1]} times")
+        if self.stages:
+            cuts, patience, least = self.stages
+            rows["stages"] = (f"{cuts + 1}, each until the validation error has had no new lowest value"
+                              + (f" (by {100 * least:g} %)" if least else "")
+                              + f" for {patience} epochs; the rate falls tenfold from one to the next")
+        if self.held_out:
+            rows["validation"] = f"on the last {self.held_out:,} training examples, which are not learned from"
         if self.distort:
             rows["elastic distortions"] = "sigma {:g}, alpha {:g} pixels".format(*self.distort)
         if self.products:
