@@ -49,7 +49,7 @@ class History:
         return self.curves[name]
 
     def final(self, name: str) -> np.ndarray:
-        """The last value of a curve of each run, `(runs, ...)`: where the run ended by its own rule, else at the last probe."""
+        """The last value of each run's curve, `(runs, ...)`: where it ended by its own rule, else at the last probe."""
         curve = self[name]
         if self.ended is None:
             return curve[:, -1]
@@ -188,8 +188,8 @@ class Run:
         if experiment.stages:
             epochs = range(0, experiment.examples + 1, self.task.chunk)
             if missing := set(epochs) - set(experiment.probes):
-                raise ValueError(f"{experiment.name}: stages want a probe after every epoch of {self.task.chunk:,} examples; "
-                                 f"there is none at {min(missing):,}")
+                raise ValueError(f"{experiment.name}: stages want a probe after every epoch of {self.task.chunk:,} "
+                                 f"examples; there is none at {min(missing):,}")
         self.seen = 0
         self.diverged = np.full(len(seeds), -1)
         self.probed: list[dict[str, np.ndarray]] = []

@@ -151,7 +151,8 @@ def test_a_run_in_stages_ends_by_the_validation_error_and_not_by_the_clock_throu
     for run, ended in enumerate(whole.ended):
         last = list(whole.examples).index(ended)
         errors = whole["validation error"][run]
-        assert np.isfinite(errors[: last + 1]).all() and np.isnan(errors[last + 1 :]).all()
+        assert np.isfinite(errors[: last + 1]).all()
+        assert np.isnan(errors[last + 1 :]).all()
         assert whole["rate lowered"][run, last] == 1
         assert errors[last - 1 : last + 1].min() >= errors[1 : last - 1].min()  # the last two brought nothing
         assert whole.final("test error")[run] == whole["test error"][run, last]

@@ -153,7 +153,7 @@ def load(name: str):
 
 
 def split(train, last: int):
-    """A training set (inputs, labels) without its last examples, and these. Raises ValueError where there are not so many."""
+    """A training set (inputs, labels) without its last examples, and these. Raises ValueError where it is too small."""
     first = len(train[1]) - last
     if first < 1:
         raise ValueError(f"{last:,} examples of a training set of {len(train[1]):,} cannot be held out")

@@ -155,7 +155,7 @@ class Experiment:
             raise ValueError(f"plateau goes by epochs, which task {self.task!r} has not")
         if self.stages:
             self._check_stages()
-        if self.held_out and (self.task not in FIXED or not 0 < self.held_out):
+        if self.held_out and (self.task not in FIXED or self.held_out < 0):
             raise ValueError(f"held_out wants a number of training examples of a task with files, got {self.held_out} for "
                              f"task {self.task!r}")
         if self.distort and self.task.removesuffix(" validation") not in ("mnist", "backgrounds"):
