@@ -1,5 +1,7 @@
 """The continuous and the discrete dynamics of linear networks."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -147,6 +149,31 @@ def test_integrate_refuses():
         flow.integrate(T, B.T, A, W, np.array([0.0, 1.0]))
     with pytest.raises(ValueError, match="unknown signal"):
         flow.integrate(T, B, A, W, np.array([0.0, 1.0]), signal="backdrop")
+
+
+@pytest.mark.parametrize("method", ["DOP853", "RK45", "LSODA"])
+def test_a_solution_that_runs_off_is_no_solution_and_where_it_stopped_is_said(method):
+    """A' = 1 + A, which leaves double precision at the time 709.8."""
+    one = np.ones((1, 1))
+    with pytest.raises(RuntimeError, match=r"stopped at time (\d+(\.\d+)?) of 2000") as caught:
+        flow.integrate(one, one, 0 * one, -one, np.linspace(0, 2000, 3), learn="A", method=method, rtol=1e-6)
+    stopped = float(re.search(r"time (\S+) of", str(caught.value))[1])
+    # Some of SciPy's methods square what they integrate, to measure it, and stop half way.
+    assert 709 / 2 < stopped < 711
+    run = flow.integrate(one, one, 0 * one, -one, np.array([0.0, 350.0]), learn="A", method=method, rtol=1e-6)
+    assert np.isfinite(run.A).all(), "before that it is one"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_between_the_steps_the_solution_is_as_exact_as_is_said(shape):
+    """SciPy interpolates at the wanted times: DOP853's interpolation is of lower order than its steps."""
+    t = np.linspace(0, 20, 2001)
+    run = from_zero(shape, 0, t)
+    exact = flow.closed_form(run.T, run.B, t)
+    off = np.maximum(np.abs(run.A - exact.A).max((1, 2)), np.abs(run.W - exact.W).max((1, 2)))
+    assert off.max() < 1e-8
+    at_a_step = from_zero(shape, 0, np.array([0.0, 20.0]))  # the end is always one
+    np.testing.assert_allclose(at_a_step.A[-1], exact.A[-1], atol=1e-10)
 
 
 def test_batch_is_euler_and_stacks():
