@@ -18,6 +18,8 @@ The functions use `@`, `*` and `.mT` alone, so they work on NumPy arrays and on 
 
 from collections.abc import Callable
 
+import numpy as np
+
 
 def backprop(e, slopes, W, B=None):
     """delta_out = e;  delta_l = W_l' (delta_{l+1} o f_{l+1}').  Derivatives travel down the chain."""
@@ -56,12 +58,20 @@ def pseudobackprop(e, slopes, W, B=None):
 
 
 def pseudoinverse(w):
-    """Moore-Penrose inverse of the last two axes, for a NumPy array or a torch tensor."""
-    if hasattr(w, "pinverse"):
-        return w.pinverse()
-    from numpy.linalg import pinv
+    """Moore-Penrose inverse of the last two axes, for a NumPy array or a torch tensor.
 
-    return pinv(w)
+    Singular values below `max(m, n) eps` times the largest, eps of w's own precision, count as 0: in float32 those of a
+    product of low rank are 1e-7 of it, not 0. Of a matrix that is not finite, as of a run that diverged, it is NaN, and
+    those beside it are whole.
+    """
+    if isinstance(w, np.ndarray):
+        there = np.isfinite(w).all((-2, -1))[..., None, None]
+        inverse = np.linalg.pinv(np.where(there, w, 0), rtol=None)
+        return np.where(there, inverse, np.nan).astype(inverse.dtype)
+    import torch
+
+    there = w.isfinite().all(-1).all(-1)[..., None, None]
+    return torch.linalg.pinv(w.where(there, 0.0)).where(there, torch.nan)
 
 
 RULES: dict[str, Callable] = {

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from fa_core.network import UNITS, initialise, update
-from fa_core.rules import RULES, feedback_alignment, rule
+from fa_core.rules import RULES, feedback_alignment, pseudoinverse, rule
+from fa_core.training import Run
 from tests.helpers import tanh_experiment
 
 DEEP = tanh_experiment(density=None, feedback_density=None, momentum=0.0, weight_decay=0.0)
@@ -116,15 +117,53 @@ def test_feedback_alignment_with_b_equal_to_the_transpose_is_backprop_where_slop
         torch.testing.assert_close(a, b)
 
 
-def test_pseudobackprop_sends_what_the_pseudoinverse_sends():
-    network, _, target, h, slopes = prepared("tanh", "linear")
+def test_pseudobackprop_sends_what_the_pseudoinverse_sends_gated_by_the_slopes_down_the_chain():
+    network, _, target, h, slopes = prepared("tanh", "logistic")
     e = target - h[-1]
-    delta = rule("pseudobackprop")(e, slopes, network.W[1:])[1]
+    delta = rule("pseudobackprop")(e, slopes, network.W[1:])
     for r in range(3):
-        W = network.W[2][r].numpy().T  # the paper's columns
+        W1, W2 = (w[r].numpy().T for w in network.W[1:])  # the paper's columns
         for n in range(4):
-            wanted = np.linalg.pinv(W) @ e[r, n].numpy()
-            np.testing.assert_allclose(delta[r, n], wanted, rtol=1e-9)
+            y, h2 = h[3][r, n].numpy(), h[2][r, n].numpy()
+            below = np.linalg.pinv(W2) @ (e[r, n].numpy() * y * (1 - y))
+            np.testing.assert_allclose(delta[1][r, n], below, rtol=1e-9)
+            np.testing.assert_allclose(delta[0][r, n], np.linalg.pinv(W1) @ (below * (1 - h2**2)), rtol=1e-9)
+    torch.testing.assert_close(delta[2], e)
+
+
+@pytest.mark.parametrize("kind", [np.float32, torch.float32, np.float64, torch.float64], ids=str)
+def test_the_pseudoinverse_of_a_product_of_low_rank_is_that_of_its_factors(kind):
+    rng = np.random.default_rng(0)
+    left, right = rng.normal(size=(2, 20, 3)), rng.normal(size=(2, 3, 10))
+    product = left @ right
+    # For factors of full rank (A C)^+ = C' (C C')^-1 (A' A)^-1 A'.
+    wanted = right.mT @ np.linalg.inv(right @ right.mT) @ np.linalg.inv(left.mT @ left) @ left.mT
+    given = product.astype(kind) if isinstance(kind, type) else torch.tensor(product, dtype=kind)
+    found = pseudoinverse(given)
+    assert found.dtype == given.dtype
+    np.testing.assert_allclose(np.asarray(found), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("of", [np.asarray, torch.tensor])
+def test_a_matrix_that_is_not_finite_has_no_pseudoinverse_and_those_beside_it_have_theirs(of, bad):
+    w = np.random.default_rng(1).normal(size=(3, 5, 4))
+    whole = pseudoinverse(of(w))
+    w[1, 2, 3] = bad
+    found = pseudoinverse(of(w))
+    assert np.isnan(np.asarray(found[1])).all()
+    assert (found[[0, 2]] == whole[[0, 2]]).all()
+
+
+def test_a_run_that_diverges_under_pseudobackprop_leaves_the_others_whole():
+    experiment = tanh_experiment(rule="pseudobackprop", probes=())
+    together, without = Run(experiment, (3, 4, 5)), Run(experiment, (3, 5))
+    together.network.W[2][1] *= 1e308
+    together.advance()
+    without.advance()
+    assert together.diverged.tolist() == [-1, 1000, -1]
+    for a, b in zip(together.network.W, without.network.W, strict=True):
+        assert torch.equal(a[[0, 2]], b)
 
 
 def test_rules_work_on_numpy_arrays_as_on_tensors():
