@@ -3,7 +3,8 @@
 import pytest
 
 from fa_core import records
-from fa_core.experiments import autoencoders, extended
+from fa_core.experiments import autoencoders_brief as autoencoders
+from fa_core.experiments import extended_20 as extended
 
 SEARCHES = {
     "tanh backprop": (extended.BACKPROP_TRIALS, extended.BACKPROP),

@@ -17,8 +17,8 @@ CLASSIFICATION = ("mnist", "backgrounds", "svhn", "timit", "timit at hand")
 FIXED = tuple(t + part for t in (*CLASSIFICATION, "autoencoder") for part in ("", " validation"))
 TASKS = (*FIXED, "xor", "linear", "teacher", "quadratic")
 UNITS = ("logistic", "tanh", "linear", "leaky", "relu")
-NOTEBOOKS = ("mnist", "deep", "spiking", "mechanics", "xor", "extended", "svhn", "timit", "momentum", "autoencoders",
-             "switch")
+NOTEBOOKS = ("mnist", "deep", "spiking", "mechanics", "xor", "extended", "extended_20", "svhn", "timit", "momentum",
+             "autoencoders", "autoencoders_brief", "switch")
 
 
 class Stages(NamedTuple):

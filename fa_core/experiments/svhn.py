@@ -1,10 +1,10 @@
 """Supplementary Note 6: house numbers (SVHN), by feedback alignment alone, as in the note.
 
 The note gives the networks, grey-scale images and all 604,388 training images; rates and targets are those of Note 5, and
-what it leaves out is as in `fa_core.experiments.extended`.
+what it leaves out is as in `fa_core.experiments.extended_20`.
 """
 
-from fa_core.experiments import extended
+from fa_core.experiments import extended_20 as extended
 
 EPOCH = 604_380  # in minibatches of 20; the 8 examples that each epoch's order has over are left out
 EPOCHS = 30

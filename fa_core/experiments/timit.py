@@ -1,10 +1,10 @@
 """Supplementary Note 7: stop consonants of TIMIT, backprop and feedback alignment in a 39-1000-1000-1000-6 network.
 
 The note gives the network, its units and the number of examples, 63,881 and 22,257. Rates and targets are those of Note 5,
-and what it leaves out is as in `fa_core.experiments.extended`.
+and what it leaves out is as in `fa_core.experiments.extended_20`.
 """
 
-from fa_core.experiments import extended
+from fa_core.experiments import extended_20 as extended
 
 EPOCH = 63_800  # in minibatches of 100; the few examples that an epoch's order has over are left out
 EPOCHS = 30
