@@ -1,8 +1,8 @@
 """Supplementary Note 5 in minibatches of 20 and of 50, for as many epochs as there was time for: what its results depend on.
 
-The note's own minibatches, and runs that end by their own rule, are in `fa_core.experiments.extended`. The search for rate and
-scales is here (`TRIALS`): equally many trials for either algorithm, on a seed that is not reported, judged on the last 10,000
-training images.
+The note's own minibatches, and runs that end by their own rule, are in `fa_core.experiments.extended`. The search for rate
+and scales is here (`TRIALS`): equally many trials for either algorithm, on a seed that is not reported, judged on the last
+10,000 training images.
 """
 
 from fa_core.experiments import Experiment
