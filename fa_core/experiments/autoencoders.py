@@ -1,9 +1,9 @@
 """Supplementary Note 9: deep autoencoders of MNIST, with a bottleneck of 10 units and without one.
 
-The networks, tanh units and images between -0.9 and 0.9 are the note's, minibatches of 100 are Note 2's, and the rate falls in
-stages as in Note 5 (`fa_core.experiments.extended`), by the loss on 5,000 training images that are not learned from. Rates and
-the scales of W and of B are not given: the search for them is here, equally many trials for either algorithm, on a seed and
-images that are not reported.
+The networks, tanh units and images between -0.9 and 0.9 are the note's, minibatches of 100 are Note 2's, and the rate falls
+in stages as in Note 5 (`fa_core.experiments.extended`), by the loss on 5,000 training images that are not learned from.
+Rates and the scales of W and of B are not given: the search for them is here, equally many trials for either algorithm, on
+a seed and images that are not reported.
 """
 
 from fa_core.experiments import Experiment, Stages
@@ -17,7 +17,7 @@ ROUND = 6  # passes of a trial of the first round
 
 
 def fan_in(sizes, gain: float) -> tuple[float, ...]:
-    """Scales of W by which every layer receives activity of `gain` times the magnitude of that below: gain sqrt(3 / fan-in)."""
+    """Scales of W by which each layer receives activity of `gain` times the magnitude of that below."""
     return tuple(round(gain * (3 / n) ** 0.5, 4) for n in sizes[:-1])
 
 
@@ -27,12 +27,13 @@ def even(sizes, gain: float = 1.0) -> tuple[float, ...]:
 
 
 def trial(number: int, rule: str, sizes, mean: float, weights: float | tuple[float, ...], gain: float = 1.0) -> Experiment:
-    """A trial of the first round at one rate; `mean`: of the minibatch's mean; `gain`: of B in the topmost layer, see `even`."""
+    """A trial of the first round, at one rate; `mean`: of the minibatch's mean; `gain`: of the topmost B, see `even`."""
     width, kind = sizes[3], rule.split(",")[0].replace(" ", "-")
     return Experiment(
-        name=f"note9-trial-{width}-{kind}-{number}", task="autoencoder validation", sizes=sizes, rule=rule, rate=mean / BATCH,
-        batch=BATCH, examples=ROUND * TRIAL, seeds=(100,), weights=weights, feedback=(*even(sizes)[:-1], even(sizes, gain)[-1]),
-        hidden="tanh", output="tanh", weight_decay=1e-6, probes=probes(ROUND, TRIAL), products="bfloat16")
+        name=f"note9-trial-{width}-{kind}-{number}", task="autoencoder validation", sizes=sizes, rule=rule,
+        rate=mean / BATCH, batch=BATCH, examples=ROUND * TRIAL, seeds=(100,), weights=weights,
+        feedback=(*even(sizes)[:-1], even(sizes, gain)[-1]), hidden="tanh", output="tanh", weight_decay=1e-6,
+        probes=probes(ROUND, TRIAL), products="bfloat16")
 
 
 def settings(rule: str, sizes):

@@ -1,7 +1,7 @@
 """Supplementary Note 9 in runs of 8 and of 12 passes, for as long as there was time: what its results depend on.
 
-Runs that end by their own rule are in `fa_core.experiments.autoencoders`. Rates alone were searched for (`TRIALS`): equally many
-trials for either algorithm, on a seed that is not reported, judged on the last 10,000 training images.
+Runs that end by their own rule are in `fa_core.experiments.autoencoders`. Rates alone were searched for (`TRIALS`): equally
+many trials for either algorithm, on a seed that is not reported, judged on the last 10,000 training images.
 """
 
 from fa_core.experiments import Experiment

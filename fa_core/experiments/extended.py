@@ -1,10 +1,10 @@
 """Supplementary Note 5: large networks of tanh or piecewise-linear units on MNIST, and what may be added to them.
 
-The networks, targets of +-0.9, standardised inputs, the weight decay and the first rate, 1e-2, of the minibatch's mean, are the
-note's; minibatches of 100 are Note 2's. "Reduced by an order of magnitude once progress had slowed substantially", to 1e-3 and
-1e-4, is `STAGES` here, by the error on 5,000 training images that are not learned from; a run ends where the last stage has
-stalled. Scales of W and of B, and how learning begins, are not given: the search for them is here, equally many trials for
-either algorithm, on seeds and images that are not reported. Runs in smaller minibatches are in `extended_20`.
+The networks, targets of +-0.9, standardised inputs, the weight decay and the first rate, 1e-2, of the minibatch's mean, are
+the note's; minibatches of 100 are Note 2's. "Reduced by an order of magnitude once progress had slowed substantially", to
+1e-3 and 1e-4, is `STAGES` here, by the error on 5,000 training images that are not learned from; a run ends where the last
+stage has stalled. Scales of W and of B, and how learning begins, are not given: the search for them is here, equally many
+trials for either algorithm, on seeds and images that are not reported. Runs in smaller minibatches are in `extended_20`.
 """
 
 from fa_core.experiments import Experiment, Stages
@@ -24,10 +24,12 @@ def probes(epochs: int, epoch: int) -> tuple[int, ...]:
 
 
 def begun(outputs: float, layers: int = 4, *cuts: tuple[int, float]):
-    """A schedule: the outputs' weights learn at `outputs` times the rate of the others, and alone for the first 5,000 examples,
-    for until then the error has a large mean, which drives units the same way for all images; then `cuts`, (example, factor).
+    """A schedule: the outputs' weights learn at `outputs` times the rate of the others, and alone for the first 5,000
+    examples, for until then the error has a large mean, which drives units the same way for all images; then `cuts`,
+    (example, factor).
 
-    The limit of stability of the outputs' own weights is rate |h|^2 < 2, h the activity of the last hidden layer, which grows.
+    The limit of stability of the outputs' own weights is rate |h|^2 < 2, h the activity of the last hidden layer, which
+    grows.
     """
     def factors(hidden):
         return (*(hidden,) * (layers - 1), outputs * (hidden or 1.0))
@@ -35,18 +37,19 @@ def begun(outputs: float, layers: int = 4, *cuts: tuple[int, float]):
     return ((0, factors(0.0)), (5_000, factors(1.0)), *((example, factors(factor)) for example, factor in cuts))
 
 
-# ---- the plain network: a search in two rounds. First eight settings of each algorithm for eight epochs, on two seeds; then the
-# best two of each to their own end, on one. Of feedback alignment the scales of W and of B, of backprop those of W, and of both
-# the rates. "Of one rate": the outputs learn at the rate of all others, as the note's one rate says.
+# ---- the plain network: a search in two rounds. First eight settings of each algorithm for eight epochs, on two seeds;
+# then the best two of each to their own end, on one. Of feedback alignment the scales of W and of B, of backprop those of
+# W, and of both the rates. "Of one rate": the outputs learn at the rate of all others, as the note's one rate says.
 PLAIN = Experiment(
-    name="note5-trial", task="mnist validation", sizes=SIZES, rule=FEEDBACK, rate=1e-2 / BATCH, batch=BATCH, examples=8 * TRIAL,
-    seeds=(100, 101), weights=0.02, feedback=(0.07, 0.07, 0.5), hidden="tanh", output="tanh", targets=(-0.9, 0.9),
-    weight_decay=1e-6, probes=probes(8, TRIAL), products="bfloat16",
+    name="note5-trial", task="mnist validation", sizes=SIZES, rule=FEEDBACK, rate=1e-2 / BATCH, batch=BATCH,
+    examples=8 * TRIAL, seeds=(100, 101), weights=0.02, feedback=(0.07, 0.07, 0.5), hidden="tanh", output="tanh",
+    targets=(-0.9, 0.9), weight_decay=1e-6, probes=probes(8, TRIAL), products="bfloat16",
 )
 
 
 def trial(number: int, rule: str, mean: float, weights: float, outputs: float, lower: float = 0.07, top: float = 0.5):
-    """A trial of the first round; `mean`: the rate of the minibatch's mean; `outputs`: see `begun`; `lower`, `top`: scales of B."""
+    """A trial of the first round; `mean`: the rate of the minibatch's mean; `outputs`: see `begun`; `lower` and `top`: B's
+    scales."""
     return PLAIN.but(name=f"note5-trial-{rule.split(',')[0].replace(' ', '-')}-{number}", rule=rule, rate=mean / BATCH,
                      weights=weights, feedback=(lower, lower, top),
                      schedule=begun(outputs, 4, (5 * TRIAL, 0.1), (7 * TRIAL, 0.01)))
@@ -54,7 +57,7 @@ def trial(number: int, rule: str, mean: float, weights: float, outputs: float, l
 
 FIRST = {
     FEEDBACK: tuple(trial(n, FEEDBACK, *setting) for n, setting in enumerate((
-        (1e-2, 0.02, 1.0), (5e-3, 0.02, 1.0), (1e-2, 0.02, 1.0, 0.07, 0.25), (1e-2, 0.02, 0.2), (1e-2, 0.05, 0.2),
+        (1e-2, 0.02, 1.0), (5e-3, 0.02, 1.0), (1e-2, 0.02, 1.0, 0.07, 0.25), (1e-2, 0.02, 0.2), (4e-2, 0.02, 0.05),
         (1e-2, 0.02, 0.2, 0.045, 0.5), (1e-2, 0.02, 0.1, 0.07, 1.0), (2e-2, 0.02, 0.1)), 1)),
     BACKPROP: tuple(trial(n, BACKPROP, *setting) for n, setting in enumerate((
         (1e-2, 0.05, 1.0), (3e-2, 0.05, 1.0), (3e-2, 0.08, 1.0), (3e-2, 0.05, 0.2), (3e-2, 0.08, 0.2), (6e-2, 0.05, 0.1),
