@@ -7,7 +7,7 @@ a seed and images that are not reported.
 """
 
 from fa_core.experiments import Experiment, Stages
-from fa_core.experiments.extended import BACKPROP, BATCH, EPOCH, FEEDBACK, HELD_OUT, TRIAL, probes
+from fa_core.experiments.extended import BACKPROP, BATCH, FEEDBACK, TRIAL, probes
 
 SEEDS = (200, 201, 202)
 NARROW, WIDE = (784, 1000, 500, 10, 500, 1000, 784), (784, 1000, 1000, 1000, 1000, 1000, 784)
