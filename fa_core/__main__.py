@@ -1,6 +1,7 @@
 """The command line: `python -m fa_core`, or `fa_core`."""
 
 import argparse
+import ast
 import sys
 
 
@@ -26,6 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     execute = commands.add_parser("run", help="execute notebooks")
     execute.add_argument("names", nargs="*", metavar="NAME", help="e.g. 02_linear; default: all")
     execute.add_argument("--profile", default="paper", choices=("paper", "smoke"))
+    execute.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+                         help="another value for one of the notebook's parameters; may be given several times")
     execute.add_argument("--out", default="_build/source", help="folder for the executed copies and the book's sources")
     execute.add_argument("--jobs", type=int, default=2, help="notebooks side by side")
     execute.add_argument("--write-back", action="store_true", help="put the outputs into notebooks/, in normal form")
@@ -112,7 +115,15 @@ def _run(arguments) -> int:
     from fa_core import notebooks
 
     return notebooks.run(arguments.names, out=arguments.out, profile=arguments.profile, jobs=arguments.jobs,
-                         write_back=arguments.write_back)
+                         write_back=arguments.write_back, given={k: _value(v) for k, v in arguments.parameter})
+
+
+def _value(text: str):
+    """What a text on the command line means to Python, else the text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _build(arguments) -> int:

@@ -7,6 +7,7 @@ import ast
 import base64
 import copy
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,10 +19,12 @@ from pathlib import Path
 
 import nbformat
 import papermill
+from IPython.core.inputtransformer2 import TransformerManager
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from fa_core import claims, proofs, records
+from fa_core import claims, files, proofs, records
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
@@ -31,6 +34,8 @@ FRONT_PICTURE = ROOT / "book" / "_static" / "readme.png"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 NORMAL = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 TRANSIENT = ("execution", "papermill")  # metadata that differ from one execution to the next
+ALLOWED = "raises-exception"  # Jupyter's tag of a cell whose error is meant
+MARKER = "papermill-error-cell-tag"  # papermill's, of a cell that it put in beside an error
 
 
 class NotebookError(RuntimeError):
@@ -42,56 +47,144 @@ def names() -> list[str]:
     return sorted(p.stem for p in FOLDER.glob("[0-9]*.ipynb"))
 
 
+def there() -> list[str]:
+    """As `names`. Raises NotebookError where there are none."""
+    if not names():
+        raise NotebookError(f"no notebooks in {FOLDER}: they come with the repository and not with the installed package. "
+                            "Clone it, and there `pip install -e .`, or `make book`")
+    return names()
+
+
 def path(name: str) -> Path:
     """The file of a notebook. Raises NotebookError that lists what there is."""
     stem = name.removesuffix(".ipynb").rsplit("/", 1)[-1]
-    if stem not in names():
+    if stem not in there():
         raise NotebookError(f"no notebook {name!r}; there are: {', '.join(names())}")
     return FOLDER / f"{stem}.ipynb"
 
 
 def read(file: Path):
-    """A notebook from its file."""
-    return nbformat.read(file, as_version=4)
+    """A notebook from its file. Raises NotebookError where it is none, OSError."""
+    try:
+        return nbformat.read(file, as_version=4)
+    except OSError:
+        raise
+    except Exception as error:  # what is no notebook makes the reader fail in many ways
+        what = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise NotebookError(f"{file} is no notebook ({what}): restore it, e.g. by git checkout") from error
 
 
-def parameters(file: Path) -> dict[str, object]:
-    """The parameters of a notebook and their defaults, from its cell tagged `parameters`."""
-    found = papermill.inspect_notebook(str(file))
-    return {name: ast.literal_eval(p["default"]) for name, p in found.items()}
+def code_cells(notebook) -> list:
+    """The code cells that have something to run."""
+    return [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
+
+
+def parameters(file: Path) -> dict[str, str]:
+    """The parameters of a notebook and their defaults, as the source has them, from its cell tagged `parameters`.
+    Raises NotebookError where that cell is no Python."""
+    cell = next((c for c in code_cells(read(file)) if "parameters" in c.metadata.get("tags", [])), None)
+    if cell is None:
+        return {}
+    try:
+        lines = ast.parse(TransformerManager().transform_cell(cell.source)).body
+    except SyntaxError as error:
+        raise NotebookError(f"{file}: the cell tagged `parameters` is no Python, in line {error.lineno}: "
+                            f"{error.msg}") from None
+    found = {}
+    for line in lines:
+        if isinstance(line, ast.Assign | ast.AnnAssign) and line.value is not None:
+            targets = line.targets if isinstance(line, ast.Assign) else [line.target]
+            found |= {t.id: ast.unparse(line.value) for t in targets if isinstance(t, ast.Name)}
+    return found
+
+
+def plain(value) -> bool:
+    """Whether papermill hands a value to a notebook as it is; a tuple, or a number of NumPy's, arrives as text."""
+    if isinstance(value, list):
+        return all(map(plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(k, str) and plain(v) for k, v in value.items())
+    return value is None or type(value) in (bool, int, float, str)
+
+
+def check(name: str, given: dict) -> None:
+    """Raises NotebookError for a parameter that the notebook does not have, and for a value that would not arrive as it is:
+    papermill logs the one, and turns the other into text."""
+    known = parameters(path(name))
+    if unknown := sorted(set(given) - set(known)):
+        raise NotebookError(f"{name} has no parameter {', '.join(unknown)}; it has: "
+                            + (", ".join(f"{k} = {v}" for k, v in known.items()) or "none"))
+    if changed := [k for k, v in given.items() if not plain(v)]:
+        raise NotebookError(f"{name}: " + ", ".join(f"{k} = {given[k]!r}" for k in changed) + ": a parameter is a number, "
+                            "text, True, False, None, or a list or a dictionary of these. Give a list for a tuple or an "
+                            "array, and float(x) for a number of NumPy's")
 
 
 def execute(name: str, out: Path, given: dict | None = None) -> float:
     """Execute a notebook into the folder `out`, in a kernel of its own; returns the seconds it took.
 
-    The copy says in its metadata (`fa_core`) when it ran, for how long, and on what. Raises NotebookError for an
-    unknown parameter, which papermill alone would only log, and for a failing cell, with its last lines.
+    The copy says in its metadata (`fa_core`) when it ran, for how long, and on what. A cell tagged `raises-exception` may
+    fail. Raises NotebookError for what `check` refuses, for a failing cell, with its last lines, for one that ended the
+    notebook before its end, and for a kernel that died.
     """
     given = given or {}
+    check(name, given)
     source, target = path(name), out / f"{name}.ipynb"
-    known = parameters(source)
-    if unknown := sorted(set(given) - set(known)):
-        raise NotebookError(f"{name} has no parameter {', '.join(unknown)}; it has: "
-                            + ", ".join(f"{k} = {v!r}" for k, v in known.items()))
     out.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
+    died = False
     try:
         with tempfile.TemporaryDirectory() as sockets:
             # Kernels speak over sockets in a folder of their own: no ports to collide, no warning about open ones.
             ipc = {"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}} if os.name == "posix" else {}
-            papermill.execute_notebook(str(source), str(target), given, kernel_name=KERNEL["name"], cwd=str(FOLDER),
-                                       progress_bar=False, config=Config(ipc))
-    except PapermillExecutionError as error:
-        tail = "\n".join(str(error).strip().splitlines()[-12:])
-        raise NotebookError(f"{name}, cell [{error.exec_count}] failed (the copy with its output: {target}):\n"
-                            f"{tail}") from None
+            papermill.execute_notebook(str(source), str(target), given, kernel_name=KERNEL["name"], language="python",
+                                       cwd=str(FOLDER), progress_bar=False, config=Config(ipc))
+    except PapermillExecutionError:
+        pass  # the copy tells what happened, and whether the cell may fail
+    except DeadKernelError:
+        died = True
+    except OSError as error:
+        target.unlink(missing_ok=True)  # it may be cut
+        raise NotebookError(f"{name}: {target} cannot be written ({error.strerror or error}): make room there, or give "
+                            "another folder with --out") from error
     seconds = time.monotonic() - start
     notebook = read(target)
+    notebook.cells = [c for c in notebook.cells if MARKER not in c.metadata.get("tags", [])]
+    if why := unfinished(notebook, died):
+        raise NotebookError(f"{name}, {why[0]} (the copy with its output: {target}){why[1]}")
     # Parameters that were given are recorded; papermill's own timings would double ours.
     notebook.metadata = nbformat.NotebookNode(NORMAL | {"fa_core": {
         "executed": records.now(), "seconds": round(seconds, 1), "given": given, "machine": records.machine()}})
     write(normalise(notebook, keep=("fa_core",)), target)
     return seconds
+
+
+def errors(cell) -> list:
+    """The errors in a code cell's outputs, save where it may fail."""
+    return [] if ALLOWED in cell.metadata.get("tags", []) else [o for o in cell.outputs if o.output_type == "error"]
+
+
+def unfinished(notebook, died: bool = False) -> tuple[str, str] | None:
+    """Which cell of papermill's copy failed, or ended it before its end, and the last lines; None where all ran.
+
+    papermill itself takes a SystemExit without a code, or with 0, for an end like another, and marks cells that a dead
+    kernel never ran as completed. `died`: the kernel did, in the last cell that was begun.
+    """
+    code = code_cells(notebook)
+    if died:
+        begun = sum(c.metadata.get("papermill", {}).get("start_time") is not None for c in code)
+        return (f"cell [{max(begun, 1)}]: its kernel died", ". Memory is the usual cause: run fewer side by side "
+                "(--jobs 1), or free some")
+    for number, cell in enumerate(code, start=1):
+        for error in errors(cell):
+            text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join([*error.traceback, f"{error.ename}: {error.evalue}"]))
+            tail = ":\n" + "\n".join(dict.fromkeys(text.strip().splitlines()[-12:]))
+            if error.ename == "SystemExit" and number < len(code):
+                return f"cell [{number}] ended it there, with {len(code) - number} more to run", tail
+            return f"cell [{number}] failed", tail
+        if cell.execution_count is None:
+            return f"cell [{number}] did not run", ""
+    return None
 
 
 def normalise(notebook, keep: tuple[str, ...] = ()):
@@ -102,6 +195,7 @@ def normalise(notebook, keep: tuple[str, ...] = ()):
     """
     notebook = copy.deepcopy(notebook)
     kept = {k: notebook.metadata[k] for k in keep if k in notebook.metadata}
+    notebook.nbformat, notebook.nbformat_minor = 4, max(5, notebook.nbformat_minor)  # the first in which cells have ids
     notebook.metadata = nbformat.from_dict(NORMAL | kept)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02}"
@@ -119,29 +213,33 @@ def normalise(notebook, keep: tuple[str, ...] = ()):
 
 
 def write(notebook, file: Path) -> None:
-    """Write a notebook, atomically."""
-    partial = file.with_suffix(".partial")
-    nbformat.write(notebook, partial)
-    os.replace(partial, file)
+    """Write a notebook, atomically. Raises NotebookError for what is not valid in the notebook's format, OSError."""
+    try:
+        nbformat.validate(notebook)
+    except nbformat.ValidationError as error:
+        raise NotebookError(f"{file}: not written, for it is no valid notebook of format {notebook.nbformat}."
+                            f"{notebook.nbformat_minor}: {error.message}") from error
+    files.write(file, lambda opened: opened.write(f"{nbformat.writes(notebook)}\n".encode()))
 
 
-def problems(notebook) -> list[str]:
-    """What keeps a notebook from being committed: cells not run in order from the first, errors, not in normal form.
+def unfit(notebook) -> list[str]:
+    """What keeps an executed notebook from being published: cells not run in order from the first, errors, no outputs.
 
     nbval passes a notebook stripped of its outputs, and Sphinx renders one that failed; this does not.
     """
     found = []
-    code = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
+    code = code_cells(notebook)
     counts = [c.execution_count for c in code]
     if counts != list(range(1, len(code) + 1)):
         found.append(f"execution counts are {counts}, wanted 1 to {len(code)}")
     if not any(c.outputs for c in code):
         found.append("no cell has an output")
-    found += [f"cell [{c.execution_count}] has an error: {o.ename}: {o.evalue}"
-              for c in code for o in c.outputs if o.output_type == "error"]
-    if normalise(notebook) != notebook:
-        found.append("not in normal form: run `make refresh`")
-    return found
+    return found + [f"cell [{c.execution_count}] has an error: {e.ename}: {e.evalue}" for c in code for e in errors(c)]
+
+
+def problems(notebook) -> list[str]:
+    """What keeps a notebook from being committed: that it is unfit, or not in normal form."""
+    return unfit(notebook) + ([] if normalise(notebook) == notebook else ["not in normal form: run `make refresh`"])
 
 
 def _of_type(notebook, mime: str) -> list[dict]:
@@ -174,40 +272,53 @@ def equations(notebook) -> list[dict]:
     return [row for rows in _of_type(notebook, proofs.MIME) for row in rows]
 
 
-def run(chosen: list[str], *, out: str = STAGE, profile: str = "paper", jobs: int = 2, write_back: bool = False) -> int:
+def run(chosen: list[str], *, out: str = STAGE, profile: str = "paper", jobs: int = 2, write_back: bool = False,
+        given: dict | None = None) -> int:
     """Execute notebooks side by side, all or those named; returns the exit status.
 
     Where `out` is the stage, the sources of the book are laid out there around them. With `write_back` the outputs go
-    into notebooks/ in normal form, if the whole notebook ran.
+    into notebooks/ in normal form, if the whole notebook ran. `given`: values of further parameters. Raises NotebookError.
     """
-    if write_back and profile != "paper":
-        raise NotebookError("only the paper profile is written back: the committed outputs are the book's")
-    todo = [path(n).stem for n in chosen] or names()
+    if jobs < 1:
+        raise NotebookError(f"--jobs is the number of notebooks side by side, 1 or more; got {jobs}")
+    given = (given or {}) | ({} if profile == "paper" else {"profile": profile})
+    if write_back and given:
+        raise NotebookError("only the paper profile, at the notebook's own parameters, is written back: the committed "
+                            "outputs are the book's")
+    todo = list(dict.fromkeys(path(n).stem for n in chosen)) or there()
+    for name in todo:
+        check(name, given)
     folder = stage(Path(out)) if out == STAGE else Path(out)
-    given = {} if profile == "paper" else {"profile": profile}
     # One thread to each kernel: several side by side then do not fight over the cores, and the bits are the same.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     failed = []
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(execute, name, folder, given): name for name in todo}
-        for done in as_completed(running):
+        running = {pool.submit(_announced, name, folder, given): name for name in todo}
+        for count, done in enumerate(as_completed(running), start=1):
             name = running[done]
             try:
-                print(f"{name:24} {done.result():6.1f} s", flush=True)
+                says = f"{done.result():6.1f} s"
+                if write_back:
+                    notebook = normalise(read(folder / f"{name}.ipynb"))
+                    write(notebook, FOLDER / f"{name}.ipynb")
+                    if name == FRONT[0]:
+                        image = picture(notebook, FRONT[1])
+                        files.write(FRONT_PICTURE, lambda opened, image=image: opened.write(image))
             except Exception as error:  # the others go on
+                says = "FAILED"
                 failed.append(str(error))
-                print(f"{name:24} FAILED", flush=True)
-                continue
-            if write_back:
-                notebook = normalise(read(folder / f"{name}.ipynb"))
-                write(notebook, FOLDER / f"{name}.ipynb")
-                if name == FRONT[0]:
-                    FRONT_PICTURE.write_bytes(picture(notebook, FRONT[1]))
+            print(f"{name:24} {says:>8}  ({count} of {len(todo)})", flush=True)
     for message in failed:
         print(f"\n{message}", file=sys.stderr)
     if failed:
         print(f"\n{len(failed)} of {len(todo)} notebooks failed", file=sys.stderr)
     return min(len(failed), 1)
+
+
+def _announced(name: str, folder: Path, given: dict) -> float:
+    """`execute`, once it is said that it begins: the long ones take minutes."""
+    print(f"{name:24} begins", flush=True)
+    return execute(name, folder, given)
 
 
 def stage(folder: Path) -> Path:
@@ -224,8 +335,16 @@ def stage(folder: Path) -> Path:
 def build(source: Path, out: Path) -> int:
     """Render the book from `source` into `out`/_build/html, warnings as errors; returns the exit status.
 
-    Raises NotebookError where it left no page: Jupyter Book 2 would build nothing, and exit 0.
+    Raises NotebookError where a notebook failed, ran in part or has no outputs: Sphinx would publish it. And where it
+    left no page: Jupyter Book 2 would build nothing, and exit 0.
     """
+    executed = sorted((source / "notebooks").glob("[0-9]*.ipynb"))
+    if not executed:
+        raise NotebookError(f"no notebooks in {source / 'notebooks'}: `python -m fa_core run` lays out the book's sources "
+                            "and executes them, and `--source .` in a checkout takes the committed ones")
+    if bad := [f"{file}: {problem}" for file in executed for problem in unfit(read(file))]:
+        raise NotebookError("not published:\n  " + "\n  ".join(bad) + "\nExecute again: `make book`, or with --source . "
+                            "`make refresh`")
     # The package has no __main__, and its script may not be on the path.
     start = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", start, "build", str(source), "--path-output", str(out), "--all", "-q", "-W", "-n",

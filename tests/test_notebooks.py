@@ -1,12 +1,16 @@
 """The notebooks: what papermill executes, the form they are committed in, and what they report."""
 
 from collections import Counter
+from concurrent.futures import Executor, Future
+from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from fa_core import claims, notebooks, records
+from fa_core.__main__ import main
 
 NAMES = notebooks.names()
 # Of these alone some claims may be untested, where data or hours of computation are wanting, with the command that tests
@@ -114,9 +118,176 @@ def own_notebooks(tmp_path, monkeypatch):
 def test_a_failing_cell_fails_the_run_and_its_last_lines_say_where(own_notebooks, tmp_path):
     file = own_notebooks("98_fails", "1 + 1", "1 / 0")
     before = file.read_bytes()
-    with pytest.raises(notebooks.NotebookError, match=r"(?s)98_fails, cell \[3\] failed.*ZeroDivisionError"):
+    with pytest.raises(notebooks.NotebookError, match=r"(?s)98_fails, cell \[3\] failed.*ZeroDivisionError") as error:
         notebooks.execute("98_fails", tmp_path / "out")
+    assert "\x1b" not in str(error.value)
     assert file.read_bytes() == before
+
+
+class Here(Executor):
+    """Runs what it is given in this process: another would not see the folder of a test."""
+
+    def __init__(self, *processes, mp_context):
+        pass
+
+    def submit(self, function, *arguments):
+        done = Future()
+        try:
+            done.set_result(function(*arguments))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+@pytest.mark.parametrize("ends", ["raise SystemExit", "import sys; sys.exit(0)"])
+def test_a_cell_that_ends_the_notebook_early_fails_the_run_and_nothing_is_written_back(own_notebooks, monkeypatch, tmp_path,
+                                                                                       capsys, ends):
+    file = own_notebooks("98_ends", "1 + 1", ends, "print('never')")
+    before = file.read_bytes()
+    monkeypatch.setattr(notebooks, "ProcessPoolExecutor", Here)
+    assert notebooks.run(["98_ends"], out=str(tmp_path / "out"), write_back=True) == 1
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == ["98_ends                  begins", "98_ends                    FAILED  (1 of 1)"]
+    assert "98_ends, cell [3] ended it there, with 1 more to run (the copy with its output: " in shown.err
+    assert "SystemExit" in shown.err
+    assert file.read_bytes() == before
+
+
+def test_an_end_in_the_last_cell_fails_as_well(own_notebooks, tmp_path):
+    own_notebooks("98_ends", "raise SystemExit(0)")
+    with pytest.raises(notebooks.NotebookError, match=r"98_ends, cell \[2\] failed"):
+        notebooks.execute("98_ends", tmp_path / "out")
+
+
+def test_a_kernel_that_died_is_told_with_the_notebook_the_cell_the_copy_and_the_usual_cause(own_notebooks, tmp_path):
+    own_notebooks("98_dies", "print('before')", "import os; os.kill(os.getpid(), 9)", "1")
+    with pytest.raises(notebooks.NotebookError) as error:
+        notebooks.execute("98_dies", tmp_path)
+    copy = tmp_path / "98_dies.ipynb"
+    assert str(error.value).startswith(f"98_dies, cell [3]: its kernel died (the copy with its output: {copy}). Memory is")
+    assert notebooks.read(copy).cells[1].outputs[0].text == "before\n"
+    assert "execution counts are [1, 2, None, None], wanted 1 to 4" in notebooks.unfit(notebooks.read(copy))
+
+
+def test_a_cell_may_fail_where_its_tag_says_so(own_notebooks, tmp_path):
+    file = own_notebooks("98_may_fail", "1 / 0", "print('after')")
+    with pytest.raises(notebooks.NotebookError, match="ZeroDivisionError"):
+        notebooks.execute("98_may_fail", tmp_path / "out")
+    notebook = notebooks.read(file)
+    notebook.cells[1].metadata["tags"] = ["raises-exception"]
+    notebooks.write(notebook, file)
+    notebooks.execute("98_may_fail", tmp_path / "out")
+    ran = notebooks.normalise(notebooks.read(tmp_path / "out" / "98_may_fail.ipynb"))
+    assert [c.source for c in ran.cells] == [c.source for c in notebook.cells]  # and no marker of papermill's
+    assert ran.cells[1].outputs[0].ename == "ZeroDivisionError"
+    assert notebooks.problems(ran) == []
+
+
+def test_what_papermill_would_change_on_the_way_is_refused(own_notebooks, tmp_path):
+    own_notebooks("98_given", "print(repr(profile))")
+    for value in ((1, 2), np.float64(0.1), [1, (2,)], {"a": np.arange(2)}, {1: 2}, Path("x")):
+        with pytest.raises(notebooks.NotebookError, match=r"98_given: profile = .*: a parameter is a number, text, True"):
+            notebooks.execute("98_given", tmp_path, {"profile": value})
+    value = [1, 2.5, None, True, "a", {"b": [1e-300]}]
+    notebooks.execute("98_given", tmp_path, {"profile": value})
+    assert notebooks.read(tmp_path / "98_given.ipynb").cells[-1].outputs[0].text == f"{value}\n"
+
+
+@pytest.mark.parametrize(("source", "found"), [
+    ('label = "a=b"', {"label": "'a=b'"}),
+    ('label = "#1"  # a number', {"label": "'#1'"}),
+    ("half = 1 / 2", {"half": "1 / 2"}),
+    ("import math\nturn = 2 * math.pi\n\nseeds = [\n    1,\n    2,\n]", {"turn": "2 * math.pi", "seeds": "[1, 2]"}),
+    ("rate: float = 0.1\na = b = 3\nunset: int", {"rate": "0.1", "a": "3", "b": "3"}),
+    ("%matplotlib inline\nf = lambda x: x == 1", {"f": "lambda x: x == 1"}),
+])
+def test_a_default_may_be_any_expression(own_notebooks, tmp_path, source, found):
+    file = own_notebooks("98_defaults", "print('ran')")
+    notebook = notebooks.read(file)
+    notebook.cells[0].source = source
+    notebooks.write(notebook, file)
+    assert notebooks.parameters(file) == found
+    name = next(iter(found))
+    if name == "label":  # one of them is enough to see that papermill takes it too
+        notebooks.execute("98_defaults", tmp_path, {name: 7})
+    with pytest.raises(notebooks.NotebookError, match="98_defaults has no parameter other; it has: " + name):
+        notebooks.execute("98_defaults", tmp_path, {"other": 7})
+
+
+def test_a_notebook_that_names_no_kernel_runs_in_the_one_there_is(own_notebooks, tmp_path):
+    file = own_notebooks("98_bare", "print(profile)")
+    notebook = notebooks.read(file)
+    notebook.metadata = nbformat.from_dict({})
+    file.write_text(nbformat.writes(notebook))
+    notebooks.execute("98_bare", tmp_path, {"profile": "smoke"})
+    assert notebooks.read(tmp_path / "98_bare.ipynb").cells[-1].outputs[0].text == "smoke\n"
+
+
+def test_the_normal_form_of_an_older_notebook_is_a_valid_one(tmp_path):
+    old = nbformat.from_dict({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [
+        {"cell_type": "markdown", "metadata": {}, "source": "# T"}]})
+    normal = notebooks.normalise(old)
+    nbformat.validate(normal)
+    assert (normal.nbformat, normal.nbformat_minor, normal.cells[0].id) == (4, 5, "cell-00")
+    notebooks.write(normal, tmp_path / "new.ipynb")
+    assert notebooks.read(tmp_path / "new.ipynb") == normal
+
+
+def test_what_is_no_valid_notebook_is_not_written(tmp_path):
+    wrong = new_notebook(cells=[new_code_cell("1")])
+    wrong.nbformat_minor = 4
+    with pytest.raises(notebooks.NotebookError, match=r"x\.ipynb: not written, for it is no valid notebook of format 4\.4"):
+        notebooks.write(wrong, tmp_path / "x.ipynb")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b'{"nbformat": 4, "cells": 1}'])
+def test_a_file_that_is_no_notebook_is_named_with_a_remedy(tmp_path, content):
+    (tmp_path / "a.ipynb").write_bytes(content)
+    with pytest.raises(notebooks.NotebookError, match=r"a\.ipynb is no notebook .*: restore it, e.g. by git checkout"):
+        notebooks.read(tmp_path / "a.ipynb")
+
+
+def test_away_from_the_checkout_it_is_said_where_notebooks_come_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "FOLDER", tmp_path / "notebooks")
+    for call in (lambda: notebooks.run([]), lambda: notebooks.run(["02_linear"])):
+        with pytest.raises(notebooks.NotebookError, match=rf"no notebooks in {tmp_path}.*they come with the repository"):
+            call()
+    with pytest.raises(notebooks.NotebookError, match="no notebooks in .*`python -m fa_core run` lays out the book's"):
+        notebooks.build(tmp_path, tmp_path)
+
+
+def test_the_command_line_gives_parameters_and_refuses_those_that_no_notebook_has(monkeypatch, tmp_path, capsys):
+    ran = []
+    monkeypatch.setattr(notebooks, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(notebooks, "execute", lambda name, out, given: ran.append((name, given)) or 1.0)
+    out = ["--out", str(tmp_path)]
+    assert main(["run", "02_linear", "-p", "profile", "smoke", *out]) == 0
+    assert main(["run", "03_mnist", "02_linear", "03_mnist", "-p", "profile", "1e-3", *out]) == 0
+    assert ran == [("02_linear", {"profile": "smoke"}), *((n, {"profile": 1e-3}) for n in ("03_mnist", "02_linear"))]
+    capsys.readouterr()
+    assert main(["run", "02_linear", "-p", "proflie", "smoke", *out]) == 1
+    assert capsys.readouterr() == ("", "fa_core run: 02_linear has no parameter proflie; it has: profile = 'paper'\n")
+    assert len(ran) == 3
+
+
+def test_less_than_one_notebook_at_a_time_is_refused():
+    with pytest.raises(notebooks.NotebookError, match="--jobs is the number of notebooks side by side, 1 or more; got 0"):
+        notebooks.run(["02_linear"], jobs=0)
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    (lambda c: c.outputs.append(new_output("error", ename="E", evalue="v")), r"cell \[1\] has an error: E: v"),
+    (lambda c: c.update(outputs=[], execution_count=None), r"execution counts are \[None\], wanted 1 to 1"),
+    (lambda c: c.update(outputs=[]), "no cell has an output"),
+])
+def test_a_notebook_that_failed_or_is_empty_is_not_published(tmp_path, change, says):
+    (tmp_path / "notebooks").mkdir()
+    notebook = executed(new_output("stream", text="1"))
+    change(notebook.cells[1])
+    notebooks.write(notebook, tmp_path / "notebooks" / "01_a.ipynb")
+    with pytest.raises(notebooks.NotebookError, match=rf"(?s)not published:.*01_a\.ipynb: {says}.*make book"):
+        notebooks.build(tmp_path, tmp_path)
 
 
 def test_executing_twice_gives_the_same_bytes_once_in_normal_form(own_notebooks, tmp_path):
