@@ -253,7 +253,7 @@ def test_away_from_the_checkout_it_is_said_where_notebooks_come_from(tmp_path, m
     for call in (lambda: notebooks.run([]), lambda: notebooks.run(["02_linear"])):
         with pytest.raises(notebooks.NotebookError, match=rf"no notebooks in {tmp_path}.*they come with the repository"):
             call()
-    with pytest.raises(notebooks.NotebookError, match="no notebooks in .*`python -m fa_core run` lays out the book's"):
+    with pytest.raises(notebooks.NotebookError, match=r"no notebooks in .*`python -m fa_core run` lays out the book's"):
         notebooks.build(tmp_path, tmp_path)
 
 
