@@ -27,6 +27,15 @@ def matrix_angle(a, b):
     return angle(a.reshape(*a.shape[:-2], -1), b.reshape(*b.shape[:-2], -1))
 
 
+def subspace_overlap(u, v):
+    """Mean squared cosine of the principal angles between the spaces that orthonormal columns span, 0 to 1.
+
+    u, v `(..., n, k)`; `(...)`. 1: the same space; spaces drawn at random of n dimensions have k / n on average.
+    """
+    u, v = np.asarray(u, dtype=float), np.asarray(v, dtype=float)
+    return ((u.swapaxes(-1, -2) @ v) ** 2).sum((-1, -2)) / u.shape[-1]
+
+
 def nse(y, target):
     """Normalised squared error (Methods, eqs. 2-4), over the axes (examples, outputs), the last two.
 

@@ -288,6 +288,17 @@ class Run:
             kept[f"{name} {when}"] = array.cpu().numpy().copy()
         return kept
 
+    def features(self) -> dict[str, np.ndarray]:
+        """What learning added to W0, in its leading input-side singular vectors, of the runs whose snapshots are kept."""
+        e = self.experiment
+        seeds = tuple(s for s in self.seeds if s in e.seeds[: e.snapshot_runs])
+        if not e.features or not seeds:
+            return {}
+        before = initialise(e, seeds, self.device).W[0]
+        change = self.network.W[0][[self.seeds.index(s) for s in seeds]] - before
+        finite = torch.where(torch.isfinite(change), change, 0)
+        return {"features": torch.linalg.svd(finite, full_matrices=False).U[..., : e.features].cpu().numpy()}
+
     def history(self) -> History:
         """What was measured."""
         e = self.experiment
@@ -301,7 +312,8 @@ class Run:
             for run, at in enumerate(self.diverged):
                 if at >= 0:
                     curve[run, examples >= at] = np.nan
-        return History(np.array(self.seeds), examples, curves, self.snapshots | self.snapshot("after"), self.diverged,
+        snapshots = self.snapshots | self.snapshot("after") | self.features()
+        return History(np.array(self.seeds), examples, curves, snapshots, self.diverged,
                        np.array([self.ended]) if e.stages else None)
 
     def state(self) -> dict[str, np.ndarray]:

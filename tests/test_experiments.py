@@ -42,7 +42,7 @@ CHANGES = {
     "batch": 20, "schedule": ((0, 0.5), (501, 1.0)), "momentum": 0.9, "weight_decay": 1e-6, "density": (1.0, 0.5, 1.0),
     "feedback_density": (1.0, 0.5), "redraw_feedback": True, "target": 0.5, "centred": True, "switch": ((100, "backprop"),),
     "given": (("B1", (0.0,) * 63),), "probes": (0, 3000), "snapshots": ("W0",), "snapshot_runs": 1,
-    "snapshot_units": 5, "traced": ("W1",), "dtype": "float64",
+    "snapshot_units": 5, "features": 3, "traced": ("W1",), "dtype": "float64",
     "targets": (-0.9, 0.9), "dropout": (0.2, 0.5, 0.0), "products": "bfloat16",
 }
 # These come with a task of images alone.
@@ -112,6 +112,7 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
     ({"probes": (0, 3010)}, "probes must be multiples"),
     ({"probes": (100, 0)}, "probes must be in increasing order, each once"),
     ({"probes": (0, 100, 100)}, "probes must be in increasing order, each once"),
+    ({"features": 13}, "features wants a number of singular vectors of W0, 0 to 9, got 13"),
     ({"snapshots": ("W3",)}, "has no array 'W3'; there are: B1, B2, W0, W1, W2, b0, b1, b2"),
     ({"traced": ("B0",)}, "has no array 'B0'; there are: B1, B2"),
     ({"given": (("w1", (0.0,)),)}, "has no array 'w1'; there are"),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -87,3 +88,12 @@ def test_bootstrap_resamples_pairs_together():
 def test_first_below_is_nan_where_never():
     curves = np.array([[3.0, 2, 1, 2], [3, 3, 3, 3]])
     assert np.array_equal(measures.first_below(curves, 2, [0, 10, 20, 30]), [10, np.nan], equal_nan=True)
+
+
+def test_the_overlap_of_spaces_is_that_of_their_principal_angles():
+    rng = np.random.default_rng(0)
+    u, v = (np.linalg.qr(rng.standard_normal((3, 30, 4))).Q for _ in range(2))
+    expected = [np.mean(np.cos(scipy.linalg.subspace_angles(a, b)) ** 2) for a, b in zip(u, v, strict=True)]
+    assert measures.subspace_overlap(u, v) == pytest.approx(expected)
+    turned = u @ np.linalg.qr(rng.standard_normal((4, 4))).Q  # another basis of the same spaces
+    assert measures.subspace_overlap(u, turned) == pytest.approx([1, 1, 1])

@@ -123,6 +123,17 @@ def test_runs_whose_rate_is_lowered_on_a_plateau_go_one_by_one_however_small():
     assert training.groups(small.but(plateau=())) == [(0, 1)]
 
 
+def test_features_are_the_leading_directions_of_what_learning_added():
+    whole = train(tanh_experiment(features=2, snapshot_runs=2, snapshots=("W0",), snapshot_units=None))
+    change = whole.snapshots["W0 after"].astype(float) - whole.snapshots["W0 before"]
+    features = whole.snapshots["features"]
+    assert features.shape == (*change.shape[:2], 2)
+    for added, mine in zip(change, features, strict=True):
+        strengths = np.linalg.svd(added, compute_uv=False)
+        # Projected on them, what was added keeps the sum of its two largest squared singular values.
+        assert np.linalg.norm(mine.T @ added) ** 2 == pytest.approx((strengths[:2] ** 2).sum(), rel=1e-4)
+
+
 @pytest.mark.parametrize(("stages", "errors", "cuts", "ended"), [
     (Stages(1, 2), (10, 5, 6, 5, 4, 4, 4), (0, 0, 0, 1, 1, 1, 1), 7),  # equal to the lowest is no new lowest
     (Stages(0, 1), (10, 9, 9), (0, 0, 0), 3),

@@ -16,7 +16,7 @@ from fa_core.rules import rule as named_rule
 CLASSIFICATION = ("mnist", "backgrounds", "svhn", "timit", "timit at hand")
 FIXED = tuple(t + part for t in (*CLASSIFICATION, "autoencoder") for part in ("", " validation"))
 TASKS = (*FIXED, "xor", "linear", "teacher", "quadratic")
-UNITS = ("logistic", "tanh", "linear", "leaky", "relu")
+UNITS = ("logistic", "tanh", "linear", "leaky", "relu", "logistic, rough")
 NOTEBOOKS = ("mnist", "deep", "spiking", "mechanics", "xor", "extended", "extended_20", "svhn", "timit", "momentum",
              "autoencoders", "autoencoders_brief", "switch")
 
@@ -60,7 +60,8 @@ class Experiment:
     `products`: "bfloat16": matrix products in learning are of numbers rounded so; see `fa_core.network.Rounded`.
     `given`: pairs (name, values) that replace drawn initial values in every run, e.g. ("W1", (0.15, -0.13)).
     `snapshots`: names of the arrays stored before and after learning, of the first `snapshot_runs` runs (None: all)
-    and for `W0` only the first `snapshot_units` units (None: all). `traced`: names of arrays kept at every probe.
+    and for `W0` only the first `snapshot_units` units (None: all). `features`: of these runs so many leading input-side
+    singular vectors of what learning added to W0 are kept, as the snapshot "features" `(runs, inputs, features)`. `traced`: names of arrays kept at every probe.
     """
 
     trainer: ClassVar[str] = "fa_core.training"  # the module whose `train` runs it
@@ -102,6 +103,7 @@ class Experiment:
     snapshots: tuple[str, ...] = ()
     snapshot_runs: int | None = None
     snapshot_units: int | None = None
+    features: int = 0
     traced: tuple[str, ...] = ()
     dtype: str = "float32"
 
@@ -130,6 +132,9 @@ class Experiment:
         if tuple(sorted(set(self.probes))) != self.probes:
             raise ValueError("probes must be in increasing order, each once")
         arrays = {f"W{i}" for i in range(layers)} | {f"b{i}" for i in range(layers)} | {f"B{i}" for i in range(1, layers)}
+        if not 0 <= self.features <= min(self.sizes[:2]):
+            raise ValueError(f"features wants a number of singular vectors of W0, 0 to {min(self.sizes[:2])}, got "
+                             f"{self.features}")
         for name in (*self.snapshots, *self.traced, *(name for name, _ in self.given)):
             if name not in arrays:
                 raise ValueError(f"the network {self.sizes} has no array {name!r}; there are: {', '.join(sorted(arrays))}")
