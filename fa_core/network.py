@@ -28,7 +28,7 @@ def logistic(a: Tensor) -> Tensor:
 UNITS = {
     "logistic": (logistic, lambda h: torch.addcmul(h, h, h, value=-1)),
     "tanh": (torch.tanh, lambda h: 1 - h * h),
-    # The weighting of an update by h (1 - h) in the rough (Methods, "Nonlinear networks"): its mean over the middle, or nothing.
+    # The weighting h (1 - h) in the rough (Methods, "Nonlinear networks"): one value in the middle, nothing elsewhere.
     "logistic, rough": (logistic, lambda h: ((h > 0.1) & (h < 0.9)).to(h.dtype) / 5),
     "linear": (lambda a: a, lambda h: 1.0),
     "leaky": (lambda a: torch.nn.functional.leaky_relu(a, LEAK), lambda h: (h > 0).to(h.dtype) * (1 - LEAK) + LEAK),
