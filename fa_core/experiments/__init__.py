@@ -60,8 +60,9 @@ class Experiment:
     `products`: "bfloat16": matrix products in learning are of numbers rounded so; see `fa_core.network.Rounded`.
     `given`: pairs (name, values) that replace drawn initial values in every run, e.g. ("W1", (0.15, -0.13)).
     `snapshots`: names of the arrays stored before and after learning, of the first `snapshot_runs` runs (None: all)
-    and for `W0` only the first `snapshot_units` units (None: all). `features`: of these runs so many leading input-side
-    singular vectors of what learning added to W0 are kept, as the snapshot "features" `(runs, inputs, features)`. `traced`: names of arrays kept at every probe.
+    and for `W0` only the first `snapshot_units` units (None: all). `features`: of these runs that many leading input-side
+    singular vectors of what learning added to W0 are kept, as the snapshot "features" `(runs, inputs, features)`.
+    `traced`: names of arrays kept at every probe.
     """
 
     trainer: ClassVar[str] = "fa_core.training"  # the module whose `train` runs it
