@@ -8,6 +8,7 @@ of the indices of the paper's W^ij, presynaptic first; `B[i]` `(fan_out, fan_in)
 Layers are counted from 0: V[0] and U[0] are the first hidden layer's, h[0] are the inputs' spikes, h[i + 1] those of V[i].
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -45,16 +46,32 @@ def add_product(W: Tensor, a: Tensor, b: Tensor, factor: float) -> None:
         rows.add_(product(columns.mT, b), alpha=factor)
 
 
+def logistic_less_half(u: Tensor, out: Tensor) -> Tensor:
+    """1 / (1 + exp(-u)) - 1/2, into `out`: a quarter as steep as tanh at 0, and bounded by 1/2."""
+    return torch.sigmoid(u, out=out).sub_(0.5)
+
+
+def stretched_logistic(u: Tensor, out: Tensor) -> Tensor:
+    """2 / (1 + exp(-u)) - 1, into `out`: half as steep as tanh at 0, and bounded by 1."""
+    return logistic_less_half(u, out).mul_(2)
+
+
+# phi_delta, by the names of `fa_core.experiments.spiking.SQUASHING`
+SQUASH = {"tanh": torch.tanh, "logistic": logistic_less_half, "stretched": stretched_logistic}
+
+
 class Network:
     """Weights, and the state of every stream. All is updated in place.
 
     W, b, B: lists of tensors, may be shared with another network; tau: integration time constant; weight_decay: of each
-    stream's step.
+    stream's step; squash: phi_delta, one of `SQUASH`; share: for each hidden layer what a neuron's modulation is of the
+    feedback neurons' signals, `(feedback neurons, neurons)`, or none where neuron i has feedback neuron i to itself.
     """
 
     def __init__(self, W: list[Tensor], b: list[Tensor], B: list[Tensor], tau: float, streams: int,
-                 weight_decay: float = 0.0):
+                 weight_decay: float = 0.0, squash: str = "tanh", share: Sequence[Tensor] = ()):
         self.W, self.b, self.B, self.tau, self.streams, self.weight_decay = W, b, B, tau, streams, weight_decay
+        self.squash, self.share = squash, share
         self.owed = 0.0  # decay that is still to be applied
         self.sizes = (W[0].shape[0], *(w.shape[1] for w in W))
         self.h = [W[0].new_zeros(streams, n) for n in self.sizes]  # spikes, phi_h(V)
@@ -62,7 +79,7 @@ class Network:
 
     def beside(self, streams: int) -> "Network":
         """A network with these very weights and fresh state, for tests."""
-        return Network(self.W, self.b, self.B, self.tau, streams)
+        return Network(self.W, self.b, self.B, self.tau, streams, squash=self.squash, share=self.share)
 
     def forward(self, x: Tensor, r: list[Tensor]) -> None:
         """Eq. 5, one step: V_l <- (1 - tau) V_l + tau (W_l' h_{l-1} + b_l), and spikes.
@@ -78,18 +95,21 @@ class Network:
 
     def backward(self, target: Tensor) -> None:
         """Eqs 7 and 6, one step: U_m <- (1 - tau) U_m + tau (h_m - target) for the outputs, from there down
-        U_l <- (1 - tau) U_l + tau B_l phi_delta(U_{l+1}). `delta` is phi_delta(U), with phi_delta = tanh."""
+        U_l <- (1 - tau) U_l + tau B_l phi_delta(U_{l+1}). `delta` is phi_delta(U)."""
+        squash = SQUASH[self.squash]
         self.U[-1].mul_(1 - self.tau).add_(self.h[-1], alpha=self.tau).sub_(target, alpha=self.tau)
-        torch.tanh(self.U[-1], out=self.delta[-1])
+        squash(self.U[-1], out=self.delta[-1])
         for i in reversed(range(len(self.B))):
             self.U[i].mul_(1 - self.tau).add_(product(self.delta[i + 1], self.B[i]), alpha=self.tau)
-            torch.tanh(self.U[i], out=self.delta[i])
+            squash(self.U[i], out=self.delta[i])
 
     def learn(self, rate: float) -> None:
         """Eq. 8 with its sign mended, one step: W_l <- W_l - rate * h_{l-1} (phi_delta(U_l) o Psi(V_l)), summed over
-        the streams; Psi is the derivative of the logistic function. Leaves the product in `delta`. And weight decay."""
+        the streams; Psi is the derivative of the logistic function. Overwrites p and `delta`. And weight decay."""
         for i, (delta, p) in enumerate(zip(self.delta, self.p, strict=True)):
             p.addcmul_(p, p, value=-1)  # from here on Psi = p (1 - p)
+            if self.share and i < len(self.B):  # a hidden layer's modulation, of several feedback neurons to a neuron
+                delta = product(delta, self.share[i])
             delta.mul_(p)
             add_product(self.W[i], self.h[i], delta, -rate)
             self.b[i].sub_(delta.sum(0), alpha=rate)
@@ -135,10 +155,22 @@ def initialise(experiment: SpikingExperiment, seed: int, device="cpu") -> Networ
     W, b = [], []
     for i, o in pairwise(e.sizes):
         W.append(torch.empty(i, o).uniform_(-e.weights, e.weights, generator=g))
-        b.append(torch.empty(o).uniform_(-e.weights, e.weights, generator=g))
+        scale = e.weights if e.biases is None else e.biases
+        b.append(torch.empty(o).uniform_(-scale, scale, generator=g))
     B = [torch.empty(o, i).uniform_(-1, 1, generator=f).mul_(scale)
          for (i, o), scale in zip(pairwise(e.sizes[1:]), e.per_layer("feedback"), strict=True)]
-    return Network(*([a.to(device) for a in part] for part in (W, b, B)), e.tau, e.streams, e.weight_decay)
+    share = shares(e, seed) if e.shared > 1 else []
+    W, b, B, share = ([a.to(device) for a in part] for part in (W, b, B, share))
+    return Network(W, b, B, e.tau, e.streams, e.weight_decay, e.squash, share)
+
+
+def shares(experiment: SpikingExperiment, seed: int) -> list[Tensor]:
+    """For each hidden layer, `(feedback neurons, neurons)`: a neuron is modulated by the mean of `shared` different feedback
+    neurons of its layer, drawn at random, times sqrt(shared). Signals of different feedback neurons are uncorrelated over
+    draws of B, so their mean is that much smaller than one of them."""
+    g, n = generator(seed, "shared"), experiment.shared
+    chosen = [torch.rand(units, units, generator=g).argsort(0)[:n] for units in experiment.sizes[1:-1]]
+    return [torch.zeros(c.shape[1], c.shape[1]).scatter_(0, c, n**-0.5) for c in chosen]
 
 
 def probabilities(images: Tensor) -> Tensor:
@@ -228,14 +260,20 @@ class Run:
             kept = look(self.network, self.test_images, self.test_labels, self.seed)
             kept["exposure"] = np.stack(self.errors(EXPOSURE))
             self.looks |= {f"{name} {self.seen}": a for name, a in kept.items()}
+        if self.seen == e.examples and e.retests:
+            wrong = [[g[-1] != self.test_labels for g in self.guess(e.steps, f"test again {n}")] for n in range(e.retests)]
+            self.looks |= dict(zip(("wrong at step", "wrong summed"), np.sum(wrong, axis=0), strict=True))
+
+    def guess(self, steps: int, purpose: str) -> tuple[np.ndarray, np.ndarray]:
+        """What `guesses` gives for all test images. The network of the test begins at rest; streams and order are those of
+        training and file; purpose: names the random numbers."""
+        network = self.network.beside(self.experiment.streams)
+        return guesses(network, self.test_images, Noise(network, generator(self.seed, purpose)), steps)
 
     def errors(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
         """Percent of the test images guessed wrongly from the spikes at each step of exposure, and from all up to it:
-        two arrays `(steps,)`. The network of the test begins at rest; streams and order are those of training and file."""
-        network = self.network.beside(self.experiment.streams)
-        noise = Noise(network, generator(self.seed, f"test {self.seen}"))
-        at, summed = (100 * (g != self.test_labels).mean(1)
-                      for g in guesses(network, self.test_images, noise, steps))
+        two arrays `(steps,)`."""
+        at, summed = (100 * (g != self.test_labels).mean(1) for g in self.guess(steps, f"test {self.seen}"))
         return at, summed
 
     def probe(self) -> dict[str, np.ndarray]:
@@ -284,14 +322,15 @@ def look(network: Network, images: Tensor, labels: np.ndarray, seed: int) -> dic
     """For the figure: the first four test images, each for 50 steps, in one stream, with plasticity off.
 
     "spikes" `(layers, steps, 50)`: of 50 random units of each hidden layer, and of the outputs 5 of each class in turn;
-    "potential" and "modulator" `(hidden layers, steps)`: V and phi_delta(U) of the first of these units of each layer.
+    "potential" and "modulator" `(hidden layers, steps)`: V and phi_delta(U) of the first of these units of each layer;
+    "size" `(layers, steps)`: the mean size of phi_delta(U) over all units of each layer, outputs last.
     """
     network, g = network.beside(1), generator(seed, "looked at")
     noise = Noise(network, generator(seed, "look"))
     units = [torch.randperm(n, generator=g)[:SHOWN] for n in network.sizes[1:-1]]
     group = network.sizes[-1] // CLASSES
     units.append(torch.cat([c * group + torch.randperm(group, generator=g)[: SHOWN // CLASSES] for c in range(CLASSES)]))
-    spikes, V, delta = [], [], []
+    spikes, V, delta, size = [], [], [], []
     for image, label in zip(images[: LOOK[0]], labels, strict=False):
         x, target = probabilities(image[None]), wanted(torch.tensor([label], device=images.device), network.sizes[-1])
         for _ in range(LOOK[1]):
@@ -299,8 +338,9 @@ def look(network: Network, images: Tensor, labels: np.ndarray, seed: int) -> dic
             spikes.append([h[0, u].cpu().numpy() for h, u in zip(network.h[1:], units, strict=True)])
             V.append([float(v[0, u[0]]) for v, u in zip(network.V[:-1], units, strict=False)])
             delta.append([float(d[0, u[0]]) for d, u in zip(network.delta[:-1], units, strict=False)])
+            size.append([float(d.abs().mean()) for d in network.delta])
     return {"spikes": np.array(spikes, dtype=np.uint8).swapaxes(0, 1), "potential": np.array(V, dtype=np.float32).T,
-            "modulator": np.array(delta, dtype=np.float32).T}
+            "modulator": np.array(delta, dtype=np.float32).T, "size": np.array(size, dtype=np.float32).T}
 
 
 def groups(experiment: SpikingExperiment) -> list[tuple[int, ...]]:

@@ -41,13 +41,18 @@ def logistic(v):
     return 1 / (1 + math.exp(-v))
 
 
+def squashed(name, u):
+    """phi_delta."""
+    return {"tanh": math.tanh(u), "logistic": logistic(u) - 0.5, "stretched": 2 * logistic(u) - 1}[name]
+
+
 def by_hand(net, steps, rate):
     """Eqs 5 to 8 in loops over single neurons and plain numbers: one stream after the other within each step, the
     weights changed when all streams have run. `steps`: (input probabilities, target, random numbers) of each step.
     Weights indexed [layer][pre][post], B as printed, [layer][j][k] from unit k above to unit j."""
     W, b = [w.tolist() for w in net.W], [v.tolist() for v in net.b]
     B, tau, streams = [m.mT.tolist() for m in net.B], net.tau, net.streams
-    sizes, m = net.sizes, len(net.W)
+    sizes, m, share = net.sizes, len(net.W), [a.tolist() for a in net.share]
     V = [[[0.0] * n for n in sizes[1:]] for _ in range(streams)]
     U = [[[0.0] * n for n in sizes[1:]] for _ in range(streams)]
     for x, target, r in steps:
@@ -63,12 +68,15 @@ def by_hand(net, steps, rate):
                 U[s][m - 1][j] = (1 - tau) * U[s][m - 1][j] + tau * (h[m][j] - target[s][j])
             for y in reversed(range(m - 1)):  # eq. 6
                 for j in range(sizes[y + 1]):
-                    arriving = sum(B[y][j][k] * math.tanh(U[s][y + 1][k]) for k in range(sizes[y + 2]))
+                    arriving = sum(B[y][j][k] * squashed(net.squash, U[s][y + 1][k]) for k in range(sizes[y + 2]))
                     U[s][y][j] = (1 - tau) * U[s][y][j] + tau * arriving
             for y in range(m):  # eq. 8, its sign mended
                 for j in range(sizes[y + 1]):
                     p = logistic(V[s][y][j])
-                    factor = -rate * math.tanh(U[s][y][j]) * p * (1 - p)
+                    modulation = squashed(net.squash, U[s][y][j])
+                    if share and y < m - 1:
+                        modulation = sum(share[y][k][j] * squashed(net.squash, U[s][y][k]) for k in range(sizes[y + 1]))
+                    factor = -rate * modulation * p * (1 - p)
                     change.append((b[y], j, factor))
                     change += [(W[y][i], j, factor * h[y][i]) for i in range(sizes[y])]
         for row, j, by in change:
@@ -78,8 +86,9 @@ def by_hand(net, steps, rate):
 
 
 @pytest.mark.parametrize("streams", [1, 3, 40], ids=["one stream", "three", "forty"])
-@pytest.mark.parametrize("tau", [0.9, 0.3])
-def test_every_equation_followed_by_hand_with_given_random_numbers(streams, tau):
+@pytest.mark.parametrize(("tau", "squash", "shared"), [
+    (0.9, "tanh", False), (0.3, "tanh", False), (0.9, "tanh", True), (0.9, "logistic", False), (0.9, "stretched", True)])
+def test_every_equation_followed_by_hand_with_given_random_numbers(streams, tau, squash, shared):
     g = torch.Generator().manual_seed(5)
     sizes = (4, 5, 3, 6)
 
@@ -89,7 +98,8 @@ def test_every_equation_followed_by_hand_with_given_random_numbers(streams, tau)
     W = [uniform(a, b, low=-1, high=1) for a, b in pairwise(sizes)]
     b = [uniform(n, low=-1, high=1) for n in sizes[1:]]
     B = [uniform(b, a, low=-1, high=1) for a, b in pairwise(sizes[1:])]
-    net = Network(W, b, B, tau, streams)
+    share = [uniform(n, n, low=-1, high=1) for n in sizes[1:-1]] if shared else []
+    net = Network(W, b, B, tau, streams, squash=squash, share=share)
     steps = []
     for _ in range(2):  # two images, three steps each, nothing in between
         x, target = uniform(streams, 4), (uniform(streams, 6) < 0.4).double()

@@ -47,7 +47,7 @@ NETWORKS = {
     for layers, sizes in ((3, THREE), (4, FOUR))
 }
 RATES = (0.01, 0.02, 0.04)
-INITIAL = (0.001, 0.01, 0.1, 0.3)
+INITIAL = (0.001, 0.002, 0.005, 0.01, 0.1, 0.3)
 BETAS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 WIDTHS = (1, 1.5, 2, 3)  # of both hidden layers of the four-layer student, in those of the target
 
@@ -82,14 +82,19 @@ PAIRS = {
     else RATE_MAP[r]["fa-4"].but(name=f"deep-rate-{r:g}-feedback-{b:g}-fa-4", feedback=b)
     for r in RATES for b in BETAS[1:]
 }
-MAPS = tuple({e.name: e for m in (RATE_MAP, INITIAL_MAP, BETA_MAP, WIDTH_MAP, ONE_WIDENED, {0: PAIRS}) for row in m.values()
-              for e in row.values()}.values())
+# B1 and B2 scaled apart, at the rate of the verdicts: (scale of B1, scale of B2).
+APART = {(b1, b2): BETA_MAP[b1]["fa-4"] if b1 == b2 else BETA_MAP[b2]["fa-4"].but(
+    name=f"deep-feedback-{b1:g}-{b2:g}-fa-4", feedback=(b1, b2), examples=STOP, probes=probes(STOP))
+    for b1 in BETAS[1:] for b2 in BETAS[1:]}
+_MAPS = (RATE_MAP, INITIAL_MAP, BETA_MAP, WIDTH_MAP, ONE_WIDENED, {0: PAIRS}, {0: APART})
+MAPS = tuple({e.name: e for m in _MAPS for row in m.values() for e in row.values()}.values())
 
-# The smallest initial weights again, on twice the seeds: while backprop comes off its stall the stopping time decides.
-SMALL_START = {
-    k: e.but(name=f"deep-small-start-{k}", weights=INITIAL[0], seeds=tuple(range(100, 120)), examples=STOP,
-             probes=tuple(range(0, STOP + 1, 5000)))
-    for k, e in NETWORKS.items()
+# The three smallest initial scales again, on twice the seeds: while backprop comes off its stall the stopping time decides.
+SMALL_STARTS = {
+    w: {k: e.but(name=f"deep-small-start-{k}" if w == INITIAL[0] else f"deep-small-start-{w:g}-{k}", weights=w,
+                 seeds=tuple(range(100, 120)), examples=STOP, probes=tuple(range(0, STOP + 1, 5000)))
+        for k, e in NETWORKS.items()}
+    for w in INITIAL[:3]
 }
 
 # ---- Supplementary Fig. 6. The rate 0.05 multiplies the mean of a minibatch of 100.
@@ -128,5 +133,6 @@ S6_MAPS = tuple({e.name: e for row in S6_MAP.values() for e in row.values()}.val
 # ---- a short run made in the notebook, which must lie on the recorded curve
 SHORT = FEEDBACK_ALIGNMENT_4.but(name="deep-short", examples=8_000, probes=probes(8_000))
 
-RECORDED = (*FIGURE, GATED_4, *CONTROLS, *MAPS, *SMALL_START.values(), *S6.values(), *S6_MAPS)
+RECORDED = (*FIGURE, GATED_4, *CONTROLS, *MAPS, *(e for row in SMALL_STARTS.values() for e in row.values()), *S6.values(),
+            *S6_MAPS)
 LIVE = (SHORT,)

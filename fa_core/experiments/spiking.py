@@ -11,6 +11,7 @@ from typing import ClassVar
 from fa_core.experiments import Experiment
 
 CLASSES = 10
+SQUASHING = {"tanh": "tanh", "logistic": "1 / (1 + exp(-U)) - 1/2", "stretched": "2 / (1 + exp(-U)) - 1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,10 +19,13 @@ class SpikingExperiment:
     """Everything that determines a run of the spiking network, and nothing else. Raises ValueError for what cannot be run.
 
     sizes: inputs, hidden layers, outputs, of which equally many belong to each of the 10 classes in turn. `weights`: W and
-    biases begin uniform on [-weights, weights]; `feedback` likewise for B, one number or one for each hidden layer.
+    biases begin uniform on [-weights, weights], biases on [-biases, biases] where that is given; `feedback` likewise for B,
+    one number or one for each hidden layer. `squash`: phi_delta, one of `SQUASHING`. `shared`: of how
+    many feedback neurons of its layer a hidden neuron is modulated by the mean, times the root of that number.
     `examples`: images shown in all, `streams` of them at once, each for `steps` steps. `probes`, `snapshots`: numbers of
     images shown after which the network is tested, on the first `tested` test images, and after which its spikes are kept
-    for the figure. `schedule`: pairs (image, factor): from that image on the rate is `rate * factor`.
+    for the figure. `schedule`: pairs (image, factor): from that image on the rate is `rate * factor`. `retests`: how often
+    the network is tested again at the end, with other spikes; in how many of these an image was guessed wrongly is kept.
     """
 
     trainer: ClassVar[str] = "fa_core.spiking"  # the module whose `train` runs it
@@ -34,7 +38,10 @@ class SpikingExperiment:
     task: str = "mnist"
     rate: float = 1e-3
     weights: float = 0.05
+    biases: float | None = None
     feedback: float | tuple[float, ...] = 0.1
+    squash: str = "tanh"
+    shared: int = 1
     streams: int = 100
     steps: int = 5
     tau: float = 0.9
@@ -42,6 +49,7 @@ class SpikingExperiment:
     probes: tuple[int, ...] = ()
     snapshots: tuple[int, ...] = ()
     tested: int = 10_000
+    retests: int = 0
     schedule: tuple[tuple[int, float], ...] = ((0, 1.0),)
 
     # As the experiments of the dense networks.
@@ -55,6 +63,13 @@ class SpikingExperiment:
         if len(self.sizes) < 3 or self.sizes[0] != 784 or self.sizes[-1] % CLASSES:
             raise ValueError(f"sizes {self.sizes}: wanted 784 inputs, a hidden layer or more, and a multiple of 10 outputs")
         hidden = len(self.sizes) - 2
+        if self.squash not in SQUASHING:
+            raise ValueError(f"unknown squash {self.squash!r}; there are: {', '.join(SQUASHING)}")
+        if not 1 <= self.shared <= min(self.sizes[1:-1]):
+            raise ValueError(f"shared must be 1 or more and at most the smallest hidden layer's {min(self.sizes[1:-1])} "
+                             f"neurons, got {self.shared}")
+        if self.retests < 0:
+            raise ValueError(f"retests must be 0 or more, got {self.retests}")
         if isinstance(self.feedback, tuple) and len(self.feedback) != hidden:
             raise ValueError(f"feedback has {len(self.feedback)} values, the network {self.sizes} wants {hidden}")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
@@ -91,18 +106,27 @@ class SpikingExperiment:
     def table(self) -> dict[str, str]:
         """What it is, for people."""
         group, passes = self.sizes[-1] // CLASSES, self.examples / self.epoch
-        B = ", ".join(f"U[-{v:g}, {v:g}]" if v else "0" for v in dict.fromkeys(self.per_layer("feedback")))
+        def draw(scale):
+            return f"U[-{scale:g}, {scale:g}]" if scale else "0"
+
+        scales = self.per_layer("feedback")
         rate = f"{self.rate:g} per stream and step, " + ("constant" if len(self.schedule) == 1 else ", ".join(
             f"x {f:g} from image {i:,}" for i, f in self.schedule[1:]))
-        return {"experiment": f"{self.name} ({self.digest})", "network": "-".join(map(str, self.sizes)),
+        rows = {"experiment": f"{self.name} ({self.digest})", "network": "-".join(map(str, self.sizes)),
                 "units": f"integrate and spike; {group} outputs to each class", "rule": self.rule, "task": self.task,
-                "initial W and biases": f"U[-{self.weights:g}, {self.weights:g}]", "B": B,
+                "initial W and biases": draw(self.weights) + ("" if self.biases is None else f", {draw(self.biases)}"),
+                "B": ", ".join(draw(v) for v in (scales if len(set(scales)) > 1 else scales[:1])),
                 "time constant tau": f"{self.tau:g}", "steps an image": str(self.steps),
                 "learning rate": rate,
                 "weight decay": f"{self.weight_decay:g} per stream and step", "streams": str(self.streams),
                 "images shown": f"{self.examples:,} ({passes:.3g} passes)",
                 "seeds": f"{len(self.seeds)} ({self.seeds[0]} to {self.seeds[-1]})",
                 "convention: learning rate": "multiplies the update of one stream at one step; the streams' are summed"}
+        if self.squash != "tanh":
+            rows["phi of the feedback"] = SQUASHING[self.squash]
+        if self.shared > 1:
+            rows["modulation"] = f"the mean of {self.shared} feedback neurons of the layer, times the root of that number"
+        return rows
 
 
 EPOCH = 60_000
@@ -147,5 +171,42 @@ STREAMS = tuple(
 TAUS = tuple(REDUCED.but(name=f"fig4-tau-{t:g}", tau=t, seeds=(1, 2), probes=(0, *epochs(0.1, 0.5, 1)))
              for t in (1.0, 0.9, 0.7, 0.5, 0.3, 0.1))
 
-RECORDED = (FIGURE, ANNEALED, *RATES, *STREAMS, *TAUS)
+# ---- Supplementary Fig. 3: each hidden neuron is modulated by several feedback neurons, each of which serves as many. The
+# control has one modulation for all neurons of a layer.
+ONE_EACH = REDUCED.but(name="fig4-one-each", seeds=tuple(range(10, 15)), examples=3 * EPOCH,
+                       probes=(0, *epochs(0.1, 0.5, 1, 2, 3)))
+SHARED = ONE_EACH.but(name="fig4-shared-10", shared=10)
+SHARED_BY_ALL = ONE_EACH.but(name="fig4-shared-300", shared=300, examples=EPOCH // 2, probes=(0, *epochs(0.1, 0.5)))
+SHARES = tuple(REDUCED.but(name=f"fig4-sharing-{n}", shared=n, seeds=(1, 2), probes=(0, *epochs(0.1, 0.5, 1)))
+               for n in (3, 10, 30, 100))
+
+# ---- Fig. 4 again: trials of what the paper leaves open, on validation images. Layers of 300 and 100 units send smaller
+# signals down than those of 1500 and 1000: the roots of 5 and of 10, in B, make up for it. The rate 0.005 with layers of
+# 300 changes a potential at each step as much as 0.001 with layers of 1500.
+WIDE = (2.2, 2.2, 3.2)
+TRIAL_PASSES = 8
+
+
+def trial(name: str, B=(1, 1, 1), rate: float = 1, cuts=(), **changes) -> SpikingExperiment:
+    """A trial: factors of the scales of B in each layer and of the rate, and pairs (pass, factor) by which it falls."""
+    n = 50_000
+    return SpikingExperiment(
+        name=f"fig4-trial-{name}", task="mnist validation", sizes=SMALL, rate=0.005 * rate, examples=TRIAL_PASSES * n,
+        seeds=(100, 101), feedback=tuple(round(0.1 * w * b, 3) for w, b in zip(WIDE, B, strict=True)),
+        schedule=((0, 1.0), *((p * n, f) for p, f in cuts)), probes=(0, *(p * n for p in (1, 2, 4, 6, TRIAL_PASSES))),
+        snapshots=(1000, n, TRIAL_PASSES * n), retests=4, **changes)
+
+
+TRIALS = (
+    trial("tanh"),
+    trial("stretched", squash="stretched"),
+    trial("logistic", squash="logistic"),
+    # The logistic function less 1/2 has a quarter of tanh's slope. With signals of tanh's size at the paper's rate, and of a
+    # quarter of that size at four times the rate, as far as the function is linear:
+    trial("logistic-sized", squash="logistic", B=(4, 4, 16)),
+    trial("logistic-quarter", squash="logistic", B=(4, 4, 4), rate=4),
+    trial("biases-0", biases=0.0),
+)
+
+RECORDED = (FIGURE, ANNEALED, *RATES, *STREAMS, *TAUS, ONE_EACH, SHARED, SHARED_BY_ALL, *SHARES, *TRIALS)
 LIVE = (REDUCED, NO_FEEDBACK, CUT)
