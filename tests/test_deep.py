@@ -19,6 +19,7 @@ def differences(one, other) -> set[str]:
 
 
 MAPS = {"rate": deep.RATE_MAP, "weights": deep.INITIAL_MAP, "feedback": deep.BETA_MAP, "sizes": deep.WIDTH_MAP}
+SMALL = [e for row in deep.SMALL_STARTS.values() for e in row.values()]
 POINTS = [("sizes", key, e) for row in deep.ONE_WIDENED.values() for key, e in row.items()]
 POINTS += [(field, key, e) for field, grid in MAPS.items() for row in grid.values() for key, e in row.items()]
 
@@ -36,10 +37,12 @@ def test_the_values_of_a_map_are_those_its_experiments_have(field):
         assert all(deep.STOP in e.probes for e in row.values())
 
 
-def test_the_small_start_differs_from_the_setting_of_the_verdicts_in_the_initial_weights_alone():
-    for key, e in deep.SMALL_START.items():
+@pytest.mark.parametrize("scale", deep.SMALL_STARTS)
+def test_the_small_starts_differ_from_the_setting_of_the_verdicts_in_the_initial_weights_alone(scale):
+    for key, e in deep.SMALL_STARTS[scale].items():
         assert differences(e, deep.NETWORKS[key]) == {"weights", "seeds", "examples", "probes"}
-        assert differences(e, deep.INITIAL_MAP[0.001][key]) == {"seeds", "probes"}
+        assert differences(e, deep.INITIAL_MAP[scale][key]) == {"seeds", "probes"}
+        assert e.weights == scale
         assert len(e.seeds) == 20  # as many as the ledger's bounds on P are for
 
 
@@ -47,6 +50,12 @@ def test_the_grid_of_rates_and_scales_has_each_pair():
     for (rate, scale), point in deep.PAIRS.items():
         assert (point.rate, point.feedback) == (rate, scale)
         assert differences(point, deep.NETWORKS["fa-4"]) <= {"rate", "feedback", "examples", "probes"}
+
+
+def test_b1_and_b2_scaled_apart_are_what_their_pair_says():
+    for (b1, b2), point in deep.APART.items():
+        assert point.per_layer("feedback") == (b1, b2)
+        assert differences(point, deep.NETWORKS["fa-4"]) <= {"feedback", "examples", "probes"}
 
 
 def test_a_point_of_the_map_of_the_controlled_networks_differs_from_its_like_in_one_scale():
@@ -68,7 +77,7 @@ def test_the_setting_of_the_verdicts_is_a_point_of_every_map():
 
 def test_no_seed_that_is_searched_on_is_reported():
     reported = {s for e in (*deep.FIGURE, *deep.S6.values()) for s in e.seeds}
-    assert not reported & {s for e in (*deep.MAPS, *deep.SMALL_START.values(), *deep.S6_MAPS) for s in e.seeds}
+    assert not reported & {s for e in (*deep.MAPS, *SMALL, *deep.S6_MAPS) for s in e.seeds}
 
 
 def test_the_networks_of_the_figure_differ_in_rule_and_depth_alone():

@@ -111,7 +111,7 @@ def test_every_equation_followed_by_hand_with_given_random_numbers(streams, tau,
         for name, layers in wanted.items():
             for ours, theirs in zip(getattr(net, name), layers, strict=True):
                 torch.testing.assert_close(ours, torch.tensor(theirs, dtype=torch.float64), rtol=1e-12, atol=1e-12)
-    assert all((w - s).abs().max() > 0.01 for w, s in zip(net.W, start, strict=True))
+    assert all((w - s).abs().max() > 0.001 for w, s in zip(net.W, start, strict=True))
 
 
 def test_in_float32_a_step_is_that_of_float64_whichever_library_multiplies():
@@ -151,6 +151,39 @@ def test_two_streams_that_are_shown_one_thing_change_the_weights_twice_as_much()
         torch.testing.assert_close(a.expand(2, -1), b)
     assert (one.W[0] - start).abs().max() > 0
     torch.testing.assert_close(two.W[0] - start, 2 * (one.W[0] - start), rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize(("squash", "slope", "bound"), [("tanh", 1, 1), ("logistic", 0.25, 0.5), ("stretched", 0.5, 1)])
+def test_every_squashing_function_is_odd_and_has_its_slope_and_bound(squash, slope, bound):
+    u = torch.tensor([-40.0, -1e-3, 0.0, 1e-3, 40.0], dtype=torch.float64)
+    phi = spiking.SQUASH[squash](u, out=torch.empty_like(u))
+    assert phi.tolist() == pytest.approx([-bound, -slope * 1e-3, 0, slope * 1e-3, bound], rel=1e-5)
+    assert set(spiking.SQUASH) == set(described.SQUASHING)
+
+
+def test_shared_feedback_neurons_are_chosen_at_random_and_their_mean_is_scaled_to_the_size_of_one():
+    e = TINY.but(sizes=(784, 400, 300, 50), shared=10)
+    net, one = initialise(e, 3), initialise(e.but(shared=1), 3)
+    for a, b in zip(net.W + net.b + net.B, one.W + one.b + one.B, strict=True):
+        assert torch.equal(a, b), "what is shared draws from a generator of its own"
+    assert [s.shape for s in net.share] == [(400, 400), (300, 300)]
+    for share in net.share:
+        assert torch.equal((share > 0).sum(0), torch.full((len(share),), 10)), "ten different ones to each neuron"
+        assert share[share > 0].unique().tolist() == pytest.approx([10**-0.5])
+        assert (share > 0).sum(1).float().std() > 1, "some serve more neurons than others: nobody deals them out"
+        signals = torch.randn(1000, len(share), generator=generator(0, "test"))
+        assert float((signals @ share).std()) == pytest.approx(1, abs=0.02)
+    assert not torch.equal(net.share[0], initialise(e, 4).share[0])
+    assert one.share == []
+    everyone = initialise(e.but(shared=300), 3).share[1]
+    assert torch.equal(everyone, torch.full((300, 300), 300**-0.5)), "the control: one modulation for the whole layer"
+
+
+def test_biases_may_begin_on_a_scale_of_their_own():
+    none, as_w = initialise(TINY.but(biases=0.0), 3), initialise(TINY, 3)
+    assert not any(b.any() for b in none.b)
+    assert all(torch.equal(a, b) for a, b in zip(none.W, as_w.W, strict=True))
+    assert 0.05 < max(float(b.abs().max()) for b in initialise(TINY.but(biases=0.3), 3).b) <= 0.3
 
 
 def test_a_unit_spikes_as_often_as_its_potential_says_and_an_input_at_most_at_0_95():
@@ -249,6 +282,62 @@ def test_it_is_tested_on_the_first_so_many_test_images(monkeypatch):
     monkeypatch.setattr(spiking, "guesses", lambda network, images, noise, steps: (
         np.where(np.arange(200) < 30, 9 - test.labels[:200], test.labels[:200])[None],) * 2)
     assert [e.tolist() for e in run.errors(1)] == [[15.0], [15.0]]
+
+
+def test_a_test_runs_at_the_time_constant_of_the_network_and_begins_at_rest(monkeypatch):
+    kept, guesses = [], spiking.guesses
+    run = Run(TINY.but(tau=0.3, probes=(), snapshots=(), tested=100, squash="logistic"), 3)
+    for w, b in zip(run.network.W, run.network.b, strict=True):
+        w.zero_()
+        b.fill_(1.0)
+    run.network.V[0].fill_(7.0)
+    monkeypatch.setattr(spiking, "guesses", lambda network, *a: kept.append(network) or guesses(network, *a))
+    run.errors(2)
+    for V in kept[0].V:
+        torch.testing.assert_close(V, torch.full_like(V, 1 - 0.7**2))
+    assert kept[0].squash == "logistic"
+
+
+def test_the_training_error_is_the_share_of_wrong_guesses_since_the_last_probe(monkeypatch):
+    run = Run(TINY.but(examples=600, probes=(200, 300, 600), snapshots=()), 3)
+    right = (70, 90, 100, 5, 10, 15)  # of the 100 streams, in each advance
+
+    def step(x, target, r, rate):
+        guessed = target.argmax(1) // 5
+        guessed[correct[0] :] = (guessed[correct[0] :] + 1) % 10
+        run.network.h[-1] = spiking.wanted(guessed, 50)
+
+    monkeypatch.setattr(run.network, "step", step)
+    for number in right:
+        correct = [number]
+        run.advance()
+    assert [float(p["training error"]) for p in run.probed] == pytest.approx([20.0, 0.0, 90.0])
+
+
+def test_the_network_is_tested_again_at_its_end_with_other_spikes():
+    e = TINY.but(examples=6000, probes=(6000,), snapshots=(), streams=20, rate=0.01, weights=0.01, seeds=(3,), retests=8)
+    history = train(e)
+    for name, curve in (("wrong at step", "error at step"), ("wrong summed", "error summed")):
+        wrong = history.snapshots[name]
+        assert wrong.shape == (1, 200)
+        assert wrong.max() == 8
+        assert ((wrong > 0) & (wrong < 8)).mean() > 0.2, "the tests differ in their spikes"
+        assert 100 * wrong.mean() / 8 == pytest.approx(history[curve][0, -1, -1], abs=8)
+    assert same(train(e.but(retests=0)), training.History(history.seeds, history.examples, history.curves, {},
+                                                        history.diverged)), "what is learned does not depend on it"
+
+
+def test_the_look_keeps_the_mean_size_of_the_modulatory_signals(monkeypatch):
+    run, sizes, backward = Run(TINY.but(snapshots=()), 3), [], Network.backward
+
+    def watched(self, target):
+        backward(self, target)
+        sizes.append([float(d.abs().mean()) for d in self.delta])
+
+    monkeypatch.setattr(Network, "backward", watched)
+    kept = spiking.look(run.network, run.test_images, run.test_labels, 3)["size"]
+    assert kept.shape == (3, 200)
+    np.testing.assert_allclose(kept, np.array(sizes).T, rtol=1e-6)
 
 
 def test_every_image_is_shown_once_an_epoch(monkeypatch):
@@ -414,6 +503,10 @@ def test_a_record_is_made_found_and_verified_like_any_other(folder):
     ({"sizes": (784, 20, 15)}, "a multiple of 10 outputs"),
     ({"feedback": (0.1, 0.1, 0.1)}, "feedback has 3 values, the network .* wants 1"),
     ({"seeds": ()}, "seeds must be one or more"),
+    ({"squash": "relu"}, "unknown squash 'relu'; there are: tanh, logistic, stretched"),
+    ({"shared": 0}, "shared must be 1 or more"),
+    ({"shared": 21}, "at most the smallest hidden layer's 20"),
+    ({"retests": -1}, "retests must be 0 or more"),
     ({"tau": 0.0}, "wanted 0 < tau <= 1"),
     ({"steps": 0}, "steps of 1 or more"),
     ({"streams": 7}, r"streams \(7\) must divide"),
@@ -446,6 +539,80 @@ def test_the_digest_follows_what_is_run_and_not_the_name():
     table = TINY.but(feedback=0.0).table()
     assert table["B"] == "0"
     assert TINY.table()["network"] == "784-60-50-50"
+
+
+def differences(one, other) -> set[str]:
+    """Names of the fields in which two experiments differ, but for the name and what is measured when."""
+    a, b = one.essence(), other.essence()
+    return {k for k in a.keys() | b.keys() if a.get(k) != b.get(k)} - {"probes", "snapshots"}
+
+
+REPORTED = (described.FIGURE, described.REDUCED, described.ONE_EACH, described.SHARED)
+
+
+def test_what_is_searched_for_is_searched_on_validation_images_and_seeds_that_are_not_reported():
+    reported = {s for e in REPORTED for s in e.seeds}
+    for e in (*described.RATES, *described.TRIALS):
+        assert e.task == "mnist validation"
+        assert not set(e.seeds) & reported
+    assert {e.task for e in REPORTED} == {"mnist"}
+    assert not {s for e in (*described.STREAMS, *described.TAUS, *described.SHARES) for s in e.seeds} & reported
+
+
+def test_the_reduced_networks_rate_is_the_best_of_its_trials():
+    error = {e.rate: float(records.load(e)["error at step"][:, -1, -1].mean()) for e in described.RATES}
+    assert described.REDUCED.rate == min(error, key=error.get)
+
+
+@pytest.mark.parametrize(("experiments", "base", "fields"), [
+    (described.RATES, described.RATES[0], {"rate"}),
+    (described.STREAMS, described.STREAMS[1], {"streams", "rate", "seeds", "tested"}),
+    (described.TAUS, described.REDUCED, {"tau", "seeds"}),
+    (described.SHARES, described.REDUCED, {"shared", "seeds"}),
+    ((described.SHARED,), described.ONE_EACH, {"shared"}),
+    ((described.SHARED_BY_ALL,), described.ONE_EACH, {"shared", "examples"}),
+    ((described.ONE_EACH,), described.REDUCED, {"seeds", "examples"}),
+    ((described.NO_FEEDBACK, described.CUT), described.REDUCED, {"feedback", "examples"}),
+    ((described.ANNEALED,), described.FIGURE, {"schedule", "examples"}),
+    ((described.REDUCED,), described.FIGURE, {"sizes", "rate", "examples"}),
+    (described.TRIALS, described.TRIALS[0], {"squash", "feedback", "rate", "biases"}),
+], ids=lambda p: "")
+def test_what_is_compared_differs_in_what_it_says_and_in_nothing_else(experiments, base, fields):
+    assert set().union(*(differences(e, base) for e in experiments)) == fields
+    for values in ([e.digest for e in experiments], [e.name for e in experiments]):
+        assert len(set(values)) == len(experiments)
+
+
+def test_the_trials_of_fig_4_are_what_their_comments_say():
+    trials = {e.name.removeprefix("fig4-trial-"): e for e in described.TRIALS}
+    tanh = trials["tanh"]
+    slope = {"logistic-sized": 0.25, "logistic-quarter": 0.25}  # of phi_delta at 0; tanh's is 1
+    for name, s in slope.items():
+        e, signal, tanhs = trials[name], s, 1.0  # of the outputs, for a small error
+        for b, b0 in zip(e.feedback[::-1], tanh.feedback[::-1], strict=True):
+            signal, tanhs = s * b * signal, b0 * tanhs
+            assert signal * e.rate == pytest.approx(tanhs * tanh.rate, rel=0.01), "each hidden layer learns as quickly"
+    assert trials["stretched"].feedback == trials["logistic"].feedback == tanh.feedback
+    # A signal's variance grows by B's, times the units that send: as in the network of the figure.
+    for b, n, wide in zip(tanh.feedback, tanh.sizes[2:], described.FIGURE.sizes[2:], strict=True):
+        assert b**2 * n == pytest.approx(described.FIGURE.feedback**2 * wide, rel=0.04)
+    assert len({(e.examples, e.seeds, e.retests, e.probes) for e in described.TRIALS}) == 1
+
+
+@pytest.mark.parametrize(("control", "still"), [(described.NO_FEEDBACK, {0, 1, 2}), (described.CUT, {0, 1})],
+                         ids=lambda p: getattr(p, "name", ""))
+def test_a_control_takes_away_what_it_says(control, still):
+    run = Run(control.but(examples=1000, probes=(), weight_decay=0.0), 0)
+    before = [w.clone() for w in run.network.W]
+    while not run.done:
+        run.advance()
+    assert {i for i, (w, b) in enumerate(zip(run.network.W, before, strict=True)) if torch.equal(w, b)} == still
+
+
+def test_old_digests_stay():
+    """The records are found by them."""
+    assert {e.name for e in described.RECORDED if records.path(e).exists()} >= {
+        e.name for e in (described.FIGURE, described.ANNEALED, *described.RATES, *described.STREAMS, *described.TAUS)}
 
 
 # ---- the printed equations
