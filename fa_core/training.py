@@ -3,6 +3,7 @@
 import io
 import time
 import warnings
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,6 +169,15 @@ def step(experiment: Experiment, network: Network, learning_rule: Callable, x, t
     return error
 
 
+def changes(experiment: Experiment) -> list[int]:
+    """The examples, in order, at which a probe is due or rates, rule or B change; not those of a B redrawn at every step."""
+    e = experiment
+    redrawn = e.redraw_feedback if isinstance(e.redraw_feedback, tuple) else ()
+    # The schedule's next entry holds from the first minibatch on that begins there or later.
+    scheduled = (-(-at // e.batch) * e.batch for at, _ in e.schedule)
+    return sorted({*e.probes, *redrawn, *(at for at, _ in e.switch), *scheduled})
+
+
 class Run:
     """Some seeds of an experiment in progress."""
 
@@ -190,6 +200,7 @@ class Run:
             if missing := set(epochs) - set(experiment.probes):
                 raise ValueError(f"{experiment.name}: stages want a probe after every epoch of {self.task.chunk:,} "
                                  f"examples; there is none at {min(missing):,}")
+        self.changes = changes(experiment)
         self.seen = 0
         self.diverged = np.full(len(seeds), -1)
         self.probed: list[dict[str, np.ndarray]] = []
@@ -205,32 +216,42 @@ class Run:
         """Train on one chunk of examples."""
         e, network = self.experiment, self.network
         self.task.next_chunk()
-        end = min(self.task.chunk, e.examples - self.seen)
-        due = self.next_probe()
-        B = feedback(e, network)
-        squares = torch.zeros((), dtype=torch.float64, device=self.device)
-        for start in range(0, end, e.batch):
-            x, target = self.task.batch(start, e.batch)
+        begin = self.seen
+        end = min(begin + self.task.chunk, e.examples)
+        self.squares = torch.zeros((), dtype=torch.float64, device=self.device)  # of the errors of an epoch, summed
+        while self.seen < end:
             if e.switch:
                 self.rule = rule(e.rule_at(self.seen))
             if self.redraw and (e.redraw_feedback is True or self.seen in e.redraw_feedback):
-                network.B = [b.to(x) for b in draw_feedback(e, self.redraw)]
+                network.B = [b.to(w) for b, w in zip(draw_feedback(e, self.redraw), network.W[1:], strict=True)]
                 apply_masks(network.B, network.feedback_mask)
-                B = feedback(e, network)
-            keep = network.draw_kept(self.dropped, e.batch) if e.dropout else None
-            error = step(e, network, self.rule, x, target, self.rates(), B, keep, self.velocity)
-            if e.plateau:
-                squares += error.square().sum()
-            self.seen += x.shape[1]
-            if self.seen == due:
-                self.probe_if_due()
-                due = self.next_probe()
+            stop = self.unchanged_until(end)
+            self.learn(self.seen - begin, stop - begin)
+            self.seen = stop
+            self.probe_if_due()
         finite = torch.stack([torch.isfinite(w).flatten(1).all(1) for w in network.W]).all(0).cpu().numpy()
         self.diverged[~finite & (self.diverged < 0)] = self.seen
         if e.plateau:
-            self.lower_rate(squares.item())
+            self.lower_rate(self.squares.item())
         if e.stages and self.seen % self.task.chunk == 0:
             self.next_stage(self.probed[-1]["validation error"].item())
+
+    def unchanged_until(self, end: int) -> int:
+        """The example, `end` at the latest, up to which rates, rule and B stay as they are now and no probe is due."""
+        if self.experiment.redraw_feedback is True:
+            return self.seen + self.experiment.batch
+        return min([end, *self.changes[bisect_right(self.changes, self.seen) :][:1]])
+
+    def learn(self, start: int, stop: int) -> None:
+        """Learn from the examples start to stop of the chunk, with the rates, the rule and B of now."""
+        e, network = self.experiment, self.network
+        rates, B = self.rates(), feedback(e, network)
+        for at in range(start, stop, e.batch):
+            x, target = self.task.batch(at, e.batch)
+            keep = network.draw_kept(self.dropped, e.batch) if e.dropout else None
+            error = step(e, network, self.rule, x, target, rates, B, keep, self.velocity)
+            if e.plateau:
+                self.squares += error.square().sum()
 
     def rates(self) -> tuple[float, ...]:
         """The learning rate of each layer of W now."""

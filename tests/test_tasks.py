@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fa_core import training
 from fa_core.data import backgrounds, mnist, svhn, tasks
 from tests.helpers import linear_experiment
 
@@ -60,6 +61,34 @@ def test_a_runs_examples_do_not_depend_on_the_runs_beside_it(experiment):
 def test_the_target_has_the_scale_that_is_asked_for():
     (_, y), (_, doubled) = examples(linear_experiment()), examples(linear_experiment(target=2.0))
     assert doubled == pytest.approx(2 * y)
+
+
+@pytest.mark.parametrize(("batch", "chunk"), [(300, 900), (7, 994), (2000, 2000), (1000, 1000), (1, 1000)])
+def test_every_minibatch_of_drawn_examples_is_whole_and_every_probe_kept(monkeypatch, batch, chunk):
+    count = 6000 // batch
+    experiment = linear_experiment(batch=batch, examples=count * batch, probes=tuple(range(0, count * batch + 1, batch)),
+                                   rate=1e-5)
+    assert tasks.make(experiment, (0,)).chunk == chunk
+    sizes, step = [], training.step
+    monkeypatch.setattr(training, "step", lambda e, net, rule, x, *rest: (sizes.append(x.shape[1]),
+                                                                          step(e, net, rule, x, *rest))[1])
+    history = training.train(experiment)
+    assert sizes == [batch] * count
+    assert history["nse"].shape == (3, count + 1)
+    assert np.isfinite(history["nse"]).all()
+
+
+def test_a_minibatch_larger_than_the_training_set_is_refused():
+    xor = linear_experiment(task="xor", sizes=(2, 2, 1), batch=2000, examples=4000, probes=())
+    with pytest.raises(ValueError, match=r"a minibatch of 2,000 is larger than .* 1,000 training examples: give a smaller"):
+        tasks.make(xor, (0,))
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 7, 19, 22, 23, 100])
+def test_orders_are_those_of_randperm_to_the_last_and_so_is_the_generator(n):
+    one, other = tasks.generator(n, "data"), tasks.generator(n, "data")
+    assert torch.equal(tasks.orders(n, 50, one), torch.cat([torch.randperm(n, generator=other) for _ in range(50)]))
+    assert torch.equal(one.get_state(), other.get_state())
 
 
 # ---- sets of files

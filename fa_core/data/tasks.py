@@ -5,6 +5,7 @@ run can be checkpointed: the state of a task is the state of its runs' generator
 """
 
 import importlib
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +16,23 @@ from fa_core.data import elastic, mnist
 from fa_core.experiments import Experiment
 from fa_core.network import draw, generator
 
-DRAWN = 1000  # examples to a chunk where they are drawn
+DRAWN = 1000  # examples to a chunk where they are drawn: so many, or the whole minibatches that come nearest below
+
+
+def orders(n: int, times: int, generator) -> Tensor:
+    """`times` random orders of n things, one after the other, `(times * n,)`: those that as many calls of torch.randperm
+    give, and the generator is then where they leave it. For few things it takes a fraction of their time."""
+    most = math.lcm(*range(1, n + 1))
+    if times == 1 or most >= 2**28:  # from there on random_ takes two of the generator's numbers for one
+        return torch.cat([torch.randperm(n, generator=generator) for _ in range(times)])
+    # A permutation exchanges each thing i but the last with thing i + u % (n - i), u the generator's next number. Given u
+    # modulo a multiple of all n - i, these come out the same.
+    u = torch.empty(times, n - 1, dtype=torch.int64).random_(0, most, generator=generator)
+    found, rows = torch.arange(n).repeat(times, 1), torch.arange(times)
+    for i in range(n - 1):
+        j = i + u[:, i] % (n - i)
+        found[rows, i], found[rows, j] = found[rows, j], found[rows, i].clone()
+    return found.flatten()
 
 
 class FixedSet:
@@ -32,9 +49,7 @@ class FixedSet:
 
     def next_chunk(self) -> None:
         """Draw the order of the next examples."""
-        orders = [torch.cat([torch.randperm(len(self.x), generator=g) for _ in range(self.epochs)])
-                  for g in self.generators]
-        self.order = torch.stack(orders).to(self.y.device)
+        self.order = torch.stack([orders(len(self.x), self.epochs, g) for g in self.generators]).to(self.y.device)
 
     def distort(self, constants: tuple[float, ...], generators, black: float) -> None:
         """From now on distort the images, each time one is shown; see `fa_core.data.elastic`."""
@@ -71,9 +86,9 @@ class Drawn:
     distortions = ()
 
     def __init__(self, target, n_in: int, generators, test_generators, device, dtype, uniform: float | None = None,
-                 test_size: int = 1000):
+                 test_size: int = 1000, chunk: int = DRAWN):
         self.target, self.n_in, self.generators, self.uniform = target, n_in, generators, uniform
-        self.device, self.dtype, self.chunk = device, dtype, DRAWN
+        self.device, self.dtype, self.chunk = device, dtype, chunk
         self.test_x, self.test_y = self._draw(test_generators, test_size)
 
     def _draw(self, generators, n):
@@ -161,7 +176,8 @@ def split(train, last: int):
 
 
 def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
-    """The task of an experiment for these seeds. Raises ValueError where its shape is not the network's."""
+    """The task of an experiment for these seeds. Raises ValueError where its shape is not the network's, and for a minibatch
+    larger than the training set."""
     dtype = getattr(torch, experiment.dtype)
     data = [generator(s, "data") for s in seeds]
 
@@ -172,7 +188,8 @@ def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
     if experiment.task in ("linear", "teacher", "quadratic"):
         target = target_function(experiment, [generator(s, "target") for s in seeds])
         uniform = 2.0 if experiment.task == "quadratic" else None
-        return Drawn(target, n_in, data, [generator(s, "test") for s in seeds], device, dtype, uniform)
+        chunk = max(experiment.batch, DRAWN - DRAWN % experiment.batch)
+        return Drawn(target, n_in, data, [generator(s, "test") for s in seeds], device, dtype, uniform, chunk=chunk)
     if experiment.task == "xor":
         x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
         y = np.array([[0], [1], [1], [0]])
@@ -204,6 +221,9 @@ def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
         if experiment.distort:
             black = scale(np.zeros((1, 1), np.uint8)).item()
             task.distort(experiment.distort, [generator(s, "distortions") for s in seeds], black)
+    if experiment.batch > task.chunk:
+        raise ValueError(f"a minibatch of {experiment.batch:,} is larger than what task {experiment.task!r} goes through at "
+                         f"a time, {task.chunk:,} training examples: give a smaller batch")
     task.chunk -= task.chunk % experiment.batch  # the last few of an epoch's order, too few for a minibatch, are left out
     if (task.x.shape[1], task.y.shape[1]) != (n_in, n_out):
         raise ValueError(f"task {experiment.task!r} has {task.x.shape[1]} inputs and {task.y.shape[1]} outputs, "
