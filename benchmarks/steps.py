@@ -16,7 +16,7 @@ from fa_core.experiments import Experiment
 from fa_core.experiments.spiking import SpikingExperiment
 from fa_core.network import generator, initialise
 from fa_core.rules import rule
-from fa_core.training import feedback, step
+from fa_core.training import step
 
 SEEDS = 20  # as many as the paper's and our own figures have
 FA, BACKPROP, TOGETHER = "feedback alignment", "backprop", f"feedback alignment, per seed of {SEEDS}"
@@ -140,11 +140,11 @@ class Engine:
     def __init__(self, experiment: Experiment):
         self.experiment, self.runs = experiment, len(experiment.seeds)
         self.network = initialise(experiment, experiment.seeds)
-        self.rule, self.B = rule(experiment.rule), feedback(experiment, self.network)
+        self.learner, self.rule = self.network.taking(experiment.products), rule(experiment.rule)
         self.x, self.target = minibatch(experiment)
 
     def __call__(self) -> None:
-        step(self.experiment, self.network, self.rule, self.x, self.target, self.experiment.rates_at(0), self.B)
+        step(self.experiment, self.learner, self.rule, self.x, self.target, self.experiment.rates_at(0))
 
     def learned(self) -> list[Tensor]:
         return [*self.network.W, *self.network.b]

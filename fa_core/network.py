@@ -7,13 +7,14 @@ Rows are examples, so y = h W here is y = W h in the paper's columns. See `fa_co
 """
 
 import hashlib
-from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from fa_core import products as matrices
 from fa_core.experiments import Experiment
+from fa_core.products import add_outer, affine
 
 # Each unit: its function, and its derivative written in terms of the unit's output. 1.0 is the number: a linear
 # layer multiplies nothing.
@@ -54,43 +55,6 @@ def draw(generators, shape, scale: float, distribution: str = "uniform") -> Tens
     return one * scale
 
 
-# Of the processor, not of a GPU.
-HAS_BFLOAT16 = any(torch.cpu.get_capabilities().get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
-
-
-def round_to_bfloat16(m: Tensor) -> Tensor:
-    """m rounded to bfloat16: in that dtype where there is arithmetic for it, else in its own. An imitation of that
-    arithmetic in software takes ten times as long."""
-    half = m.to(torch.bfloat16)
-    return half if m.is_cuda or HAS_BFLOAT16 else half.to(m.dtype)
-
-
-class Rounded:
-    """Stands in for a matrix m in `x @ m` and `x @ m.mT`: the product of both rounded to bfloat16, rounded itself, and taken
-    as the dtype of x.
-
-    The sums inside a product are in float32. Processors that have this arithmetic take it several times as fast; on others
-    the numbers are the same but for the order of the sums.
-    """
-
-    def __init__(self, matrix: Tensor):
-        self.matrix = round_to_bfloat16(matrix)
-
-    @property
-    def mT(self) -> "Rounded":
-        """The transpose."""
-        transposed = copy(self)
-        transposed.matrix = self.matrix.mT
-        return transposed
-
-    @classmethod
-    def __torch_function__(cls, function, types, args=(), kwargs=None):
-        x, m = args
-        if function not in (torch.Tensor.matmul, torch.Tensor.__matmul__, torch.matmul) or not isinstance(m, cls):
-            return NotImplemented
-        return (round_to_bfloat16(x) @ m.matrix).to(torch.bfloat16).to(x.dtype)
-
-
 @dataclass
 class Network:
     """Weights, biases, feedback weights and masks of an ensemble; see the module for shapes."""
@@ -108,19 +72,25 @@ class Network:
         """Function and derivative of the units of a layer, 0 for the first hidden one."""
         return UNITS[self.output if layer == len(self.W) - 1 else self.hidden]
 
-    def forward(self, x: Tensor, weights: list | None = None, keep: list | None = None) -> list[Tensor]:
+    def taking(self, products: str) -> "Network":
+        """This very network where learning takes matrix products of that name; see `fa_core.products`."""
+        if not products:
+            return self
+        W, B = ([matrices.of(m, products) for m in part] for part in (self.W, self.B))
+        return replace(self, W=W, B=B)
+
+    def forward(self, x: Tensor, keep: list | None = None) -> list[Tensor]:
         """[x, h_1, ..., y]: h_{l+1} = f(h_l W_l + b_l); x `(runs, batch, n_0)`. Raises ValueError for a wrong shape.
 
-        weights: stand-ins for W, see `Rounded`. keep: what `draw_kept` drew; a unit that is kept of a layer of which a share
-        p is silenced has 1 / (1 - p) times its activity, so that none is scaled when all are there.
+        keep: what `draw_kept` drew; a unit that is kept of a layer of which a share p is silenced has 1 / (1 - p) times its
+        activity, so that none is scaled when all are there.
         """
         if x.dim() != 3 or x.shape[2] != self.W[0].shape[1] or x.shape[0] != self.W[0].shape[0]:
             runs, n = self.W[0].shape[:2]
             raise ValueError(f"inputs of shape {tuple(x.shape)}: wanted ({runs} runs, batch, {n} units)")
         h = [x if keep is None else self.silence(x, keep, 0)]
-        for layer, (w, b) in enumerate(zip(weights or self.W, self.b, strict=True)):
-            a = h[-1] @ w + b if isinstance(w, Rounded) else torch.baddbmm(b, h[-1], w)
-            activity = self.units(layer)[0](a)
+        for layer, (w, b) in enumerate(zip(self.W, self.b, strict=True)):
+            activity = self.units(layer)[0](affine(h[-1], w, b))
             h.append(activity if keep is None else self.silence(activity, keep, layer + 1))
         return h
 
@@ -143,8 +113,7 @@ class Network:
         def one(p, n):
             return torch.stack([torch.rand(batch, n, generator=g) for g in generators]) >= p
 
-        W = self.W[0]
-        return [one(p, w.shape[1]).to(W) if p else None for p, w in zip(self.dropout, self.W, strict=True)] + [None]
+        return [one(p, w.shape[1]).to(self.b[0]) if p else None for p, w in zip(self.dropout, self.W, strict=True)] + [None]
 
     def arrays(self) -> dict[str, Tensor]:
         """The arrays by name: W0, W1, ..., b0, ..., B1, ... (B has the number of the W beside it)."""
@@ -221,53 +190,32 @@ def apply_masks(arrays: list[Tensor], masks: list[Tensor | None]) -> None:
             array.mul_(mask)
 
 
-ROWS = 128  # of a large outer product at a time on a CPU: what they come to stays in the cache
-
-
-def add_rounded_outer(W: Tensor, h: Tensor, d: Tensor, shrink: float, rate: float) -> None:
-    """W <- shrink W + rate h' d, in place; the product as `Rounded` takes it, and rounded before it is added to W."""
-    h, d = round_to_bfloat16(h), round_to_bfloat16(d)
-    decays = torch.tensor(shrink, dtype=W.dtype) != 1  # 1 - 1e-8 is 1 in float32: a pass over W for nothing
-    size = ROWS if W.device.type == "cpu" else W.shape[1]
-    for rows, columns in zip(W.split(size, dim=1), h.split(size, dim=2), strict=True):
-        if decays:
-            rows.mul_(shrink)
-        rows.add_((columns.mT @ d).to(torch.bfloat16), alpha=rate)
-
-
 def update(network: Network, h: list[Tensor], slopes: list, deltas: list, rates: tuple[float, ...], decay: float = 0.0,
-           momentum: float = 0.0, velocity: list | None = None, rounded: bool = False) -> None:
+           momentum: float = 0.0, velocity: list | None = None) -> None:
     """One step of learning, in place, from one minibatch of n examples:
 
         dW_l = rate_l * [ sum over examples of h_l' (delta_{l+1} o f'_{l+1})  -  n * decay * W_l ],   biases alike;
 
     with momentum v <- momentum * v + dW, W <- W + v (Note 8). A layer whose signal is None, or whose rate is 0, is left
-    as it is. `velocity`: pairs of arrays shaped like (W_l, b_l). `rounded`: see `add_rounded_outer`; not with momentum.
+    as it is. `velocity`: pairs of arrays shaped like (W_l, b_l).
     """
     for layer, (delta, slope, rate) in enumerate(zip(deltas, slopes, rates, strict=True)):
         if delta is None or rate == 0:
             continue
         shrink = 1 - rate * h[0].shape[1] * decay
         d = delta if isinstance(slope, float) else delta * slope
-        W, b = network.W[layer], network.b[layer]
+        W, b, mask = network.W[layer], network.b[layer], network.mask[layer]
         bias_update = d if d.shape[1] == 1 else d.sum(1, keepdim=True)
         if velocity is None:
+            add_outer(W, h[layer], d, shrink, rate, mask)
             if decay:
                 b.mul_(shrink)
             b.add_(bias_update, alpha=rate)
-            if rounded:
-                add_rounded_outer(W, h[layer], d, shrink, rate)
-            elif d.shape[1] == 1:  # an outer product, which a matrix product is slower at
-                if decay:
-                    W.mul_(shrink)
-                W.addcmul_(h[layer].mT, d, value=rate)
-            else:
-                W.baddbmm_(h[layer].mT, d, beta=shrink, alpha=rate)
         else:
             v, vb = velocity[layer]
             v.mul_(momentum).add_(W, alpha=shrink - 1).baddbmm_(h[layer].mT, d, alpha=rate)
             vb.mul_(momentum).add_(b, alpha=shrink - 1).add_(bias_update, alpha=rate)
             W.add_(v)
             b.add_(vb)
-        if network.mask[layer] is not None:
-            W.mul_(network.mask[layer])
+            if mask is not None:
+                W.mul_(mask)

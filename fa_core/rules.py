@@ -13,7 +13,8 @@ and returns one teaching signal for each layer, the outputs last. The layer's up
 
 so a rule says what *arrives* at a layer, and never what the layer makes of it. `None` means: no signal, no learning.
 
-The functions use `@`, `*` and `.mT` alone, so they work on NumPy arrays and on torch tensors.
+The functions use `@`, `*` and `.mT` alone, and one of them the pseudoinverse, so they work on NumPy arrays, on torch tensors
+and on what stands for a tensor in `fa_core.products`.
 """
 
 from collections.abc import Callable

@@ -20,6 +20,7 @@ from fa_core import measures
 from fa_core.data import mnist
 from fa_core.experiments.spiking import CLASSES, SpikingExperiment
 from fa_core.network import generator
+from fa_core.products import add_outer, of
 from fa_core.training import History, drive, pack_probes, unpack_probes
 
 SATURATION = 0.95  # an input spikes with at most this probability
@@ -27,23 +28,6 @@ LOOK = (4, 50)  # for the figure: images, and steps an image
 EXPOSURE = 20  # steps for which test images are shown where the figure is made
 SHOWN = 50  # units of each layer whose spikes are kept for it
 PORTION = 1e-4  # weight decay is applied when it comes to this much: 1 - 1e-8 is 1 in float32
-ROWS = 256  # of a large outer product at a time: what they come to stays in the cache
-
-
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """a b. Large ones on a CPU go to oneDNN, for MKL leaves the wider half of an AMD processor's vectors unused."""
-    if a.device.type == "cpu" and a.dtype == torch.float32 and len(a) >= 32 and torch.backends.mkldnn.is_available():
-        return torch.ops.mkldnn._linear_pointwise(a, b.mT, None, "none", [], "")
-    return a @ b
-
-
-def add_product(W: Tensor, a: Tensor, b: Tensor, factor: float) -> None:
-    """W <- W + factor a' b, in place, where a and b have a row for each stream."""
-    if len(a) < 32:
-        W.addmm_(a.mT, b, alpha=factor)
-        return
-    for rows, columns in zip(W.split(ROWS), a.split(ROWS, dim=1), strict=True):
-        rows.add_(product(columns.mT, b), alpha=factor)
 
 
 def logistic_less_half(u: Tensor, out: Tensor) -> Tensor:
@@ -65,13 +49,16 @@ class Network:
 
     W, b, B: lists of tensors, may be shared with another network; tau: integration time constant; weight_decay: of each
     stream's step; squash: phi_delta, one of `SQUASH`; share: for each hidden layer what a neuron's modulation is of the
-    feedback neurons' signals, `(feedback neurons, neurons)`, or none where neuron i has feedback neuron i to itself.
+    feedback neurons' signals, `(feedback neurons, neurons)`, or none where neuron i has feedback neuron i to itself;
+    products: how matrix products are taken, see `fa_core.products`.
     """
 
     def __init__(self, W: list[Tensor], b: list[Tensor], B: list[Tensor], tau: float, streams: int,
-                 weight_decay: float = 0.0, squash: str = "tanh", share: Sequence[Tensor] = ()):
+                 weight_decay: float = 0.0, squash: str = "tanh", share: Sequence[Tensor] = (),
+                 products: str = "oneDNN"):
         self.W, self.b, self.B, self.tau, self.streams, self.weight_decay = W, b, B, tau, streams, weight_decay
         self.squash, self.share = squash, share
+        self.taken_W, self.taken_B, self.taken_share = ([of(m, products) for m in part] for part in (W, B, share))
         self.owed = 0.0  # decay that is still to be applied
         self.sizes = (W[0].shape[0], *(w.shape[1] for w in W))
         self.h = [W[0].new_zeros(streams, n) for n in self.sizes]  # spikes, phi_h(V)
@@ -89,7 +76,7 @@ class Network:
         """
         torch.lt(r[0], x, out=self.h[0])
         for i, (V, p) in enumerate(zip(self.V, self.p, strict=True)):
-            V.mul_(1 - self.tau).add_(product(self.h[i], self.W[i]), alpha=self.tau).add_(self.b[i], alpha=self.tau)
+            V.mul_(1 - self.tau).add_(self.h[i] @ self.taken_W[i], alpha=self.tau).add_(self.b[i], alpha=self.tau)
             torch.sigmoid(V, out=p)
             torch.lt(r[i + 1], p, out=self.h[i + 1])
 
@@ -100,7 +87,7 @@ class Network:
         self.U[-1].mul_(1 - self.tau).add_(self.h[-1], alpha=self.tau).sub_(target, alpha=self.tau)
         squash(self.U[-1], out=self.delta[-1])
         for i in reversed(range(len(self.B))):
-            self.U[i].mul_(1 - self.tau).add_(product(self.delta[i + 1], self.B[i]), alpha=self.tau)
+            self.U[i].mul_(1 - self.tau).add_(self.delta[i + 1] @ self.taken_B[i], alpha=self.tau)
             squash(self.U[i], out=self.delta[i])
 
     def learn(self, rate: float) -> None:
@@ -109,9 +96,9 @@ class Network:
         for i, (delta, p) in enumerate(zip(self.delta, self.p, strict=True)):
             p.addcmul_(p, p, value=-1)  # from here on Psi = p (1 - p)
             if self.share and i < len(self.B):  # a hidden layer's modulation, of several feedback neurons to a neuron
-                delta = product(delta, self.share[i])
+                delta = delta @ self.taken_share[i]
             delta.mul_(p)
-            add_product(self.W[i], self.h[i], delta, -rate)
+            add_outer(self.taken_W[i], self.h[i], delta, 1.0, -rate)
             self.b[i].sub_(delta.sum(0), alpha=rate)
         self.owed += self.weight_decay * self.streams
         if self.owed >= PORTION:
@@ -161,7 +148,7 @@ def initialise(experiment: SpikingExperiment, seed: int, device="cpu") -> Networ
          for (i, o), scale in zip(pairwise(e.sizes[1:]), e.per_layer("feedback"), strict=True)]
     share = shares(e, seed) if e.shared > 1 else []
     W, b, B, share = ([a.to(device) for a in part] for part in (W, b, B, share))
-    return Network(W, b, B, e.tau, e.streams, e.weight_decay, e.squash, share)
+    return Network(W, b, B, e.tau, e.streams, e.weight_decay, e.squash, share, e.products or "oneDNN")
 
 
 def shares(experiment: SpikingExperiment, seed: int) -> list[Tensor]:

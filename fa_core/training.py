@@ -15,7 +15,7 @@ from tqdm import tqdm
 from fa_core import files, measures
 from fa_core.data import tasks
 from fa_core.experiments import Experiment
-from fa_core.network import Network, Rounded, apply_masks, draw_feedback, generator, initialise, update
+from fa_core.network import Network, apply_masks, draw_feedback, generator, initialise, update
 from fa_core.rules import rule
 
 PROBED = 1000  # test examples over which teaching signals are compared
@@ -151,21 +151,17 @@ def drive(experiment, groups: list[tuple[int, ...]], start: Callable, device: st
     return history
 
 
-def feedback(experiment: Experiment, network: Network) -> list:
-    """The network's B as `step` wants it: with products in bfloat16, rounded once and not at every step."""
-    return [Rounded(b) for b in network.B] if experiment.products else network.B
-
-
-def step(experiment: Experiment, network: Network, learning_rule: Callable, x, target, rates: tuple[float, ...], B: list,
+def step(experiment: Experiment, network: Network, learning_rule: Callable, x, target, rates: tuple[float, ...],
          keep: list | None = None, velocity: list | None = None):
-    """One step of learning from a minibatch, in place; returns the error `(runs, batch, n_out)` from before it."""
-    rounded = bool(experiment.products)
-    W = [Rounded(w) for w in network.W] if rounded else network.W
-    h = network.forward(x, W, keep)
+    """One step of learning from a minibatch, in place; returns the error `(runs, batch, n_out)` from before it.
+
+    network: as it takes the experiment's products, `network.taking(experiment.products)`.
+    """
+    h = network.forward(x, keep)
     slopes = network.slopes(h, keep)
     error = target - h[-1]
-    deltas = learning_rule(error, slopes, W[1:], B)
-    update(network, h, slopes, deltas, rates, experiment.weight_decay, experiment.momentum, velocity, rounded)
+    deltas = learning_rule(error, slopes, network.W[1:], network.B)
+    update(network, h, slopes, deltas, rates, experiment.weight_decay, experiment.momentum, velocity)
     return error
 
 
@@ -244,12 +240,12 @@ class Run:
 
     def learn(self, start: int, stop: int) -> None:
         """Learn from the examples start to stop of the chunk, with the rates, the rule and B of now."""
-        e, network = self.experiment, self.network
-        rates, B = self.rates(), feedback(e, network)
+        e = self.experiment
+        rates, network = self.rates(), self.network.taking(e.products)
         for at in range(start, stop, e.batch):
             x, target = self.task.batch(at, e.batch)
             keep = network.draw_kept(self.dropped, e.batch) if e.dropout else None
-            error = step(e, network, self.rule, x, target, rates, B, keep, self.velocity)
+            error = step(e, network, self.rule, x, target, rates, keep, self.velocity)
             if e.plateau:
                 self.squares += error.square().sum()
 

@@ -19,7 +19,7 @@ from fa_core.experiments.spiking import SpikingExperiment
 from fa_core.network import generator
 from fa_core.proofs import show
 from fa_core.proofs import spiking as proofs
-from fa_core.spiking import Network, Noise, Run, add_product, initialise, product, train
+from fa_core.spiking import Network, Noise, Run, initialise, train
 from tests.helpers import rewritten, same
 
 ROOT = Path(__file__).parents[1]
@@ -126,17 +126,6 @@ def test_in_float32_a_step_is_that_of_float64_whichever_library_multiplies():
         double.step(x.double(), target.double(), [a.double() for a in r], 0.01)
     for name, array in single.state().items():
         torch.testing.assert_close(array.double(), double.state()[name], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("streams", [1, 31, 32, 100])
-def test_products_large_and_small(streams):
-    g = generator(1, "test")
-    # Small integers: the sums are exact in float32, in whatever order a library takes them.
-    a, b, W = (torch.randint(-8, 9, s, generator=g).float() for s in ((streams, 600), (streams, 70), (600, 70)))
-    assert torch.equal(product(a, W), a @ W)
-    wanted = W - 0.5 * a.mT @ b
-    add_product(W, a, b, -0.5)
-    assert torch.equal(W, wanted)
 
 
 def test_two_streams_that_are_shown_one_thing_change_the_weights_twice_as_much():

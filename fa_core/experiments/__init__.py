@@ -17,6 +17,7 @@ CLASSIFICATION = ("mnist", "backgrounds", "svhn", "timit", "timit at hand")
 FIXED = tuple(t + part for t in (*CLASSIFICATION, "autoencoder") for part in ("", " validation"))
 TASKS = (*FIXED, "xor", "linear", "teacher", "quadratic")
 UNITS = ("logistic", "tanh", "linear", "leaky", "relu", "logistic, rough")
+PRODUCTS = ("", "oneDNN", "bfloat16")
 NOTEBOOKS = ("mnist", "deep", "spiking", "mechanics", "xor", "extended", "extended_20", "svhn", "timit", "momentum",
              "autoencoders", "autoencoders_brief", "switch")
 
@@ -57,7 +58,8 @@ class Experiment:
     "... validation" they are what it is tested on.
     `dropout`: for each layer of W, the share of the units below it that is silenced, anew at every example.
     `distort`: (sigma, alpha), in pixels: elastic distortions of every image, anew each time it is shown.
-    `products`: "bfloat16": matrix products in learning are of numbers rounded so; see `fa_core.network.Rounded`.
+    `products`: how matrix products in learning are taken, "" as torch takes them, "oneDNN" or "bfloat16"; see
+    `fa_core.products`.
     `given`: pairs (name, values) that replace drawn initial values in every run, e.g. ("W1", (0.15, -0.13)).
     `snapshots`: names of the arrays stored before and after learning, of the first `snapshot_runs` runs (None: all)
     and for `W0` only the first `snapshot_units` units (None: all). `features`: of these runs that many leading input-side
@@ -113,7 +115,7 @@ class Experiment:
             named_rule(name)
         layers = len(self.sizes) - 1
         choices = {"task": TASKS, "hidden": UNITS, "output": UNITS, "distribution": ("uniform", "normal"),
-                   "dtype": ("float32", "float64"), "products": ("", "bfloat16")}
+                   "dtype": ("float32", "float64"), "products": PRODUCTS}
         for field, known in choices.items():
             if getattr(self, field) not in known:
                 raise ValueError(f"unknown {field} {getattr(self, field)!r}; there are: {', '.join(filter(None, known))}")
@@ -167,7 +169,9 @@ class Experiment:
         if self.distort and self.task.removesuffix(" validation") not in ("mnist", "backgrounds"):
             raise ValueError(f"distort is for MNIST's images, not for task {self.task!r}")
         if self.products and self.momentum:
-            raise ValueError("products in bfloat16 are not there with momentum")
+            raise ValueError(f"products {self.products!r} are not there with momentum: leave the one or the other out")
+        if self.products == "oneDNN" and self.dtype != "float32":
+            raise ValueError(f"products 'oneDNN' are in float32, not in {self.dtype}")
         redrawn = self.redraw_feedback if isinstance(self.redraw_feedback, tuple) else ()
         if any(at % self.batch for at in (*redrawn, *(at for at, _ in self.switch))):
             raise ValueError(f"switch and redraw_feedback must name multiples of batch ({self.batch})")
@@ -261,7 +265,8 @@ class Experiment:
         if self.distort:
             rows["elastic distortions"] = "sigma {:g}, alpha {:g} pixels".format(*self.distort)
         if self.products:
-            rows["matrix products"] = f"of numbers rounded to {self.products}, in learning"
+            rows["matrix products"] = {"oneDNN": "by oneDNN, in learning",
+                                       "bfloat16": "of numbers rounded to bfloat16, in learning"}[self.products]
         if self.task in ("linear", "teacher", "quadratic"):
             rows["target"] = (f"U[-{self.target:g}, {self.target:g}]" + (", centred" if self.centred else "")
                               + (f", {'-'.join(map(str, self.teacher))}, tanh" if self.teacher else ""))

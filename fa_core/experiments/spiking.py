@@ -26,6 +26,7 @@ class SpikingExperiment:
     images shown after which the network is tested, on the first `tested` test images, and after which its spikes are kept
     for the figure. `schedule`: pairs (image, factor): from that image on the rate is `rate * factor`. `retests`: how often
     the network is tested again at the end, with other spikes; in how many of these an image was guessed wrongly is kept.
+    `products`: how matrix products in learning are taken, "" by oneDNN, or "bfloat16"; see `fa_core.products`.
     """
 
     trainer: ClassVar[str] = "fa_core.spiking"  # the module whose `train` runs it
@@ -51,6 +52,7 @@ class SpikingExperiment:
     tested: int = 10_000
     retests: int = 0
     schedule: tuple[tuple[int, float], ...] = ((0, 1.0),)
+    products: str = ""
 
     # As the experiments of the dense networks.
     digest, essence, but = Experiment.digest, Experiment.essence, Experiment.but
@@ -60,6 +62,8 @@ class SpikingExperiment:
         known = ("mnist", "mnist validation")
         if self.task not in known:
             raise ValueError(f"unknown task {self.task!r}; there are: {', '.join(known)}")
+        if self.products not in ("", "bfloat16"):
+            raise ValueError(f"unknown products {self.products!r}; there are: bfloat16")
         if len(self.sizes) < 3 or self.sizes[0] != 784 or self.sizes[-1] % CLASSES:
             raise ValueError(f"sizes {self.sizes}: wanted 784 inputs, a hidden layer or more, and a multiple of 10 outputs")
         hidden = len(self.sizes) - 2
@@ -119,6 +123,7 @@ class SpikingExperiment:
                 "time constant tau": f"{self.tau:g}", "steps an image": str(self.steps),
                 "learning rate": rate,
                 "weight decay": f"{self.weight_decay:g} per stream and step", "streams": str(self.streams),
+                **({"matrix products": f"of numbers rounded to {self.products}, in learning"} if self.products else {}),
                 "images shown": f"{self.examples:,} ({passes:.3g} passes)",
                 "seeds": f"{len(self.seeds)} ({self.seeds[0]} to {self.seeds[-1]})",
                 "convention: learning rate": "multiplies the update of one stream at one step; the streams' are summed"}

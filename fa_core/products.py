@@ -1,0 +1,182 @@
+"""How the matrix products of learning are taken: the field `products` of an experiment.
+
+    ""          as torch takes them, on a CPU by MKL, in the experiment's own precision
+    "oneDNN"    in float32, by oneDNN: up to twice as fast on processors of whose vectors MKL leaves half unused
+    "bfloat16"  of factors rounded to bfloat16, with sums in float32 that are then rounded too: see `Rounded`
+
+Where learning reads and changes a matrix m of weights, or reads one of feedback, `of(m, products)` stands for it. It is
+there for these alone, so that the text of a step is one for all:
+
+    x @ m, x @ m.mT             a layer's input from below, its teaching signal from above
+    add_outer(m, h, d, ...)     m <- shrink m + rate h' d, the update
+    m.pinverse()                for pseudobackprop
+
+Shapes are the engine's, `(runs, n_in, n_out)` for a matrix and `(runs, batch, units)` for activity, or the spiking
+network's, which lack the axis of runs.
+"""
+
+import torch
+from torch import Tensor
+
+MANY = 32  # rows from which on oneDNN is asked
+
+HAS_ONEDNN = torch.backends.mkldnn.is_available()
+# Of the processor, not of a GPU.
+HAS_BFLOAT16 = any(torch.cpu.get_capabilities().get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+
+
+def of(matrix: Tensor, products: str):
+    """What stands for the tensor where learning takes products of that name: itself, or a `Matrix`."""
+    return {"": lambda m: m, "oneDNN": OneDNN, "bfloat16": Rounded}[products](matrix)
+
+
+def affine(x: Tensor, W, b: Tensor) -> Tensor:
+    """x W + b."""
+    return torch.baddbmm(b, x, W) if isinstance(W, Tensor) else (x @ W).add_(b)
+
+
+def add_outer(W, h: Tensor, d: Tensor, shrink: float, rate: float, mask: Tensor | None = None) -> None:
+    """W <- (shrink W + rate h' d) o mask, in place: h `(runs, batch, n_in)`, d `(runs, batch, n_out)`."""
+    if not isinstance(W, Tensor):
+        W.add_outer(h, d, shrink, rate, mask)
+        return
+    if W.dim() == 2:
+        W.addmm_(h.mT, d, beta=shrink, alpha=rate)
+    elif d.shape[1] == 1:  # an outer product of two vectors, which a matrix product is slower at
+        if shrink != 1:
+            W.mul_(shrink)
+        W.addcmul_(h.mT, d, value=rate)
+    else:
+        W.baddbmm_(h.mT, d, beta=shrink, alpha=rate)
+    if mask is not None:
+        W.mul_(mask)
+
+
+class Matrix:
+    """Stands for the tensor m, whose memory it shares, in `x @ m`, `x @ m.mT` and `add_outer`: what all kinds have in
+    common."""
+
+    def __init__(self, matrix: Tensor):
+        self.matrix = matrix
+
+    @property
+    def shape(self) -> torch.Size:
+        """That of m."""
+        return self.matrix.shape
+
+    @property
+    def mT(self) -> "Transposed":
+        """The transpose."""
+        return Transposed(self)
+
+    def pinverse(self) -> "Matrix":
+        """The pseudoinverse, taken in the precision of m."""
+        return type(self)(self.matrix.pinverse())
+
+    def __rmatmul__(self, x: Tensor) -> Tensor:
+        return self.times(x)
+
+    def times(self, x: Tensor, transposed: bool = False) -> Tensor:
+        """x m, or x m', in the dtype of x."""
+        raise NotImplementedError
+
+    def add_outer(self, h: Tensor, d: Tensor, shrink: float, rate: float, mask: Tensor | None = None) -> None:
+        """m <- (shrink m + rate h' d) o mask, in place."""
+        raise NotImplementedError
+
+    def strips(self, rows: int, *arrays: Tensor | None):
+        """Arrays of m's rows, or None, so many rows at a time on a CPU: what they come to stays in the cache."""
+        size = rows if self.matrix.device.type == "cpu" else self.matrix.shape[-2]
+        for start in range(0, self.matrix.shape[-2], size):
+            yield [None if a is None else a[..., start : start + size, :] for a in arrays]
+
+
+class Transposed:
+    """The transpose of a `Matrix`, for products alone."""
+
+    def __init__(self, matrix: Matrix):
+        self.mT = matrix
+
+    @property
+    def shape(self) -> torch.Size:
+        """That of the transpose."""
+        return self.mT.matrix.mT.shape
+
+    def __rmatmul__(self, x: Tensor) -> Tensor:
+        return self.mT.times(x, transposed=True)
+
+
+def changes(shrink: float, m: Tensor) -> bool:
+    """Whether a factor is another number than 1 in the dtype of m: 1 - 1e-8 is not in float32, and a pass for nothing."""
+    return bool(torch.tensor(shrink, dtype=m.dtype) != 1)
+
+
+class OneDNN(Matrix):
+    """Products in float32 by oneDNN, on a CPU and of not too few rows; torch's own elsewhere.
+
+    Each run's is taken for itself, and so does not depend on the runs beside it.
+    """
+
+    @staticmethod
+    def product(a: Tensor, b: Tensor) -> Tensor:
+        """a b, with or without the axis of runs."""
+        if a.device.type != "cpu" or a.dtype != torch.float32 or a.shape[-2] < MANY or not HAS_ONEDNN:
+            return a @ b
+        if a.dim() == 2:
+            return torch.ops.mkldnn._linear_pointwise(a, b.mT, None, "none", [], "")
+        return torch.stack([OneDNN.product(x, m) for x, m in zip(a, b, strict=True)])
+
+    def times(self, x, transposed=False):
+        return self.product(x, self.matrix.mT if transposed else self.matrix)
+
+    def add_outer(self, h, d, shrink, rate, mask=None):
+        if d.shape[-2] < MANY:
+            add_outer(self.matrix, h, d, shrink, rate, mask)
+            return
+        for rows, columns, kept in self.strips(256, self.matrix, h.mT, mask):
+            if changes(shrink, rows):
+                rows.mul_(shrink)
+            rows.add_(self.product(columns, d), alpha=rate)
+            if kept is not None:
+                rows.mul_(kept)
+
+
+def round_to_bfloat16(m: Tensor) -> Tensor:
+    """m rounded to bfloat16: in that dtype where there is arithmetic for it, else in its own. An imitation of that
+    arithmetic in software takes ten times as long."""
+    half = m.to(torch.bfloat16)
+    return half if m.is_cuda or HAS_BFLOAT16 else half.to(m.dtype)
+
+
+class Rounded(Matrix):
+    """Products of both factors rounded to bfloat16, rounded itself. The sums inside a product are in float32, and so is m.
+
+    Processors that have this arithmetic take it several times as fast; on others the numbers are the same but for the order
+    of the sums.
+    """
+
+    def __init__(self, matrix: Tensor):
+        super().__init__(matrix)
+        self.half, self.version = round_to_bfloat16(matrix), matrix._version
+
+    def times(self, x, transposed=False):
+        if self.matrix._version != self.version:  # it was changed from elsewhere since it was last rounded
+            self.half.copy_(round_to_bfloat16(self.matrix))
+            self.version = self.matrix._version
+        return self.product(round_to_bfloat16(x), self.half.mT if transposed else self.half).to(x.dtype)
+
+    @staticmethod
+    def product(a: Tensor, b: Tensor) -> Tensor:
+        """a b, both rounded already, rounded to bfloat16."""
+        return (a @ b).to(torch.bfloat16)
+
+    def add_outer(self, h, d, shrink, rate, mask=None):
+        h, d = round_to_bfloat16(h), round_to_bfloat16(d)
+        for rows, half, columns, kept in self.strips(128, self.matrix, self.half, h.mT, mask):
+            if changes(shrink, rows):
+                rows.mul_(shrink)
+            rows.add_(self.product(columns, d), alpha=rate)
+            if kept is not None:
+                rows.mul_(kept)
+            half.copy_(round_to_bfloat16(rows))
+        self.version = self.matrix._version
