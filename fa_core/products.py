@@ -9,7 +9,7 @@ there for these alone, so that the text of a step is one for all:
 
     x @ m, x @ m.mT             a layer's input from below, its teaching signal from above
     add_outer(m, h, d, ...)     m <- shrink m + rate h' d, the update
-    m.pinverse()                for pseudobackprop
+    m.pseudoinverse()           for pseudobackprop
 
 Shapes are the engine's, `(runs, n_in, n_out)` for a matrix and `(runs, batch, units)` for activity, or the spiking
 network's, which lack the axis of runs.
@@ -17,6 +17,8 @@ network's, which lack the axis of runs.
 
 import torch
 from torch import Tensor
+
+from fa_core.rules import pseudoinverse
 
 MANY = 32  # rows from which on oneDNN is asked
 
@@ -69,9 +71,9 @@ class Matrix:
         """The transpose."""
         return Transposed(self)
 
-    def pinverse(self) -> "Matrix":
+    def pseudoinverse(self) -> "Matrix":
         """The pseudoinverse, taken in the precision of m."""
-        return type(self)(self.matrix.pinverse())
+        return type(self)(pseudoinverse(self.matrix))
 
     def __rmatmul__(self, x: Tensor) -> Tensor:
         return self.times(x)

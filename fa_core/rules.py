@@ -59,7 +59,7 @@ def pseudobackprop(e, slopes, W, B=None):
 
 
 def pseudoinverse(w):
-    """Moore-Penrose inverse of the last two axes, for a NumPy array or a torch tensor.
+    """Moore-Penrose inverse of the last two axes, for a NumPy array, a torch tensor or what stands for one.
 
     Singular values below `max(m, n) eps` times the largest, eps of w's own precision, count as 0: in float32 those of a
     product of low rank are 1e-7 of it, not 0. Of a matrix that is not finite, as of a run that diverged, it is NaN, and
@@ -69,6 +69,8 @@ def pseudoinverse(w):
         there = np.isfinite(w).all((-2, -1))[..., None, None]
         inverse = np.linalg.pinv(np.where(there, w, 0), rtol=None)
         return np.where(there, inverse, np.nan).astype(inverse.dtype)
+    if hasattr(w, "pseudoinverse"):
+        return w.pseudoinverse()
     import torch
 
     there = w.isfinite().all(-1).all(-1)[..., None, None]
