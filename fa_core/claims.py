@@ -1,11 +1,19 @@
-"""The ledger of what the paper states, and the verdicts: reproduced, not reproduced, not tested.
+"""The ledger of what the paper states, and the verdicts.
 
-The ledger, `claims.toml`, was written before any run. A notebook reports each of its claims once:
+The ledger, `claims.toml`, was written before the runs that are judged by it. A notebook reports each of its claims once:
 
     report = claims.Reporter("02_linear", profile)
     report("fig2b.angle-shrinks", value, n=20, interval=(low, high))
 
-What `report` returns shows itself as a row and carries the same row as JSON, of which the scorecard is made.
+A measure is an *estimate* from some seeds and carries its 95 % interval, or it stands by itself and says as what (`KINDS`).
+The verdict on an estimate is
+
+    reproduced      all of the interval lies in the bound, ends included
+    not reproduced  all of it lies outside
+    undecided       it straddles; or the run was ended before its own stopping rule fired, and missed
+
+and a measure that stands by itself is in the bound or not. What `report` returns shows itself as a row and carries the
+same row as JSON, of which the scorecard is made.
 """
 
 import html
@@ -17,9 +25,25 @@ from pathlib import Path
 
 LEDGER = Path(__file__).parent / "claims.toml"
 MIME = "application/vnd.fa-core.claim+json"
-REPRODUCED, MISSED, UNTESTED = "reproduced", "not reproduced", "not tested"
+REPRODUCED, MISSED, UNDECIDED, UNTESTED = "reproduced", "not reproduced", "undecided", "not tested"
+PROPERTY = "property of the code"  # a claim that our own code was written to fulfil: no evidence
+STAND_IN = " on a stand-in"  # what a verdict ends in that was not reached on the paper's data
 PROFILES = ("paper", "smoke")
-MARKS = {REPRODUCED: "✓", MISSED: "✗", UNTESTED: "–"}  # so that a verdict is not told by colour alone
+# So that a verdict is not told by colour alone.
+MARKS = {REPRODUCED: "✓", MISSED: "✗", UNDECIDED: "?", UNTESTED: "–", PROPERTY: "○"}
+MARKS |= {v + STAND_IN: f"({MARKS[v]})" for v in (REPRODUCED, MISSED, UNDECIDED)}
+VERDICTS = tuple(MARKS)
+
+ESTIMATE, END = "estimate", "end of an interval"
+KINDS = {
+    ESTIMATE: "from some of the possible seeds or examples: its 95 % interval is judged",
+    END: "itself an end of a 95 % interval",
+    "P value": "of a test over the runs that the measure names",
+    "count": "of the runs, or the share of them, that the measure names, all of them",
+    "extreme": "the largest or the smallest of the runs that the measure names: all of them keep the bound, or not",
+    "deterministic": "no run and no seed would change it",
+    "code": "a property of our code, which was written so",
+}
 
 
 class LedgerError(ValueError):
@@ -28,7 +52,9 @@ class LedgerError(ValueError):
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of the paper and the bound, inclusive, by which agreement with it is judged."""
+    """A statement of the paper and the bound, inclusive, by which agreement with it is judged.
+
+    `added`: the date at which the claim was added to the ledger, "" for those of the first set."""
 
     id: str
     notebook: str
@@ -37,6 +63,7 @@ class Claim:
     accept: tuple[float, float]
     paper: str = ""
     depends: str = ""
+    added: str = ""
 
     def __post_init__(self):
         low, high = self.accept
@@ -59,62 +86,125 @@ def ledger(path: Path = LEDGER) -> dict[str, Claim]:
     return found
 
 
+def judge(value: float, interval: tuple[float, float] | None, bound: tuple[float, float]) -> str:
+    """REPRODUCED, MISSED or UNDECIDED: an interval by all of it; where there is none, the value. NaN is in no bound."""
+    ends = interval or (value, value)
+    if any(map(math.isnan, (value, *ends))):
+        return MISSED
+    inside = bound[0] <= ends[0] and ends[1] <= bound[1]
+    outside = ends[1] < bound[0] or bound[1] < ends[0]
+    return REPRODUCED if inside else MISSED if outside else UNDECIDED
+
+
+def checked(what: str, value: float, interval, kind: str) -> tuple[float, tuple[float, float] | None]:
+    """A measured value and its interval as numbers. Raises LedgerError where they do not fit the kind."""
+    if kind not in KINDS:
+        raise LedgerError(f"{what}: unknown kind {kind!r}; there are: {', '.join(KINDS)}")
+    value, interval = float(value), None if interval is None else tuple(map(float, interval))
+    if kind not in (ESTIMATE, END):
+        if interval is not None:
+            raise LedgerError(f"{what}: a measure of kind {kind!r} is judged as it stands, without an interval")
+        return value, None
+    if interval is None:
+        raise LedgerError(f"{what} is an estimate without its interval: give interval=(low, high), or the kind of measure "
+                          f"that it is: {', '.join(k for k in KINDS if k != ESTIMATE)}")
+    if len(interval) != 2 or interval[0] > interval[1]:
+        raise LedgerError(f"{what}: the interval {interval} is not (low, high)")
+    if kind == END and value not in interval and not math.isnan(value):
+        raise LedgerError(f"{what}: {value} is no end of the interval {interval}")
+    return value, interval
+
+
 @dataclass(frozen=True)
 class Condition:
-    """A further condition that a claim's measure names, e.g. where something starts."""
+    """A further condition that a claim's measure names, e.g. where something starts; judged as the claim is."""
 
     what: str
     value: float
     low: float
     high: float
+    interval: tuple[float, float] | None = None
+    kind: str = ESTIMATE
 
     @property
-    def holds(self) -> bool:
-        """Whether the value lies in the bounds, inclusive; NaN never does."""
-        return self.low <= self.value <= self.high
+    def judged(self) -> str:
+        """REPRODUCED, MISSED or UNDECIDED."""
+        return judge(self.value, self.interval if self.kind == ESTIMATE else None, (self.low, self.high))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim, what was measured, and the judgement."""
+    """A claim, what was measured, and the judgement.
+
+    `unfinished`: why the run was ended before its own stopping rule; `stand_in`: what stood in for the paper's data;
+    `reason`: why the claim was not tested."""
 
     claim: Claim
     value: float
     n: int
     interval: tuple[float, float] | None = None
+    kind: str = ESTIMATE
     also: tuple[Condition, ...] = ()
+    unfinished: str = ""
+    stand_in: str = ""
     reason: str = ""
     verdict: str = field(init=False)
 
     def __post_init__(self):
-        low, high = self.claim.accept
-        # A NaN is outside every bound.
-        inside = low <= self.value <= high and all(c.holds for c in self.also)
-        object.__setattr__(self, "verdict", UNTESTED if self.reason else REPRODUCED if inside else MISSED)
+        object.__setattr__(self, "verdict", self._judged())
+
+    def _judged(self) -> str:
+        if self.reason:
+            return UNTESTED
+        parts = [found for _, found in self._parts()]
+        found = MISSED if MISSED in parts else UNDECIDED if UNDECIDED in parts else REPRODUCED
+        if found == MISSED and self.unfinished:
+            found = UNDECIDED
+        if found == REPRODUCED and self.kind == "code":
+            return PROPERTY
+        return found + (STAND_IN if self.stand_in else "")
+
+    def _parts(self) -> list[tuple[str, str]]:
+        """The judgement on the measure, and that on each further condition, with what is measured."""
+        mine = judge(self.value, self.interval if self.kind == ESTIMATE else None, self.claim.accept)
+        return [("", mine), *((f' of "{c.what}"', c.judged) for c in self.also)]
+
+    def why(self) -> str:
+        """What must be said with the verdict: the reason, what was cut short, what stood in for the data."""
+        if self.reason:
+            return self.reason
+        said = []
+        if self.verdict.startswith(UNDECIDED):
+            said = [f"the run was ended early, {self.unfinished}"] if self.unfinished else [
+                f"the interval{what} is partly in the bound" for what, found in self._parts() if found == UNDECIDED]
+        return "; ".join([*said, self.stand_in] if self.stand_in else said)
 
     def row(self) -> dict[str, str]:
         """The row, as text."""
         bound = interval_text(self.claim.accept)
-        measured = "" if math.isnan(self.value) else f"{self.value:.3g}"
-        if self.interval:
-            measured += f" [{self.interval[0]:.3g}, {self.interval[1]:.3g}]"
-        measured += f" (n = {self.n})" if self.n else ""
+        ours = "" if math.isnan(self.value) else measured_text(self.value, self.interval, self.kind)
+        ours += f" (n = {self.n})" if self.n else ""
         for c in self.also:
-            measured += f"; {c.what}: {c.value:.3g}"
+            ours += f"; {c.what}: {measured_text(c.value, c.interval, c.kind)}"
             bound += f"; {c.what} {interval_text((c.low, c.high))}"
-        judged = f"{MARKS[self.verdict]} {self.verdict}" + (f": {self.reason}" if self.reason else "")
+        judged = f"{MARKS[self.verdict]} {self.verdict}" + (f": {self.why()}" if self.why() else "")
         return {"claim": f"{self.claim.states} ({self.claim.id})", "paper": self.claim.paper or "no number given",
-                "measure": self.claim.measure, "ours": measured or "-", "bound": bound, "verdict": judged}
+                "measure": self.claim.measure, "ours": ours or "-", "bound": bound, "verdict": judged}
 
     def as_json(self) -> dict:
         """The row as JSON; infinities and NaN as strings, for JSON has none."""
         def plain(v):
             return float(f"{v:.4g}") if math.isfinite(v) else str(v)
 
-        data = asdict(self.claim) | {"accept": [plain(v) for v in self.claim.accept]}
-        return data | {"value": plain(self.value), "n": self.n, "verdict": self.verdict, "reason": self.reason,
-                       "interval": [plain(v) for v in self.interval] if self.interval else None,
-                       "also": [{k: plain(v) if k != "what" else v for k, v in asdict(c).items()} for c in self.also]}
+        def pair(interval):
+            return [plain(v) for v in interval] if interval else None
+
+        data = asdict(self.claim) | {"accept": pair(self.claim.accept)}
+        conditions = [{"what": c.what, "value": plain(c.value), "low": plain(c.low), "high": plain(c.high),
+                       "interval": pair(c.interval), "kind": c.kind} for c in self.also]
+        return data | {"value": plain(self.value), "n": self.n, "interval": pair(self.interval), "kind": self.kind,
+                       "also": conditions, "verdict": self.verdict, "why": self.why(), "unfinished": self.unfinished,
+                       "stand_in": self.stand_in, "reason": self.reason}
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         row = self.row()
@@ -125,13 +215,26 @@ class Verdict:
 
 
 def interval_text(bounds) -> str:
-    """A bound in words: at most, at least, or between."""
+    """A bound in words: at most, at least, exactly, or between."""
     low, high = bounds
     if math.isinf(low) and math.isinf(high):
         return "any"
     if math.isinf(high):
         return f"at least {low:g}"
+    if low == high:
+        return f"exactly {low:g}"
     return f"at most {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
+
+
+def measured_text(value: float, interval=None, kind: str = ESTIMATE) -> str:
+    """A measured value with its interval; of one that is an end of its interval, which end it is."""
+    text = f"{value:.3g}"
+    if not interval:
+        return text
+    if kind == END:
+        low, high = (f"{end:.3g}" for end in interval)
+        return text + (f", upper end from {low}" if value == interval[1] else f", lower end up to {high}")
+    return text + f" [{interval[0]:.3g}, {interval[1]:.3g}]"
 
 
 class Reporter:
@@ -140,24 +243,39 @@ class Reporter:
     def __init__(self, notebook: str, profile: str = "paper"):
         self.claims = {k: c for k, c in ledger().items() if c.notebook == notebook}
         if not self.claims:
-            raise LedgerError(f"the ledger has no claim for notebook {notebook!r}")
+            raise LedgerError(f"the ledger has no claim for notebook {notebook!r}: add one to fa_core/{LEDGER.name}, with "
+                              "its bound, before the first run")
         if profile not in PROFILES:
             raise LedgerError(f"unknown profile {profile!r}; there are: {', '.join(PROFILES)}")
-        self.notebook, self.profile, self.reported = notebook, profile, set()
+        self.notebook, self.profile, self.reported = notebook, profile, {}
 
-    def __call__(self, id: str, value: float = math.nan, n: int = 0, interval=None, also=(), untested: str = "") -> Verdict:
-        """Judge and show one claim. `also`: (what, value, low, high) for each further condition of its measure;
-        `untested`: why it was not tested.
+    def __call__(self, id: str, value: float = math.nan, n: int = 0, interval=None, also=(), *, kind: str = ESTIMATE,
+                 unfinished: str = "", stand_in: str = "", untested: str = "") -> Verdict:
+        """Judge and show one claim.
 
-        Raises LedgerError for a claim that is not this notebook's or is reported twice."""
+        `interval`: the 95 % interval of an estimate; without one, `kind` says what else the measure is (`KINDS`).
+        `also`: for each further condition of the measure (what, value, low, high, its interval or its kind).
+        `unfinished`: why the run was ended before its own stopping rule; `stand_in`: what stood in for the paper's data;
+        `untested`: why the claim was not tested.
+
+        Raises LedgerError for a claim that is not this notebook's, for a measure without interval or kind, and for a
+        second report that says something else than the first."""
         if id not in self.claims:
             raise LedgerError(f"{id!r} is no claim of {self.notebook}; there are: {', '.join(self.claims)}")
-        if id in self.reported:
-            raise LedgerError(f"{id!r} is reported twice")
-        self.reported.add(id)
         reason = untested or ("" if self.profile == "paper" else f"the {self.profile} profile is too small")
-        return Verdict(self.claims[id], float(value), n, tuple(map(float, interval)) if interval is not None else None,
-                       tuple(Condition(*c) for c in also), reason)
+        if not untested:
+            value, interval = checked(id, value, interval, kind)
+        conditions = []
+        for what, v, low, high, certainty in also:
+            of = (None, certainty) if isinstance(certainty, str) else (certainty, ESTIMATE)
+            v, its_interval = checked(f"{id}, {what!r}", v, *of)
+            conditions.append(Condition(what, v, low, high, its_interval, of[1]))
+        found = Verdict(self.claims[id], float(value), n, interval, kind, tuple(conditions), unfinished, stand_in, reason)
+        if id in self.reported and self.reported[id].as_json() != found.as_json():
+            raise LedgerError(f"{id!r} was reported before, as {self.reported[id].row()['ours']}: a claim is reported once; "
+                              "to change what is reported, run the notebook from its beginning")
+        self.reported[id] = found
+        return found
 
     def unreported(self) -> list[str]:
         """The claims still to be reported; a notebook ends by showing that there are none."""

@@ -96,6 +96,39 @@ def proportion_interval(successes: int, n: int) -> Interval:
     return Interval(float(low), float(high))
 
 
+def ratio_interval(a, b) -> Interval:
+    """95 % interval of the ratio of the means of paired values, `mean(a) / mean(b)`, by Fieller's theorem.
+
+    The ratios t at which the mean of a - t b is not told from zero by Student's t. Raises ValueError where the two are not
+    as many or fewer than two, and where mean(b) is not told from zero: the interval is then without an end.
+    """
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if a.shape != b.shape or a.size < 2:
+        raise ValueError(f"a ratio's interval needs pairs, at least two, got {a.shape} and {b.shape}")
+    (aa, ab), (_, bb) = np.cov(a, b) * stats.t.ppf(0.975, a.size - 1) ** 2 / a.size
+    # mean(a - t b)^2 <= the variance of a - t b, times Student's factor: a quadratic in t.
+    square, linear, constant = b.mean() ** 2 - bb, a.mean() * b.mean() - ab, a.mean() ** 2 - aa
+    if square <= 0:
+        raise ValueError("the ratio's interval has no end: the mean of its denominator is not told from zero")
+    half = np.sqrt(linear**2 - square * constant)
+    return Interval(float((linear - half) / square), float((linear + half) / square))
+
+
+def error_interval(wrong) -> Interval:
+    """95 % interval, in percent, of one network's error rate, from tests of it: `wrong` (tests, examples), true where an
+    answer was wrong.
+
+    It takes in both the finite test set and what differs between tests of the same weights, such as spikes. An example's
+    answer in a single test is right or wrong, whatever it was that made it so: that alone is a proportion (Wilson).
+    Repeated tests give each example a share of wrong answers, and these shares a mean (Student).
+    """
+    wrong = np.atleast_2d(np.asarray(wrong, dtype=float))
+    if len(wrong) == 1:
+        return Interval(*(100 * end for end in proportion_interval(int(wrong.sum()), wrong.size)))
+    low, high = mean_interval(wrong.mean(axis=0))
+    return Interval(100 * max(low, 0.0), 100 * min(high, 1.0))
+
+
 def first_below(values, threshold: float, at):
     """For each run, the first point of `at` at which its curve is at or below the threshold; NaN where it never is.
 

@@ -1,5 +1,6 @@
-"""The ledger and its verdicts: bounds, conditions, reasons, what is refused, what is handed on as JSON."""
+"""The ledger and its verdicts: bounds, intervals, conditions, reasons, what is refused, what is handed on as JSON."""
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -9,13 +10,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fa_core import claims
-from fa_core.claims import MISSED, REPRODUCED, UNTESTED, Claim, LedgerError, Reporter, Verdict
+from fa_core.claims import (
+    END,
+    ESTIMATE,
+    MISSED,
+    PROPERTY,
+    REPRODUCED,
+    STAND_IN,
+    UNDECIDED,
+    UNTESTED,
+    Claim,
+    Condition,
+    LedgerError,
+    Reporter,
+    Verdict,
+)
 
 SHARED = Path(__file__).parents[2] / "shared/claims.toml"
 NOTEBOOK, ID, OTHERS = "02_linear", "fig2b.angle-starts-at-90", "fig1.positive-feedback"
 
 numbers = st.floats(allow_nan=False)
 anything = st.floats(-1e300, 1e300) | st.sampled_from([math.nan, math.inf, -math.inf])
+intervals = st.tuples(numbers, numbers).map(sorted).map(tuple)
 
 
 def claim(low=0.0, high=1.0, **fields) -> Claim:
@@ -26,39 +42,89 @@ def claim(low=0.0, high=1.0, **fields) -> Claim:
 # ---- verdicts
 
 
-@given(anything, numbers, numbers)
-def test_a_claim_is_reproduced_exactly_where_its_value_is_in_the_bound(value, a, b):
-    low, high = min(a, b), max(a, b)
-    found = Verdict(claim(low, high), value, n=20)
-    assert (found.verdict == REPRODUCED) == (low <= value <= high)
-    assert found.verdict in (REPRODUCED, MISSED)
+def told(interval, bound) -> str:
+    """The verdict by the header of the ledger, from the definitions of inside and outside."""
+    low, high = interval
+    if low >= bound[0] and high <= bound[1]:
+        return REPRODUCED
+    return MISSED if high < bound[0] or low > bound[1] else UNDECIDED
+
+
+@given(intervals, intervals)
+def test_an_estimate_is_judged_by_all_of_its_interval(interval, bound):
+    assert Verdict(claim(*bound), interval[0], 20, interval).verdict == told(interval, bound)
+
+
+@pytest.mark.parametrize(("interval", "verdict"), [
+    ((1.0, 2.0), REPRODUCED), ((1.2, 1.3), REPRODUCED), ((0.9, 2.0), UNDECIDED), ((1.0, 2.1), UNDECIDED),
+    ((0.0, 3.0), UNDECIDED), ((0.0, 1.0), UNDECIDED), ((2.0, 2.1), UNDECIDED), ((0.0, 0.99), MISSED), ((2.01, 2.1), MISSED),
+    ((-math.inf, 1.5), UNDECIDED), ((math.nan, 1.5), MISSED), ((1.5, math.nan), MISSED),
+])
+def test_inside_outside_and_astride_the_bound_from_1_to_2(interval, verdict):
+    assert Verdict(claim(1, 2), 1.5, 20, interval).verdict == verdict
+
+
+@pytest.mark.parametrize("kind", [k for k in claims.KINDS if k not in (ESTIMATE, "code")])
+def test_a_measure_that_stands_by_itself_is_judged_by_its_value_alone(kind):
+    for value, verdict in ((0.5, REPRODUCED), (1.5, MISSED)):
+        interval = (value, value + 10) if kind == END else None
+        assert Verdict(claim(), value, 20, interval, kind).verdict == verdict
 
 
 @given(numbers, numbers)
 def test_both_ends_of_a_bound_belong_to_it_and_the_next_numbers_do_not(a, b):
     low, high = min(a, b), max(a, b)
     for end in (low, high):
-        assert Verdict(claim(low, high), end, n=1).verdict == REPRODUCED
+        assert Verdict(claim(low, high), end, 1, kind="count").verdict == REPRODUCED
     for beyond in (math.nextafter(low, -math.inf), math.nextafter(high, math.inf)):
         if math.isfinite(low) and math.isfinite(high):
-            assert Verdict(claim(low, high), beyond, n=1).verdict == MISSED
+            assert Verdict(claim(low, high), beyond, 1, kind="count").verdict == MISSED
 
 
 def test_nan_is_never_reproduced_not_even_without_a_bound():
-    assert Verdict(claim(-math.inf, math.inf), math.nan, n=20).verdict == MISSED
+    assert Verdict(claim(-math.inf, math.inf), math.nan, 20, kind="count").verdict == MISSED
+    assert Verdict(claim(-math.inf, math.inf), math.nan, 20, (0.0, 1.0)).verdict == MISSED
 
 
-@given(st.lists(st.tuples(anything, numbers, numbers), max_size=3))
-def test_every_further_condition_counts_ends_included_and_nan_excluded(conditions):
-    also = tuple(claims.Condition("it", v, min(a, b), max(a, b)) for v, a, b in conditions)
-    hold = all(min(a, b) <= v <= max(a, b) for v, a, b in conditions)
-    assert Verdict(claim(), 0.5, n=20, also=also).verdict == (REPRODUCED if hold else MISSED)
-    assert Verdict(claim(), 1.5, n=20, also=also).verdict == MISSED
+@given(st.lists(st.tuples(intervals, intervals), max_size=3), intervals)
+def test_every_further_condition_is_judged_alike_and_the_worst_of_all_is_the_verdict(conditions, interval):
+    also = tuple(Condition("it", i[0], *bound, interval=i) for i, bound in conditions)
+    parts = {told(i, bound) for i, bound in conditions} | {told(interval, (0.0, 1.0))}
+    worst = next(v for v in (MISSED, UNDECIDED, REPRODUCED) if v in parts)
+    assert Verdict(claim(), interval[0], 20, interval, also=also).verdict == worst
+
+
+@given(st.lists(st.tuples(anything, intervals), max_size=3))
+def test_a_condition_that_stands_by_itself_counts_ends_included_and_nan_excluded(conditions):
+    also = tuple(Condition("it", v, *bound, kind="count") for v, bound in conditions)
+    hold = all(low <= v <= high for v, (low, high) in conditions)
+    assert Verdict(claim(), 0.5, 20, kind="count", also=also).verdict == (REPRODUCED if hold else MISSED)
+
+
+def test_a_miss_of_a_run_that_was_ended_early_is_undecided_and_a_hit_stays_one():
+    early = {"unfinished": "after 3 epochs"}
+    assert Verdict(claim(), 1.5, 1, (1.4, 1.6), **early).verdict == UNDECIDED
+    assert "after 3 epochs" in Verdict(claim(), 1.5, 1, (1.4, 1.6), **early).row()["verdict"]
+    assert Verdict(claim(), 1.0, 1, (0.9, 1.1), **early).verdict == UNDECIDED
+    assert Verdict(claim(), 0.5, 1, (0.4, 0.6), **early).verdict == REPRODUCED
+
+
+@pytest.mark.parametrize(("interval", "verdict"), [((0.4, 0.6), REPRODUCED), ((1.4, 1.6), MISSED), ((0.4, 1.6), UNDECIDED)])
+def test_a_stand_in_for_data_is_part_of_the_verdict(interval, verdict):
+    found = Verdict(claim(), interval[0], 5, interval, stand_in="textures for photographs")
+    assert found.verdict == verdict + STAND_IN != verdict
+    assert found.row()["verdict"].startswith(f"({claims.MARKS[verdict]}) {verdict} on a stand-in: ")
+    assert found.row()["verdict"].endswith("textures for photographs")
+
+
+def test_what_our_code_was_written_to_do_is_no_evidence():
+    assert Verdict(claim(), 1.0, 100, kind="code").verdict == PROPERTY
+    assert Verdict(claim(), 1.1, 100, kind="code").verdict == MISSED
 
 
 @pytest.mark.parametrize("value", [0.5, 1.5, math.nan])
 def test_what_was_not_tested_says_why_whatever_its_value(value):
-    found = Verdict(claim(), value, n=0, reason="it needs a week")
+    found = Verdict(claim(), value, n=0, reason="it needs a week", stand_in="another set")
     assert found.verdict == UNTESTED
     assert found.row()["verdict"] == "– not tested: it needs a week"
 
@@ -69,14 +135,44 @@ def test_what_was_not_tested_says_why_whatever_its_value(value):
 def test_a_report_judges_by_the_bound_of_the_ledger():
     low, high = claims.ledger()[ID].accept
     assert (low, high) == (85, 95)
-    for value, verdict in ((85, REPRODUCED), (95.01, MISSED)):
-        assert Reporter(NOTEBOOK)(ID, value, n=20, interval=(84, 96)).verdict == verdict
+    for interval, verdict in (((85, 95), REPRODUCED), ((84, 96), UNDECIDED), ((95.01, 96), MISSED)):
+        assert Reporter(NOTEBOOK)(ID, interval[0], n=20, interval=interval).verdict == verdict
 
 
-def test_a_report_takes_its_further_conditions_as_tuples():
-    also = [("start", 0.5, 0.4, 0.6), ("end", 3, 1, 2)]
-    assert Reporter(NOTEBOOK)(ID, 90, also=also[:1]).verdict == REPRODUCED
-    assert Reporter(NOTEBOOK)(ID, 90, also=also).verdict == MISSED
+def test_a_report_takes_its_further_conditions_as_tuples_each_with_its_interval_or_kind():
+    also = [("start", 0.5, 0.4, 0.6, (0.45, 0.55)), ("end", 3, 1, 2, "count")]
+    assert Reporter(NOTEBOOK)(ID, 90, interval=(89, 91), also=also[:1]).verdict == REPRODUCED
+    assert Reporter(NOTEBOOK)(ID, 90, interval=(89, 91), also=also).verdict == MISSED
+    also[0] = ("start", 0.5, 0.4, 0.6, (0.35, 0.55))
+    assert Reporter(NOTEBOOK)(ID, 90, interval=(89, 91), also=also[:1]).verdict == UNDECIDED
+
+
+def test_a_report_hands_on_what_was_cut_short_and_what_stood_in():
+    found = Reporter(NOTEBOOK)(ID, 99, interval=(98, 100), unfinished="at noon", stand_in="another network")
+    assert (found.verdict, found.why()) == (UNDECIDED + STAND_IN, "the run was ended early, at noon; another network")
+
+
+@pytest.mark.parametrize("profile", claims.PROFILES)
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({}, f"{ID} is an estimate without its interval: give interval="),
+    ({"kind": END}, "estimate without its interval"),
+    ({"kind": "guess"}, "unknown kind 'guess'; there are: estimate, end of an interval, "),
+    ({"kind": "count", "interval": (89, 91)}, "of kind 'count' is judged as it stands, without an interval"),
+    ({"kind": END, "interval": (89, 91)}, "90.0 is no end of the interval"),
+    ({"interval": (91, 89)}, r"interval \(91.0, 89.0\) is not \(low, high\)"),
+    ({"interval": (89, 90, 91)}, r"is not \(low, high\)"),
+    ({"interval": (89, 91), "also": [("start", 0.5, 0.4, 0.6, None)]}, "'start' is an estimate without its interval"),
+    ({"interval": (89, 91), "also": [("start", 0.5, 0.4, 0.6, "guess")]}, "'start': unknown kind 'guess'"),
+], ids=["nothing", "an end of nothing", "unknown", "superfluous", "no end", "reversed", "three ends", "a bare condition",
+        "an unknown condition"])
+def test_a_measure_without_its_interval_or_its_kind_is_refused_in_every_profile(profile, arguments, message):
+    with pytest.raises(LedgerError, match=message):
+        Reporter(NOTEBOOK, profile)(ID, 90, n=20, **arguments)
+
+
+def test_either_end_of_an_interval_may_be_the_measure():
+    for value in (89, 91):
+        assert Reporter(NOTEBOOK)(ID, value, interval=(89, 91), kind=END).verdict == REPRODUCED
 
 
 def test_a_claim_may_be_reported_as_not_tested():
@@ -85,7 +181,7 @@ def test_a_claim_may_be_reported_as_not_tested():
 
 
 def test_the_smoke_profile_tests_nothing():
-    found = Reporter(NOTEBOOK, "smoke")(ID, 90, n=2)
+    found = Reporter(NOTEBOOK, "smoke")(ID, 90, n=2, interval=(80, 100))
     assert (found.verdict, found.reason) == (UNTESTED, "the smoke profile is too small")
 
 
@@ -95,15 +191,16 @@ def test_a_report_of_a_claim_that_is_not_the_notebooks_is_refused(id):
         Reporter(NOTEBOOK)(id, 1.0)
 
 
-def test_a_second_report_of_a_claim_is_refused():
+def test_a_cell_that_reports_may_be_run_again_but_not_report_something_else():
     report = Reporter(NOTEBOOK)
-    report(ID, 90)
-    with pytest.raises(LedgerError, match=f"'{ID}' is reported twice"):
-        report(ID, 90)
+    report(ID, 90, n=20, interval=(89, 91))
+    report(ID, 90, n=20, interval=(89, 91))
+    with pytest.raises(LedgerError, match=rf"'{ID}' was reported before, as 90 \[89, 91\] \(n = 20\): .*from its beginning"):
+        report(ID, 91, n=20, interval=(89, 91))
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (("99_flying",), "no claim for notebook '99_flying'"),
+    (("99_flying",), "no claim for notebook '99_flying': add one to fa_core/claims.toml"),
     ((NOTEBOOK, "smok"), "unknown profile 'smok'; there are: paper, smoke"),
 ])
 def test_an_unknown_notebook_or_profile_is_refused(arguments, message):
@@ -125,8 +222,9 @@ def test_what_is_still_to_be_reported_is_known():
 
 verdicts = st.builds(
     Verdict, st.builds(claim, st.just(-math.inf) | st.just(0.0), st.just(1.0) | st.just(math.inf)), anything,
-    st.integers(0, 20), st.none() | st.tuples(anything, anything),
-    st.lists(st.builds(claims.Condition, st.text(), anything, anything, anything), max_size=2).map(tuple), st.text())
+    st.integers(0, 20), st.none() | st.tuples(anything, anything), st.sampled_from(list(claims.KINDS)),
+    st.lists(st.builds(Condition, st.text(), anything, anything, anything, st.none() | st.tuples(anything, anything),
+                       st.sampled_from(list(claims.KINDS))), max_size=2).map(tuple), st.text(), st.text(), st.text())
 
 
 @given(verdicts)
@@ -134,11 +232,13 @@ def test_the_json_is_valid_and_says_what_the_object_says(found):
     data = json.loads(json.dumps(found.as_json(), allow_nan=False))
     assert data == found.as_json()
     assert (data["id"], data["notebook"], data["n"]) == (found.claim.id, found.claim.notebook, found.n)
-    assert (data["verdict"], data["reason"]) == (found.verdict, found.reason)
+    assert (data["kind"], data["verdict"], data["why"]) == (found.kind, found.verdict, found.why())
+    assert [data[k] for k in ("unfinished", "stand_in", "reason")] == [found.unfinished, found.stand_in, found.reason]
     pairs = [(data["value"], found.value), *zip(data["accept"], found.claim.accept, strict=True),
              *zip(data["interval"] or (), found.interval or (), strict=True)]
     for shown, c in zip(data["also"], found.also, strict=True):
-        assert shown["what"] == c.what
+        assert (shown["what"], shown["kind"]) == (c.what, c.kind)
+        pairs += zip(shown["interval"] or (), c.interval or (), strict=True)
         pairs += [(shown["value"], c.value), (shown["low"], c.low), (shown["high"], c.high)]
     for shown, exact in pairs:
         assert isinstance(shown, float) == math.isfinite(exact)
@@ -155,12 +255,28 @@ def test_a_verdict_shows_itself_in_words_as_text_html_and_json(found):
 
 
 def test_a_row_gives_the_value_its_interval_and_the_number_of_runs_beside_the_bound():
-    row = Verdict(claim(-math.inf, 1.1), 0.81234, 20, (0.7, 0.9), (claims.Condition("start", 90.0, 85, math.inf),)).row()
-    assert row["ours"] == "0.812 [0.7, 0.9] (n = 20); start: 90"
-    assert row["bound"] == "at most 1.1; start at least 85"
+    also = (Condition("start", 90.0, 85, math.inf, (89.5, 90.51)), Condition("runs", 3.0, 3, 3, kind="count"))
+    row = Verdict(claim(-math.inf, 1.1), 0.81234, 20, (0.7, 0.9), also=also).row()
+    assert row["ours"] == "0.812 [0.7, 0.9] (n = 20); start: 90 [89.5, 90.5]; runs: 3"
+    assert row["bound"] == "at most 1.1; start at least 85; runs exactly 3"
     assert row["paper"] == "no number given"
     assert claims.interval_text((-math.inf, math.inf)) == "any"
     assert claims.interval_text((0, 0.5)) == "0 to 0.5"
+
+
+def test_an_end_of_an_interval_is_not_shown_as_an_estimate():
+    assert Verdict(claim(), 0.9, 20, (0.7, 0.9), END).row()["ours"] == "0.9, upper end from 0.7 (n = 20)"
+    assert Verdict(claim(), 0.7, 20, (0.7, 0.9), END).row()["ours"] == "0.7, lower end up to 0.9 (n = 20)"
+
+
+def test_an_undecided_verdict_says_why():
+    also = (Condition("start", 0.5, 0, 1, (0.4, 1.6)), Condition("end", 0.5, 0, 1, (0.4, 0.6)))
+    assert Verdict(claim(), 1.0, 20, (0.9, 1.1)).row()["verdict"] == "? undecided: the interval is partly in the bound"
+    assert Verdict(claim(), 0.5, 20, (0.4, 0.6), also=also).why() == 'the interval of "start" is partly in the bound'
+
+
+def test_no_two_verdicts_have_the_same_mark():
+    assert len(set(claims.MARKS.values())) == len(claims.MARKS) == 8
 
 
 def test_what_a_claim_states_cannot_break_the_html():
@@ -207,8 +323,34 @@ def test_a_malformed_ledger_is_refused_and_the_claim_named(tmp_path, entries, me
         claims.ledger(file)
 
 
-def test_the_ledger_is_the_one_that_was_written_before_any_run():
+# Of the ledger as it was given, so that a checkout without it beside it cannot change a bound either.
+BOUNDS = {"": "c2c040e670fad62f", "2026-11-27": "a16ada984f1eff2a"}
+
+
+def bounds(file: Path) -> dict[str, str]:
+    """For each set of the ledger, by the date at which it was added, a digest of its claims: where, what, and the bound."""
+    text: dict[str, list[str]] = {}
+    for c in claims.ledger(file).values():
+        text.setdefault(c.added, []).append(f"{c.id}|{c.notebook}|{c.measure}|{c.accept[0]!r}|{c.accept[1]!r}")
+    return {added: hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16] for added, lines in text.items()}
+
+
+def test_no_bound_has_been_changed_since_the_ledger_was_written():
+    assert bounds(claims.LEDGER) == BOUNDS
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("accept = [0.99, 1.0]", "accept = [0.98, 1.0]"), ("accept = [3.0, inf]", "accept = [2.0, inf]"),
+    ("mean of 20 seeds", "best of 20 seeds"), ('added = "2026-11-27"', 'added = "2026-11-28"'),
+])
+def test_the_digest_notices_another_bound_measure_or_date(tmp_path, old, new):
+    text = claims.LEDGER.read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "claims.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    assert bounds(tmp_path / "claims.toml") != BOUNDS
+
+
+def test_the_ledger_is_the_one_that_was_given():
     if not SHARED.exists():
         pytest.skip("the ledger as it was given does not lie beside this checkout")
-    given, ours = ({k: (c.notebook, c.accept) for k, c in claims.ledger(f).items()} for f in (SHARED, claims.LEDGER))
-    assert ours == given
+    assert claims.ledger(claims.LEDGER) == claims.ledger(SHARED)

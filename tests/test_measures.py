@@ -97,3 +97,45 @@ def test_the_overlap_of_spaces_is_that_of_their_principal_angles():
     assert measures.subspace_overlap(u, v) == pytest.approx(expected)
     turned = u @ np.linalg.qr(rng.standard_normal((4, 4))).Q  # another basis of the same spaces
     assert measures.subspace_overlap(u, turned) == pytest.approx([1, 1, 1])
+
+
+def test_a_ratios_interval_holds_the_true_ratio_in_95_of_100_and_is_what_fieller_says():
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(2000):
+        b = rng.normal(10, 2, 8)
+        a = 0.5 * b + rng.normal(10, 2, 8)  # paired: the ratio of the means is 1.5
+        low, high = measures.ratio_interval(a, b)
+        held += low <= 1.5 <= high
+        for end in (low, high):  # there the mean of a - t b is just told from zero
+            ends = measures.mean_interval(a - end * b)
+            assert min(map(abs, ends)) == pytest.approx(0, abs=1e-9)
+    assert 0.935 < held / 2000 < 0.965
+
+
+@pytest.mark.parametrize(("a", "b", "message"), [
+    ([1.0], [2.0], "at least two"), ([1.0, 2.0], [1.0, 2.0, 3.0], "needs pairs"), ([1.0, 2.0], [-1.0, 1.1], "has no end"),
+])
+def test_a_ratios_interval_needs_pairs_and_a_denominator_that_is_not_zero(a, b, message):
+    with pytest.raises(ValueError, match=message):
+        measures.ratio_interval(a, b)
+
+
+@pytest.mark.parametrize("tests", [1, 2, 20])
+def test_the_interval_of_one_networks_error_takes_in_the_test_set_and_what_a_test_leaves_to_chance(tests):
+    rng = np.random.default_rng(1)
+    held, width = 0, 0.0
+    for _ in range(1000):
+        chance = rng.beta(0.05, 0.95, 500)  # of a wrong answer, which differs between images: 5 % on average
+        low, high = measures.error_interval(rng.random((tests, 500)) < chance)
+        held += low <= 5 <= high
+        width += (high - low) / 1000
+    assert 0.925 < held / 1000 < 0.975
+    # An image that is surely wrong stays so however often it is tested: beyond some tests nothing is gained.
+    assert width == pytest.approx({1: 3.85, 2: 3.33, 20: 2.74}[tests], rel=0.05)
+
+
+def test_one_tests_interval_is_that_of_a_proportion():
+    wrong = np.arange(100) < 7
+    low, high = measures.proportion_interval(7, 100)
+    assert measures.error_interval(wrong) == (100 * low, 100 * high)

@@ -16,6 +16,7 @@ NAMES = notebooks.names()
 # Of these alone some claims may be untested, where data or hours of computation are wanting, with the command that tests
 # them.
 LARGE = ("08_mnist_extended", "09_svhn", "10_timit")
+NOT_YET = "not run yet"  # of a claim of the ledger's second set, for the time being
 
 
 def test_there_are_notebooks():
@@ -34,14 +35,37 @@ def test_a_committed_notebook_reports_exactly_its_own_claims_and_judged_them_by_
     for row in reported:
         claim = claims.ledger()[row["id"]]
         assert tuple(float(v) for v in row["accept"]) == claim.accept
-        inside = claim.accept[0] <= float(row["value"]) <= claim.accept[1]
-        inside &= all(float(c["low"]) <= float(c["value"]) <= float(c["high"]) for c in row["also"])
         if row["reason"]:
-            assert name in LARGE
-            assert "python -m fa_core record" in row["reason"]
             assert row["verdict"] == claims.UNTESTED
+            if row["reason"] == NOT_YET:
+                assert claim.added
+            else:
+                assert name in LARGE
+                assert "python -m fa_core record" in row["reason"]
+            continue
+        parts = {judged(row, claim.accept)} | {judged(c, (c["low"], c["high"])) for c in row["also"]}
+        worst = next(v for v in (claims.MISSED, claims.UNDECIDED, claims.REPRODUCED) if v in parts)
+        if worst == claims.MISSED and row["unfinished"]:
+            worst = claims.UNDECIDED
+        if row["kind"] == "code":
+            assert (row["verdict"], worst) == (claims.PROPERTY, claims.REPRODUCED)
         else:
-            assert row["verdict"] == (claims.REPRODUCED if inside else claims.MISSED)
+            assert row["verdict"] == worst + (claims.STAND_IN if row["stand_in"] else "")
+
+
+def judged(row, bound) -> str:
+    """The verdict on the numbers that a row shows."""
+    low, high = map(float, bound)
+    ends = [float(v) for v in (row["interval"] if row["kind"] == claims.ESTIMATE else [row["value"]] * 2)]
+    if low <= ends[0] and ends[1] <= high:
+        return claims.REPRODUCED
+    return claims.MISSED if ends[1] < low or high < ends[0] else claims.UNDECIDED
+
+
+def test_only_what_is_the_case_by_our_own_making_is_no_evidence_and_only_textures_stand_in():
+    rows = [row for name in NAMES for row in notebooks.verdicts(notebooks.read(notebooks.path(name)))]
+    assert [row["id"] for row in rows if row["kind"] == "code"] == ["fig4.concurrent"]
+    assert [row["id"] for row in rows if row["stand_in"]] == ["sn5.background-images"]
 
 
 def test_every_notebook_of_the_ledger_that_exists_has_claims_there():

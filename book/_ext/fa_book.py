@@ -60,16 +60,20 @@ def ours(row: dict) -> str:
     """What was measured, with its interval, n and further conditions."""
     if row["verdict"] == claims.UNTESTED:
         return "–"
-    text = f"{row['value']:.3g}" if isinstance(row["value"], float) else row["value"]
-    if row["interval"]:
-        text += " [{:.3g}, {:.3g}]".format(*row["interval"])
-    text += f", n = {row['n']}" if row["n"] else ""
-    return text + "".join(f"; {c['what']}: {c['value']:.3g}" for c in row["also"])
+    parts = [{"what": "", **row}, *row["also"]]
+    text = [(f"{p['what']}: " if p["what"] else "") + claims.measured_text(*measured(p), p["kind"]) for p in parts]
+    text[0] += f", n = {row['n']}" if row["n"] else ""
+    return "; ".join(text)
 
 
-def judged(verdict: str, reason: str = "") -> str:
+def measured(row: dict) -> tuple[float, tuple[float, float] | None]:
+    """The value and the interval of a row as numbers: infinities and NaN are text in JSON."""
+    return float(row["value"]), tuple(map(float, row["interval"])) if row["interval"] else None
+
+
+def judged(verdict: str, why: str = "") -> str:
     """A verdict with its mark."""
-    return f"{claims.MARKS[verdict]} {verdict}" + (f": {reason}" if reason else "")
+    return f"{claims.MARKS[verdict]} {verdict}" + (f": {cell(why)}" if why else "")
 
 
 def counts(source: Path) -> str:
@@ -77,33 +81,34 @@ def counts(source: Path) -> str:
     reported = verdicts(source)
     ledger = claims.ledger()
     tally = Counter(reported[k]["verdict"] if k in reported else NOT_WRITTEN for k in ledger)
-    parts = [f"**{tally[v]} {v}**" for v in (claims.REPRODUCED, claims.MISSED, claims.UNTESTED) if tally[v]]
+    parts = [f"**{tally[v]} {v}**" for v in (claims.REPRODUCED, claims.MISSED, claims.UNDECIDED, claims.UNTESTED)]
+    parts += [f"{tally[v]} {v}" for v in claims.VERDICTS if claims.STAND_IN in v and tally[v]]
+    parts += [f"{tally[claims.PROPERTY]} a {claims.PROPERTY} and no evidence"] if tally[claims.PROPERTY] else []
     parts += [f"{tally[NOT_WRITTEN]} in notebooks that are still to be written"] if tally[NOT_WRITTEN] else []
     return f"Of the {len(ledger)} claims in the ledger: " + ", ".join(parts) + "."
 
 
 def scorecard(source: Path) -> str:
     """Every claim of the ledger, a section for each notebook."""
-    reported, text, previous = verdicts(source), [], None
-    rows: list[list[str]] = []
+    reported, text = verdicts(source), []
     head = ["claim", "paper", "ours", "bound", "verdict"]
-    for claim in [*claims.ledger().values(), None]:
-        if claim is None or claim.notebook != previous:
-            if rows:
-                text.append(table(head, rows))
-            if claim is None:
-                break
-            previous, rows = claim.notebook, []
-            text.append(f"## {heading(source, claim.notebook)}\n")
-        what = f"{cell(claim.states)}. *{cell(claim.measure)}.*"
-        what += f" Depends on: {cell(claim.depends)}." if claim.depends else ""
-        row = reported.get(claim.id)
-        bound = claims.interval_text(claim.accept)
-        if row:
-            further = ((c["what"], (float(c["low"]), float(c["high"]))) for c in row["also"])
-            bound += "".join(f"; {what_else}: {claims.interval_text(limits)}" for what_else, limits in further)
-        rows.append([what, cell(claim.paper) or "no number", ours(row) if row else "–", bound,
-                     judged(row["verdict"], row["reason"]) if row else judged(claims.UNTESTED)])
+    by_notebook: dict[str, list[claims.Claim]] = {}
+    for claim in claims.ledger().values():
+        by_notebook.setdefault(claim.notebook, []).append(claim)
+    for name, of_it in by_notebook.items():
+        rows = []
+        for claim in of_it:
+            what = f"{cell(claim.states)}. *{cell(claim.measure)}.*"
+            what += f" Depends on: {cell(claim.depends)}." if claim.depends else ""
+            what += f" (Added on {claim.added}.)" if claim.added else ""
+            row = reported.get(claim.id)
+            bound = claims.interval_text(claim.accept)
+            if row:
+                further = ((c["what"], (float(c["low"]), float(c["high"]))) for c in row["also"])
+                bound += "".join(f"; {what_else} {claims.interval_text(limits)}" for what_else, limits in further)
+            rows.append([what, cell(claim.paper) or "no number", cell(ours(row)) if row else "–", cell(bound),
+                         judged(row["verdict"], row["why"]) if row else judged(claims.UNTESTED)])
+        text.append(f"## {heading(source, name)}\n\n{table(head, rows)}")
     return "\n".join(text)
 
 
