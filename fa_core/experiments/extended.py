@@ -64,5 +64,10 @@ FIRST = {
         (1e-1, 0.05, 0.1), (1e-1, 0.05, 0.2)), 1)),
 }
 
-RECORDED = tuple(e for trials in FIRST.values() for e in trials)
+# ---- ReLU used directly, by the note's own recipe: one rate, no slow start, no stages; and the piecewise-linear unit by the
+# very same. One epoch of all images shows it.
+DIRECT = {unit: PLAIN.but(name=f"note5-direct-{unit}", task="mnist", hidden=unit, schedule=((0, 1.0),), seeds=SEEDS,
+                          examples=60_000, probes=tuple(range(0, 60_001, 6_000))) for unit in ("relu", "leaky")}
+
+RECORDED = (*(e for trials in FIRST.values() for e in trials), *DIRECT.values())
 LIVE = ()

@@ -6,7 +6,7 @@ for them are experiments too (`SEARCH`): on backprop, on seeds that are not repo
 images. Only B's scale, which backprop has not, is searched on feedback alignment, as in the paper.
 """
 
-from fa_core.experiments import Experiment
+from fa_core.experiments import Experiment, Stages
 
 EPOCH = 60_000
 # Where the validation error of backprop (`STOP_SEARCH`) no longer falls: at 4.75 million examples, 79 epochs.
@@ -56,5 +56,11 @@ SHORT = FEEDBACK_ALIGNMENT.but(name="mnist-short", seeds=(0,), examples=2 * EPOC
 # How far backprop is from the best rate it could have: the paper's is given.
 RATES = tuple(VALIDATION.but(name=f"mnist-rate-{r:g}", rate=r, weights=OMEGA) for r in (0.002, 0.004))
 
-RECORDED = (BACKPROP, FEEDBACK_ALIGNMENT, SPARSE, SHALLOW, *SEARCH, *ANGLES, *RATES)
+# ---- the stopping time by a rule: where backprop's validation error has had no new lowest value for 20 epochs. The search
+# above stopped at the first probe, of every fifth epoch, that was no lower than the one before, and backprop was improving.
+LONGEST = 400  # epochs: no run is meant to come so far
+STOPPING = VALIDATION.but(name="mnist-stopping", examples=LONGEST * 50_000, stages=Stages(cuts=0, patience=20),
+                          probes=tuple(range(0, LONGEST * 50_000 + 1, 50_000)), products="oneDNN", feedback=BETA)
+
+RECORDED = (BACKPROP, FEEDBACK_ALIGNMENT, SPARSE, SHALLOW, *SEARCH, *ANGLES, *RATES, STOPPING)
 LIVE = (SHORT,)
