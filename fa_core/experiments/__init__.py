@@ -183,8 +183,8 @@ class Experiment:
     def _check_stages(self):
         if self.task not in FIXED:
             raise ValueError(f"stages go by epochs, which task {self.task!r} has not")
-        if not isinstance(self.stages, Stages) or self.stages.cuts < 0 or self.stages.patience < 1 or not (
-                0 <= self.stages.least < 1):
+        cuts, patience, least = self.stages
+        if cuts < 0 or patience < 1 or not 0 <= least < 1:
             raise ValueError("stages wants Stages(cuts=0 or more, patience=1 or more epochs, least=a share below 1), got "
                              f"{self.stages}")
         if not self.held_out and not self.task.endswith(" validation"):
