@@ -67,6 +67,34 @@ def test_the_controls_change_one_thing_each():
         assert skipped.schedule[1:] == point.schedule[1:]
 
 
+def test_the_controls_of_the_alignment_change_one_thing_each():
+    assert changed(mechanics.BACKPROP, mechanics.ALIGN) == {"rule", "seeds"}
+    assert changed(mechanics.REDRAWN, mechanics.ALIGN) == {"redraw_feedback", "seeds", "examples"}
+    assert set(mechanics.BACKPROP.seeds) <= set(mechanics.ALIGN.seeds)
+    assert mechanics.REDRAWN.probes[-1] in mechanics.ALIGN.probes, "the notebook compares them there"
+    assert changed(mechanics.SMALL, mechanics.ALIGN) == {"weights", "biases", "examples"}
+    assert changed(mechanics.UNITS, mechanics.ALIGN) == {"seeds"}
+
+
+def test_the_controls_of_the_alignment_take_away_what_they_say():
+    kept = {e.name: train(tiny(e, examples=40, probes=(0, 40), traced=("W0", "W1", "B1")), progress=False)
+            for e in (mechanics.ALIGN, mechanics.BACKPROP, mechanics.REDRAWN)}
+    aligned, backprop, redrawn = kept.values()
+    for result in (backprop, redrawn):
+        for name in ("W0", "W1", "B1"):
+            assert np.array_equal(result[name][:, 0], aligned[name][:, 0]), "they begin alike"
+    assert np.array_equal(backprop["B1"][:, -1], aligned["B1"][:, -1])
+    assert not np.array_equal(backprop["W0"][:, -1], aligned["W0"][:, -1]), "B is not used"
+    assert not np.isclose(redrawn["B1"][:, -1], aligned["B1"][:, -1]).any(), "no element of B stays"
+
+
+def test_the_single_units_of_the_map_are_those_of_its_least_aligned_points():
+    for e in mechanics.UNITS_MAP:
+        point, = (p for p in mechanics.points(mechanics.ALIGN_MAP) if p.name == e.name.removesuffix("-units"))
+        assert changed(e, point) == {"seeds"}
+        assert set(e.seeds) <= set(point.seeds)
+
+
 def test_a_fresh_B_comes_with_phase_3_and_not_before():
     before = train(tiny(mechanics.FRESH, redraw_feedback=(100,), examples=100), progress=False)
     after = train(tiny(mechanics.FRESH, redraw_feedback=(100,), examples=200, probes=(0, 200)), progress=False)
@@ -164,6 +192,20 @@ def test_momenta_share_everything_else():
         assert not np.array_equal(run["nse"][:, 1], runs[0]["nse"][:, 1])
 
 
+@pytest.mark.parametrize(("control", "fields", "still"), [
+    ("feedback alignment", set(), {"B1", "B2"}),
+    ("B = 0", {"feedback"}, {"W0", "W1", "B1", "B2"}),
+    ("B redrawn", {"redraw_feedback"}, set()),
+])
+def test_a_control_of_momentum_takes_away_what_it_says(control, fields, still):
+    base, e = momentum.CONTROLS["feedback alignment"], momentum.CONTROLS[control]
+    assert changed(e, base) == fields
+    assert changed(base, momentum.BY_MOMENTUM[0.9]) == {"seeds", "examples"}
+    kept = train(e.but(seeds=(0,), examples=50, probes=(0, 50), snapshots=("W0", "W1", "W2", "B1", "B2")),
+                 progress=False).snapshots
+    assert {n for n in ("W0", "W1", "W2", "B1", "B2") if np.array_equal(kept[f"{n} before"], kept[f"{n} after"])} == still
+
+
 def test_a_small_rate_with_momentum_learns_as_the_rate_that_it_amounts_to():
     size = {"seeds": (0, 1, 2), "examples": 2000, "probes": (0, 1000, 2000)}
     for m, experiment in momentum.BY_RATE.items():
@@ -178,7 +220,9 @@ def test_a_small_rate_with_momentum_learns_as_the_rate_that_it_amounts_to():
 def test_the_maps_of_momentum_name_their_points():
     for (rate, m), e in momentum.RATE_MAP.items():
         assert (e.rate, e.momentum) == (rate, m)
+        assert changed(e, momentum.PLAIN) <= {"rate", "momentum", "seeds", "examples"}
     for (field, value, m), e in momentum.SCALE_MAP.items():
         assert (getattr(e, field), e.momentum) == (value, m)
+        assert changed(e, momentum.PLAIN) <= {field, "momentum", "seeds", "examples"}
     for e in (*momentum.RATE_MAP.values(), *momentum.SCALE_MAP.values()):
         assert not set(e.seeds) & set(momentum.PLAIN.seeds)

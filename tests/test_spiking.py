@@ -163,6 +163,9 @@ def test_shared_feedback_neurons_are_chosen_at_random_and_their_mean_is_scaled_t
         signals = torch.randn(1000, len(share), generator=generator(0, "test"))
         assert float((signals @ share).std()) == pytest.approx(1, abs=0.02)
     assert not torch.equal(net.share[0], initialise(e, 4).share[0])
+    for purpose in ("weights", "feedback", "data", "spikes"):
+        chosen = torch.rand(400, 400, generator=generator(3, purpose)).argsort(0)[:10]
+        assert not (net.share[0].gather(0, chosen) > 0).all(), f"drawn from the generator of the {purpose}"
     assert one.share == []
     everyone = initialise(e.but(shared=300), 3).share[1]
     assert torch.equal(everyone, torch.full((300, 300), 300**-0.5)), "the control: one modulation for the whole layer"
