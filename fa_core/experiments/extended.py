@@ -37,13 +37,14 @@ def begun(outputs: float, layers: int = 4, *cuts: tuple[int, float]):
     return ((0, factors(0.0)), (5_000, factors(1.0)), *((example, factors(factor)) for example, factor in cuts))
 
 
-# ---- the plain network: a search in two rounds. First eight settings of each algorithm for eight epochs, on two seeds;
-# then the best two of each to their own end, on one. Of feedback alignment the scales of W and of B, of backprop those of
-# W, and of both the rates. "Of one rate": the outputs learn at the rate of all others, as the note's one rate says.
+# ---- the plain network: a search by successive halving. Eight settings of each algorithm learn for two epochs at one rate, on
+# two seeds; the best three of each for twelve, with cuts of the rate, on a third; the best of these is taken. Of feedback
+# alignment the scales of W and of B, of backprop those of W, and of both the rates. Outputs at the rate of all others,
+# `outputs` = 1, are what the note's one rate says.
 PLAIN = Experiment(
     name="note5-trial", task="mnist validation", sizes=SIZES, rule=FEEDBACK, rate=1e-2 / BATCH, batch=BATCH,
-    examples=8 * TRIAL, seeds=(100, 101), weights=0.02, feedback=(0.07, 0.07, 0.5), hidden="tanh", output="tanh",
-    targets=(-0.9, 0.9), weight_decay=1e-6, probes=probes(8, TRIAL), products="bfloat16",
+    examples=2 * TRIAL, seeds=(100, 101), weights=0.02, feedback=(0.07, 0.07, 0.5), hidden="tanh", output="tanh",
+    targets=(-0.9, 0.9), weight_decay=1e-6, probes=probes(2, TRIAL), products="bfloat16",
 )
 
 
@@ -51,8 +52,7 @@ def trial(number: int, rule: str, mean: float, weights: float, outputs: float, l
     """A trial of the first round; `mean`: the rate of the minibatch's mean; `outputs`: see `begun`; `lower` and `top`: B's
     scales."""
     return PLAIN.but(name=f"note5-trial-{rule.split(',')[0].replace(' ', '-')}-{number}", rule=rule, rate=mean / BATCH,
-                     weights=weights, feedback=(lower, lower, top),
-                     schedule=begun(outputs, 4, (5 * TRIAL, 0.1), (7 * TRIAL, 0.01)))
+                     weights=weights, feedback=(lower, lower, top), schedule=begun(outputs))
 
 
 FIRST = {
