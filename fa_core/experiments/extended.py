@@ -37,10 +37,10 @@ def begun(outputs: float, layers: int = 4, *cuts: tuple[int, float]):
     return ((0, factors(0.0)), (5_000, factors(1.0)), *((example, factors(factor)) for example, factor in cuts))
 
 
-# ---- the plain network: a search by successive halving. Eight settings of each algorithm learn for two epochs at one rate, on
-# two seeds; the best three of each for twelve, with cuts of the rate, on a third; the best of these is taken. Of feedback
-# alignment the scales of W and of B, of backprop those of W, and of both the rates. Outputs at the rate of all others,
-# `outputs` = 1, are what the note's one rate says.
+# ---- the plain network: a search by successive halving. Eight settings of each algorithm learn for two epochs at one rate,
+# on two seeds; the best three of each for twelve, with cuts of the rate, on a third; the best of these is taken. Of
+# feedback alignment the scales of W and of B, of backprop those of W, and of both the rates. Outputs at the rate of all
+# others, `outputs` = 1, are what the note's one rate says.
 PLAIN = Experiment(
     name="note5-trial", task="mnist validation", sizes=SIZES, rule=FEEDBACK, rate=1e-2 / BATCH, batch=BATCH,
     examples=2 * TRIAL, seeds=(100, 101), weights=0.02, feedback=(0.07, 0.07, 0.5), hidden="tanh", output="tanh",
