@@ -2,11 +2,15 @@
 
 import dataclasses
 import json
+import math
+import re
+import reprlib
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,10 +109,10 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
     ({"feedback_density": (0.5,)}, "feedback_density has 1 values, the network .* wants 2"),
     ({"seeds": ()}, r"seeds must be one or more different numbers, got \(\)"),
     ({"seeds": (1, 2, 1)}, r"seeds must be one or more different numbers, got \(1, 2, 1\)"),
-    ({"batch": 0}, r"examples \(3000\) must be a multiple of batch \(0\)"),
+    ({"batch": 0}, "batch wants a whole number of 1 or more; got 0"),
     ({"batch": 7}, r"examples \(3000\) must be a multiple of batch \(7\)"),
     ({"probes": (0, 15)}, r"probes must be multiples of batch \(10\) between 0 and 3000"),
-    ({"probes": (-10, 0)}, "probes must be multiples"),
+    ({"probes": (-10, 0)}, r"probes wants a tuple of each a whole number of 0 or more; got \(-10, 0\)"),
     ({"probes": (0, 3010)}, "probes must be multiples"),
     ({"probes": (100, 0)}, "probes must be in increasing order, each once"),
     ({"probes": (0, 100, 100)}, "probes must be in increasing order, each once"),
@@ -120,13 +124,13 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
     ({"schedule": ((0, 1.0), (500, 0.5), (100, 0.1))}, "schedule must begin at example 0 and increase"),
     ({"schedule": ((0, (1.0, 0.0)),)}, r"schedule has 2 factors, the network \(12, 9, 7, 4\) wants 1 or 3"),
     ({"switch": ((100, "magic"),)}, "unknown rule 'magic'; there are: backprop"),
-    ({"switch": ((105, "backprop"),)}, r"switch and redraw_feedback must name multiples of batch \(10\)"),
-    ({"redraw_feedback": (5,)}, r"switch and redraw_feedback must name multiples of batch \(10\)"),
+    ({"switch": ((105, "backprop"),)}, "must name multiples of batch"),
+    ({"redraw_feedback": (5,)}, "must name multiples of batch"),
     ({"task": "teacher"}, r"task 'teacher' with teacher \(\): the task 'teacher', and no other, wants one"),
     ({"teacher": (12, 5, 4)}, "task 'linear' with teacher .*: the task 'teacher', and no other, wants one"),
     ({"task": "teacher", "teacher": (12, 5, 3)}, "must agree in inputs and outputs"),
     ({"dropout": (0.5,)}, r"dropout wants a share .* for each layer of W, 3, got \(0.5,\)"),
-    ({"dropout": (0.5, 0.5, 1.0)}, "dropout wants a share of 0 or more and below 1"),
+    ({"dropout": (0.5, 0.5, 1.0)}, "dropout wants a tuple of each a finite number, 0 or more and below 1; got"),
     ({"fields": (6, 6, 28)}, "fields .* want 784 inputs and 3174 units in the first hidden layer"),
     ({"sizes": (4, 1, 8, 4), "fields": (1, 2, 2), "density": (0.5, 1.0, 1.0)}, "give density or fields"),
     ({"plateau": (0.05, 2)}, "plateau goes by epochs, which task 'linear' has not"),
@@ -136,7 +140,13 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
     ({"task": "mnist", "held_out": 9, "stages": Stages(2, 0)}, r"stages wants Stages\(cuts=0 or more, patience=1 or more"),
     ({"task": "mnist", "held_out": 9, "stages": Stages(2, 5), "plateau": (0.1, 2)}, "give plateau or stages"),
     ({"held_out": 100}, "held_out wants a number of training examples of a task with files, got 100 for task 'linear'"),
-    ({"task": "mnist", "held_out": -1}, "held_out wants a number of training examples"),
+    ({"task": "mnist", "held_out": -1}, "held_out wants a whole number of 0 or more; got -1"),
+    ({"switch": ((100, "backprop"), (50, "shallow"))}, "switch must name multiples .* in increasing order, each once"),
+    ({"switch": ((0, "backprop"),)}, "switch wants .* a whole number of 1 or more"),
+    ({"switch": ((3000, "backprop"),)}, "switch at example 3000 would never come: there are 3000"),
+    ({"redraw_feedback": (20, 10)}, "redraw_feedback must name multiples of batch .* in increasing order"),
+    ({"schedule": ((0, 1.0), (500, 0.5), (500, 0.1))}, "schedule must begin at example 0 and increase"),
+    ({"weight_decay": 60.0}, "weight_decay 60 takes more than all of W away at a step: .* is 1.2, wanted 1 or less"),
     ({"distort": (6.0, 36.0)}, "distort is for MNIST's images, not for task 'linear'"),
     ({"products": "float16"}, "unknown products 'float16'; there are: oneDNN, bfloat16"),
     ({"products": "bfloat16", "momentum": 0.9}, "products 'bfloat16' are not there with momentum"),
@@ -145,6 +155,92 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
 def test_an_experiment_that_cannot_be_run_is_refused_and_told_why(change, message):
     with pytest.raises(ValueError, match=message):
         PLAIN.but(**change)
+
+
+NOT_NUMBERS = (math.nan, math.inf, -math.inf, "0.1", None, True, 1j, [0.1], np.float32(0.1))
+BAD = {
+    **dict.fromkeys(("rate", "weight_decay", "target", "weights", "feedback"), (-0.1, *NOT_NUMBERS)),
+    "biases": (-0.1, *(v for v in NOT_NUMBERS if v is not None)),
+    "momentum": (-0.1, 1.0, 1.5, *NOT_NUMBERS),
+    **dict.fromkeys(("examples", "batch"), (0, -10, 10.0, 10**13, *NOT_NUMBERS)),
+    "seeds": (3, [0, 1], range(3), (0.0,), (-1,), (2**63,), (True,), ("0",), (np.int64(1),)),
+    "sizes": ((12, 0, 4), (12, -9, 4), (12, 9.0, 4), [12, 9, 4], "12", 12),
+    **dict.fromkeys(("density",), ((1.0, 1.5, 1.0), (1.0, -0.5, 1.0), (1.0, math.nan, 1.0), 0.5, [1.0, 1.0, 1.0])),
+    "feedback_density": ((1.0, 1.5), (-0.5, 1.0), (math.inf, 1.0), 0.5),
+    "schedule": (((0, -1.0),), ((0, math.nan),), ((0, "1"),), ((0, 1.0, 2.0),), ((0.0, 1.0),), [(0, 1.0)], 1.0),
+    "switch": (((-10, "backprop"),), ((10,),), (("backprop", 10),), "backprop"),
+    "redraw_feedback": ((-10,), (10.0,), 1, "yes"),
+    "targets": ((0.0,), (0.0, math.nan), (0.0, 1.0, 2.0)),
+    "given": ((("W0", (math.nan,) * 108),), (("W0", 0.1),), {"W0": (0.1,)}),
+    "dropout": ((-0.1, 0.0, 0.0), (math.nan, 0.0, 0.0), 0.5),
+    "snapshots": ("W0", ("W0", 1), ["W0"]), "traced": ("W0",), "probes": (0, [0, 10], (0.0,)),
+    "snapshot_runs": (-1, 1.5), "snapshot_units": (-1, "all"), "centred": (1, None),
+    "name": ("", "../evil", "a/b", "a b", ".hidden", "-x", 7, None, "a\n"),
+    **dict.fromkeys(("task", "rule", "hidden", "output", "distribution", "dtype", "products"), (None, 1, ["linear"])),
+}
+
+
+@pytest.mark.parametrize("field", BAD)
+def test_a_field_that_makes_no_sense_by_itself_is_refused_with_what_was_given_and_what_is_wanted(field):
+    for value in BAD[field]:
+        with pytest.raises(ValueError, match=rf"(?s)^{field} wants .*; got {re.escape(reprlib.repr(value))}$"):
+            PLAIN.but(**{field: value})
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("distort", (6.0, math.nan)), ("distort", (-1.0, 36.0)), ("distort", (6.0,)), ("plateau", (0.05, math.inf)),
+    ("plateau", (math.nan, 2)), ("held_out", 1.5), ("fields", (4, 6)), ("fields", (0, 6, 28)), ("fields", (4.0, 6, 28)),
+])
+def test_the_same_of_what_comes_with_images(field, value):
+    with pytest.raises(ValueError, match=rf"^{field} wants .*; got {re.escape(repr(value))}$"):
+        DIGITS.but(**{field: value})
+
+
+SPIKES = experiments.spiking.REDUCED
+BAD_SPIKES = {
+    **dict.fromkeys(("rate", "weights"), (-0.1, *NOT_NUMBERS)),
+    "feedback": (-0.1, (0.1, math.nan, 0.1), *NOT_NUMBERS), "weight_decay": (-1e-8, 1.5, *NOT_NUMBERS),
+    "tau": (-0.1, 1.1, *NOT_NUMBERS), **dict.fromkeys(("streams", "steps", "examples"), (0, -1, 1.0, "1", None)),
+    "tested": (0, 20_000), "seeds": ((-1,), (0.5,), 1), "sizes": ((784, 0, 10), [784, 30, 10]),
+    "schedule": (((0, -1.0),), ((0, math.inf),), ((0, (1.0, 1.0)),)), "probes": ((-100,), [0]), "snapshots": ("W0",),
+    "name": ("../evil",),
+}
+
+
+@pytest.mark.parametrize("field", BAD_SPIKES)
+def test_the_same_of_an_experiment_with_spikes(field):
+    for value in BAD_SPIKES[field]:
+        with pytest.raises(ValueError, match=rf"(?s)^{field} wants .*; got {re.escape(reprlib.repr(value))}$"):
+            SPIKES.but(**{field: value})
+    with pytest.raises(ValueError, match="wanted 0 < tau <= 1, got 0"):
+        SPIKES.but(tau=0)
+
+
+def test_every_field_says_what_it_may_be():
+    # A new field wants an entry in the FIELDS beside its class; `stages` has a check of its own.
+    assert experiments.FIELDS.keys() == {f.name for f in dataclasses.fields(Experiment)} - {"stages"}
+    assert experiments.spiking.FIELDS.keys() == {f.name for f in dataclasses.fields(SPIKES)}
+
+
+def test_whole_numbers_are_numbers_and_the_ends_of_what_is_wanted_are_in_it():
+    for change in ({"rate": 0}, {"rate": 1}, {"momentum": 0}, {"weights": 0, "feedback": (0, 1)}, {"density": (0, 1, 1.0)},
+                   {"batch": 3000}, {"examples": 10}, {"seeds": (0, 2**63 - 1)}, {"switch": ((2990, "shallow"),)},
+                   {"rate": np.float64(0.1)}):
+        assert {k: getattr(PLAIN.but(**change), k) for k in change} == change
+
+
+def test_a_shorter_run_keeps_no_switch_after_its_end():
+    switched = PLAIN.but(switch=((100, "backprop"), (200, "shallow")))
+    assert switched.but(examples=200).switch == ((100, "backprop"),)
+    assert switched.at("smoke", 100).switch == ()
+    with pytest.raises(ValueError, match="switch at example 200 would never come: there are 200"):
+        switched.but(examples=200, switch=switched.switch)
+
+
+def test_an_unknown_profile_is_refused_with_those_there_are():
+    for experiment in (PLAIN, SPIKES):
+        with pytest.raises(ValueError, match="unknown profile 'smok'; there are: paper, smoke"):
+            experiment.at("smok", 200)
 
 
 def test_an_experiment_cannot_be_changed_in_place():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from fa_core import CONVENTIONS
+from fa_core.experiments import fields as kinds
 from fa_core.rules import rule as named_rule
 
 CLASSIFICATION = ("mnist", "backgrounds", "svhn", "timit", "timit at hand")
@@ -20,6 +21,29 @@ UNITS = ("logistic", "tanh", "linear", "leaky", "relu", "logistic, rough")
 PRODUCTS = ("", "oneDNN", "bfloat16")
 NOTEBOOKS = ("mnist", "deep", "spiking", "mechanics", "xor", "extended", "extended_20", "svhn", "timit", "momentum",
              "autoencoders", "autoencoders_brief", "switch")
+
+# What each field may be by itself; what they must be together is said in `Experiment.__post_init__`.
+FACTORS = kinds.either(kinds.number(0), kinds.several(kinds.number(0)))
+FIELDS = {
+    "name": kinds.NAME, "task": kinds.TEXT, "rule": kinds.TEXT, "sizes": kinds.several(kinds.whole(1)),
+    "rate": kinds.number(0), "examples": kinds.whole(1), "seeds": kinds.SEEDS, "batch": kinds.whole(1),
+    "weights": kinds.SCALES, "feedback": kinds.SCALES, "biases": kinds.either(kinds.SCALE, kinds.just(None)),
+    "target": kinds.SCALE, "teacher": kinds.several(kinds.whole(1)), "centred": kinds.SWITCH,
+    "distribution": kinds.TEXT, "hidden": kinds.TEXT, "output": kinds.TEXT, "dtype": kinds.TEXT, "products": kinds.TEXT,
+    "schedule": kinds.several(kinds.pair(kinds.whole(), FACTORS)),
+    "switch": kinds.several(kinds.pair(kinds.whole(1), kinds.TEXT)),
+    "momentum": kinds.number(0, below=1), "weight_decay": kinds.number(0),
+    "density": kinds.either(kinds.several(kinds.SHARE), kinds.just(None)),
+    "feedback_density": kinds.either(kinds.several(kinds.SHARE), kinds.just(None)),
+    "redraw_feedback": kinds.either(kinds.SWITCH, kinds.several(kinds.whole())),
+    "fields": kinds.either(kinds.several(kinds.whole(1), 3), kinds.just(())), "targets": kinds.several(kinds.number(), 2),
+    "held_out": kinds.whole(), "distort": kinds.either(kinds.several(kinds.number(0), 2), kinds.just(())),
+    "given": kinds.several(kinds.pair(kinds.TEXT, kinds.several(kinds.number()))),
+    "probes": kinds.several(kinds.whole()), "snapshots": kinds.several(kinds.TEXT), "traced": kinds.several(kinds.TEXT),
+    "snapshot_runs": kinds.either(kinds.whole(), kinds.just(None)),
+    "snapshot_units": kinds.either(kinds.whole(), kinds.just(None)), "features": kinds.whole(),
+    "dropout": kinds.several(kinds.number(0, below=1)), "plateau": kinds.several(kinds.number(0)),
+}
 
 
 class Stages(NamedTuple):
@@ -111,6 +135,7 @@ class Experiment:
     dtype: str = "float32"
 
     def __post_init__(self):
+        kinds.check(self, FIELDS)
         for name in (self.rule, *(name for _, name in self.switch)):
             named_rule(name)
         layers = len(self.sizes) - 1
@@ -128,7 +153,7 @@ class Experiment:
                 raise ValueError(f"{field} has {len(value)} values, the network {self.sizes} wants {wanted}")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds must be one or more different numbers, got {self.seeds}")
-        if self.batch < 1 or self.examples % self.batch:
+        if self.examples % self.batch:
             raise ValueError(f"examples ({self.examples}) must be a multiple of batch ({self.batch})")
         if any(p % self.batch or not 0 <= p <= self.examples for p in self.probes):
             raise ValueError(f"probes must be multiples of batch ({self.batch}) between 0 and {self.examples}")
@@ -141,7 +166,8 @@ class Experiment:
         for name in (*self.snapshots, *self.traced, *(name for name, _ in self.given)):
             if name not in arrays:
                 raise ValueError(f"the network {self.sizes} has no array {name!r}; there are: {', '.join(sorted(arrays))}")
-        if not self.schedule or self.schedule[0][0] != 0 or sorted(self.schedule) != list(self.schedule):
+        starts = [start for start, _ in self.schedule]
+        if starts[:1] != [0] or sorted(set(starts)) != starts:
             raise ValueError(f"schedule must begin at example 0 and increase, got {self.schedule}")
         for _, factor in self.schedule:
             if isinstance(factor, tuple) and len(factor) != layers:
@@ -172,9 +198,19 @@ class Experiment:
             raise ValueError(f"products {self.products!r} are not there with momentum: leave the one or the other out")
         if self.products == "oneDNN" and self.dtype != "float32":
             raise ValueError(f"products 'oneDNN' are in float32, not in {self.dtype}")
-        redrawn = self.redraw_feedback if isinstance(self.redraw_feedback, tuple) else ()
-        if any(at % self.batch for at in (*redrawn, *(at for at, _ in self.switch))):
-            raise ValueError(f"switch and redraw_feedback must name multiples of batch ({self.batch})")
+        events = {"switch": tuple(at for at, _ in self.switch),
+                  "redraw_feedback": () if isinstance(self.redraw_feedback, bool) else self.redraw_feedback}
+        for field, at in events.items():
+            if any(n % self.batch for n in at) or tuple(sorted(set(at))) != at:
+                raise ValueError(f"{field} must name multiples of batch ({self.batch}) in increasing order, each once; got "
+                                 f"{at}")
+        if self.switch and self.switch[-1][0] >= self.examples:
+            raise ValueError(f"switch at example {self.switch[-1][0]} would never come: there are {self.examples}")
+        factors = [f for _, factor in self.schedule for f in (factor if isinstance(factor, tuple) else (factor,))]
+        share = self.rate * max(factors) * self.batch * self.weight_decay
+        if share > 1:
+            raise ValueError(f"weight_decay {self.weight_decay:g} takes more than all of W away at a step: rate * batch * "
+                             f"weight_decay is {share:g}, wanted 1 or less")
         if (self.task == "teacher") != bool(self.teacher):
             raise ValueError(f"task {self.task!r} with teacher {self.teacher}: the task 'teacher', and no other, wants one")
         if self.teacher and (self.teacher[0], self.teacher[-1]) != (self.sizes[0], self.sizes[-1]):
@@ -224,13 +260,16 @@ class Experiment:
         return next(name for start, name in reversed(((0, self.rule), *self.switch)) if start <= example)
 
     def but(self, **changes) -> "Experiment":
-        """This experiment with some fields changed."""
+        """This experiment with some fields changed. One that is shortened keeps no switch after its end."""
+        end = changes.get("examples")
+        if getattr(self, "switch", ()) and isinstance(end, int):
+            changes = {"switch": tuple((at, rule) for at, rule in self.switch if at < end)} | changes
         return dataclasses.replace(self, **changes)
 
     def at(self, profile: str, examples: int) -> "Experiment":
         """This experiment at the profile `paper`, or at `smoke` cut to two seeds and `examples` examples, probed at the
         start, in the middle and at the end."""
-        if profile == "paper":
+        if kinds.profile(profile) == "paper":
             return self
         return self.but(seeds=self.seeds[:2], examples=examples, probes=(0, examples // 2, examples))
 

@@ -9,9 +9,20 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fa_core.experiments import Experiment
+from fa_core.experiments import fields as kinds
 
 CLASSES = 10
 SQUASHING = {"tanh": "tanh", "logistic": "1 / (1 + exp(-U)) - 1/2", "stretched": "2 / (1 + exp(-U)) - 1"}
+# What each field may be by itself.
+FIELDS = {
+    "name": kinds.NAME, "task": kinds.TEXT, "sizes": kinds.several(kinds.whole(1)), "examples": kinds.whole(1),
+    "seeds": kinds.SEEDS, "rate": kinds.number(0), "weights": kinds.SCALE, "feedback": kinds.SCALES,
+    "streams": kinds.whole(1), "steps": kinds.whole(1), "tau": kinds.number(0, 1), "weight_decay": kinds.SHARE,
+    "probes": kinds.several(kinds.whole()), "snapshots": kinds.several(kinds.whole()), "tested": kinds.whole(1, 10_000),
+    "schedule": kinds.several(kinds.pair(kinds.whole(), kinds.number(0))),
+    "biases": kinds.either(kinds.SCALE, kinds.just(None)), "squash": kinds.TEXT, "shared": kinds.whole(1),
+    "retests": kinds.whole(), "products": kinds.TEXT,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +70,7 @@ class SpikingExperiment:
     per_layer = Experiment.per_layer
 
     def __post_init__(self):
+        kinds.check(self, FIELDS)
         known = ("mnist", "mnist validation")
         if self.task not in known:
             raise ValueError(f"unknown task {self.task!r}; there are: {', '.join(known)}")
@@ -69,21 +81,20 @@ class SpikingExperiment:
         hidden = len(self.sizes) - 2
         if self.squash not in SQUASHING:
             raise ValueError(f"unknown squash {self.squash!r}; there are: {', '.join(SQUASHING)}")
-        if not 1 <= self.shared <= min(self.sizes[1:-1]):
-            raise ValueError(f"shared must be 1 or more and at most the smallest hidden layer's {min(self.sizes[1:-1])} "
+        if self.shared > min(self.sizes[1:-1]):
+            raise ValueError(f"shared must be at most the smallest hidden layer's {min(self.sizes[1:-1])} "
                              f"neurons, got {self.shared}")
-        if self.retests < 0:
-            raise ValueError(f"retests must be 0 or more, got {self.retests}")
         if isinstance(self.feedback, tuple) and len(self.feedback) != hidden:
             raise ValueError(f"feedback has {len(self.feedback)} values, the network {self.sizes} wants {hidden}")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds must be one or more different numbers, got {self.seeds}")
-        if not 0 < self.tau <= 1 or self.steps < 1:
-            raise ValueError(f"wanted 0 < tau <= 1 and steps of 1 or more, got {self.tau} and {self.steps}")
-        if self.streams < 1 or any(n % self.streams for n in (self.epoch, self.examples, self.tested)):
+        if self.tau == 0:
+            raise ValueError("wanted 0 < tau <= 1, got 0: nothing would change")
+        if any(n % self.streams for n in (self.epoch, self.examples, self.tested)):
             raise ValueError(f"streams ({self.streams}) must divide the {self.epoch} training images, examples "
                              f"({self.examples}) and tested ({self.tested})")
-        if not self.schedule or self.schedule[0][0] != 0 or sorted(self.schedule) != list(self.schedule):
+        starts = [start for start, _ in self.schedule]
+        if starts[:1] != [0] or sorted(set(starts)) != starts:
             raise ValueError(f"schedule must begin at image 0 and increase, got {self.schedule}")
         for field in ("probes", "snapshots"):
             at = getattr(self, field)
@@ -102,7 +113,7 @@ class SpikingExperiment:
 
     def at(self, profile: str, examples: int) -> "SpikingExperiment":
         """This experiment at the profile `paper`, or at `smoke` cut to one seed, `examples` images and 1000 test images."""
-        if profile == "paper":
+        if kinds.profile(profile) == "paper":
             return self
         return self.but(seeds=self.seeds[:1], examples=examples, probes=(0, examples), tested=1000,
                         snapshots=(0, examples) if self.snapshots else ())
