@@ -6,6 +6,7 @@ many trials for either algorithm, on a seed that is not reported, judged on the 
 
 from fa_core.experiments import Experiment
 from fa_core.experiments.extended_20 import course
+from fa_core.experiments.search import Search
 
 EPOCH = 60_000
 TRIAL = 50_000
@@ -68,6 +69,13 @@ BETWEEN = {(width, rule): best(10, rule, narrow(width), **SHORT).but(seeds=SEEDS
 # A control: no feedback below the outputs.
 CONTROL = NARROW[FEEDBACK].but(name="autoencoder-control-no-feedback", feedback=0.0, seeds=SEEDS[:1],
                                **course(4, begin=((0, 1.0),)))
+
+SEARCHES = tuple(
+    Search(name=f"autoencoder with {width} in the middle, {rule}", trials=TRIALS[width, rule],
+           chosen=next(e for e in TRIALS[width, rule] if e.rate * e.batch == RATES[width, rule]), reported=(runs[rule],),
+           settles=("rate", "batch", "weights"), criterion="loss", beside=f"autoencoder with {width} in the middle",
+           later="an earlier search had other minibatches, fewer rates and shorter trials; its runs had been seen")
+    for width, runs in ((10, NARROW), (1000, WITHOUT)) for rule in SCALES)
 
 RECORDED = (*(e for trials in TRIALS.values() for e in trials), *NARROW.values(), *WITHOUT.values(), *BETWEEN.values(),
             CONTROL)

@@ -6,6 +6,7 @@ and scales is here (`TRIALS`): equally many trials for either algorithm, on a se
 """
 
 from fa_core.experiments import Experiment
+from fa_core.experiments.search import Search
 
 EPOCH, BATCH = 60_000, 100
 WARM = ((0, 0.1), (10_000, 1.0))  # until W has begun to align, a large error through a large B drives units into saturation
@@ -191,6 +192,33 @@ TEN_BACKPROP = added(TEN_TRIALS["backprop"][3], "extended-ten-backprop", TEN_EPO
 BACKGROUNDS = tuple(e.but(name=e.name.replace("tanh", "backgrounds"), task="backgrounds", examples=6 * TRIAL, snapshots=(),
                           probes=tuple(n * TRIAL for n in range(7)))
                     for e in (BACKPROP, FEEDBACK_ALIGNMENT))
+
+# ---- the protocol
+
+
+def search(name: str, trials, best: int, run: Experiment, **more) -> Search:
+    """A search that settled how `run` is made by its trial of index `best`."""
+    return Search(name=name, trials=trials, chosen=trials[best], reported=(run,),
+                  settles=("rate", "batch", "weights", "feedback", "schedule"), **more)
+
+
+_FIFTH = {"beside": "in minibatches of 20",
+          "later": "the fifth trial of either algorithm was added when the first runs of the others' best had been seen"}
+_TEN = {"beside": "ten layers", "later": "the records of the trials were made when the runs were over"}
+SEARCHES = (
+    search("plain network, backprop", BACKPROP_TRIALS, 4, BACKPROP, **_FIFTH),
+    search("plain network, feedback alignment", FEEDBACK_TRIALS, 4, FEEDBACK_ALIGNMENT, **_FIFTH),
+    search("dropout, short trials", ADDED_TRIALS["dropout"], 1, DROPOUT),
+    search("dropout, long trials", LONG_TRIALS["dropout"], 2, DROPOUT,
+           later="one reported seed had been run before, with another scale of the topmost B"),
+    search("receptive fields, short trials", ADDED_TRIALS["local"], 4, LOCAL),
+    search("receptive fields, long trials", LONG_TRIALS["local"], 2, LOCAL,
+           later="the runs had been made before with the same setting, by the short trials"),
+    search("leaky unit, in stages", STAGED_TRIALS, 1, LEAKY,
+           later="the setting of the short trials had been run on a reported seed, and given up"),
+    search("ten layers, backprop", TEN_TRIALS["backprop"], 3, TEN_BACKPROP, **_TEN),
+    search("ten layers, feedback alignment", TEN_TRIALS["feedback alignment"], 4, TEN, **_TEN),
+)
 
 RECORDED = (*FEEDBACK_TRIALS, *BACKPROP_TRIALS,
             *(e for group in (ADDED_TRIALS, LONG_TRIALS, TEN_TRIALS) for trials in group.values() for e in trials),

@@ -7,6 +7,7 @@ images. Only B's scale, which backprop has not, is searched on feedback alignmen
 """
 
 from fa_core.experiments import Experiment, Stages
+from fa_core.experiments.search import Search
 
 EPOCH = 60_000
 # Where the validation error of backprop (`STOP_SEARCH`) no longer falls: at 4.75 million examples, 79 epochs.
@@ -46,6 +47,10 @@ OMEGA_SEARCH = tuple(VALIDATION.but(name=f"mnist-omega-{w:g}", weights=w) for w 
 BETA_SEARCH = tuple(VALIDATION.but(name=f"mnist-beta-{b:g}", rule="feedback alignment", feedback=b) for b in BETAS)
 STOP_SEARCH = VALIDATION.but(name="mnist-stop", examples=5_000_000, probes=tuple(range(0, 5_000_001, 250_000)))
 SEARCH = (*OMEGA_SEARCH, *BETA_SEARCH, STOP_SEARCH)
+SEARCHES = (
+    Search(name="scale of W", trials=OMEGA_SEARCH, chosen=OMEGA_SEARCH[OMEGAS.index(OMEGA)], settles=("weights",),
+           reported=(BACKPROP, FEEDBACK_ALIGNMENT, SPARSE, SHALLOW)),
+)
 # How the angle depends on the scale of W; OMEGA itself is in BETA_SEARCH.
 ANGLES = tuple(VALIDATION.but(name=f"mnist-angle-{w:g}", rule="feedback alignment", weights=w, feedback=BETA)
                for w in (0.01, 0.05, 0.1))
