@@ -1,5 +1,7 @@
-"""Files that are there wholly or not at all, and where the reader's own data are looked for."""
+"""Files that are there wholly or not at all, where the reader's own data are looked for, copies of them in another form."""
 
+import hashlib
+import json
 import os
 import platform
 from collections.abc import Callable
@@ -22,7 +24,51 @@ def write(path: Path, put: Callable[[BinaryIO], object]) -> None:
         raise
 
 
+def named(environment: str) -> Path | None:
+    """The folder that an environment variable names, `~` in it the home folder; None where it is not set, or empty."""
+    value = os.environ.get(environment)
+    return Path(os.path.expanduser(value)) if value else None
+
+
 def data_folder(environment: str, name: str) -> Path:
     """The folder that the environment variable names, else `fa_core/<name>` in `$XDG_CACHE_HOME` (`~/.cache`)."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get(environment) or Path(cache) / "fa_core" / name)
+    return named(environment) or (named("XDG_CACHE_HOME") or Path.home() / ".cache") / "fa_core" / name
+
+
+# ---- copies of data in another form, made once
+
+
+def digest(path: Path) -> str:
+    """The MD5 of a file, which is enough against damage. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def stated(path: Path) -> dict:
+    """What of a file can be seen without reading it."""
+    stat = path.stat()
+    return {"size": stat.st_size, "time": stat.st_mtime_ns}
+
+
+def unchanged(path: Path, fact: dict) -> bool:
+    """Whether a file is as it was `stated`, or, where it has another time, still has the "md5" of the fact: one that was
+    only moved or copied. Raises OSError, KeyError."""
+    now = stated(path)
+    return now["size"] == fact["size"] and (now["time"] == fact["time"] or digest(path) == fact["md5"])
+
+
+def note(made: Path, sources: list[dict], **facts) -> None:
+    """Write beside a copy, as .json, what it is and of what it was made: for each source what was `stated`, and its "md5".
+    Raises OSError."""
+    content = json.dumps(facts | {"made": stated(made) | {"md5": digest(made)}, "sources": sources}).encode()
+    write(made.with_suffix(".json"), lambda file: file.write(content))
+
+
+def noted(made: Path, sources: list[Path]) -> dict | None:
+    """The note beside a copy, if both it and its sources are as they were when it was made; else None."""
+    try:
+        facts = json.loads(made.with_suffix(".json").read_text())
+        pairs = [(made, facts["made"]), *zip(sources, facts["sources"], strict=True)]
+        return facts if all(unchanged(path, fact) for path, fact in pairs) else None
+    except (OSError, ValueError, KeyError, TypeError):  # no such file, or a damaged one
+        return None

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fa_core import files
 from fa_core.experiments import Experiment
 from fa_core.training import History, seconds_spent, write_atomically
 
@@ -37,7 +38,7 @@ def folder() -> Path:
     """Where records are: `FA_CORE_RECORDS`, else `records/` of the checkout that fa_core was installed from, else
     `records/` in the current folder."""
     checkout = Path(__file__).parent.parent
-    return Path(os.environ.get(ENVIRONMENT) or (checkout if (checkout / "pyproject.toml").exists() else Path()) / "records")
+    return files.named(ENVIRONMENT) or (checkout if (checkout / "pyproject.toml").exists() else Path()) / "records"
 
 
 def path(experiment: Experiment, within: Path | None = None) -> Path:

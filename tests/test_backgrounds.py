@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fa_core import files
 from fa_core.data import backgrounds, mnist
 from fa_core.data.mnist import DataError
 
@@ -90,17 +91,29 @@ def test_the_usual_folder_needs_no_variable(published, monkeypatch, tmp_path):
     assert backgrounds.folder() == tmp_path / ".cache" / "fa_core" / "backgrounds"
 
 
-def test_a_file_is_parsed_once_and_again_when_it_is_newer(published, monkeypatch):
+def test_a_file_is_parsed_once_and_again_when_it_is_another(published, monkeypatch):
     first = backgrounds.read(file(), 60)
     assert sorted(p.name for p in backgrounds.folder().iterdir()) == sorted(
-        [*backgrounds.FILES.values(), f"{file().name}.npy"])
+        [*backgrounds.FILES.values(), f"{file().name}.npy", f"{file().name}.json"])
     with monkeypatch.context() as patched:
         patched.delattr(backgrounds, "parse_amat")
         assert np.array_equal(backgrounds.read(file(), 60), first)
-    file().write_text(amat(np.zeros((60, 784)), np.full(60, 3)))
-    later = time.time_ns() + 10**9
-    os.utime(file(), ns=(later, later))
-    assert (backgrounds.read(file(), 60)[:, -1] == 3).all()
+    for label, moment in ((3, time.time_ns() + 10**9), (4, 10**9)):  # an older one is another one as well
+        file().write_text(amat(np.zeros((60, 784)), np.full(60, label)))
+        os.utime(file(), ns=(moment, moment))
+        assert (backgrounds.read(file(), 60)[:, -1] == label).all()
+
+
+def test_a_copy_is_believed_only_if_it_holds_what_was_put_there(published):
+    first = backgrounds.read(file(), 60)
+    kept = file().with_name(f"{file().name}.npy")
+    np.save(kept, 255 - first)
+    assert np.array_equal(backgrounds.read(file(), 60), first)
+    moment = kept.stat().st_mtime_ns + 10**9
+    os.utime(kept, ns=(moment, moment))  # as of one that was only moved
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delattr(backgrounds, "parse_amat")
+        assert np.array_equal(backgrounds.read(file(), 60), first)
 
 
 @pytest.mark.parametrize("damage", [lambda c: c[:200], lambda c: b"", lambda c: c[:-1], lambda c: b"x" + c[1:]])
@@ -116,7 +129,7 @@ def test_a_copy_that_cannot_be_written_is_no_matter_and_leaves_nothing(published
     def fail(*_):
         raise PermissionError("read-only folder")
 
-    monkeypatch.setattr(backgrounds.os, "replace", fail)
+    monkeypatch.setattr(files.os, "replace", fail)
     assert len(backgrounds.read(file(), 60)) == 60
     assert sorted(p.name for p in backgrounds.folder().iterdir()) == sorted(backgrounds.FILES.values())
 

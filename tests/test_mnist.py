@@ -107,7 +107,7 @@ def test_each_fault_of_an_idx_file_has_a_message_of_its_own(content, message):
 # ---- the files
 
 
-REMEDY = "restore it .*git checkout"
+REMEDY = "Put the published file there, or take FA_CORE_MNIST away: the four files come with fa_core"
 
 
 @pytest.fixture
@@ -123,9 +123,47 @@ def test_the_environment_may_name_another_folder_and_its_files_need_not_be_gzipp
     ours = mnist.load("test")
     assert ours.images.shape == (10_000, 784)
     assert np.array_equal(ours.labels, mnist.read(mnist.SHIPPED, "t10k-labels-idx1-ubyte"))
-    with pytest.raises(DataError, match=rf"no train-images-idx3-ubyte.gz \(or .*\) in {elsewhere}: {REMEDY}.*or set "
-                                        "FA_CORE_MNIST to a folder"):
+    with pytest.raises(DataError, match=rf"no train-images-idx3-ubyte.gz \(or .*\) in {elsewhere}. {REMEDY}"):
         mnist.load("train")
+
+
+def test_what_is_wrong_with_the_shipped_files_is_mended_by_git(tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist, "SHIPPED", tmp_path)
+    with pytest.raises(DataError, match=r"Restore it, e.g. by git checkout, or reinstall fa_core, or set FA_CORE_MNIST to"):
+        mnist.read(tmp_path, "t10k-labels-idx1-ubyte")
+
+
+LABELS = "t10k-labels-idx1-ubyte"
+
+
+@pytest.mark.parametrize("place", [
+    LABELS, f"{LABELS}.gz", "t10k-labels.idx1-ubyte", "t10k-labels.idx1-ubyte.gz", f"MNIST/raw/{LABELS}", f"raw/{LABELS}.gz",
+])
+@pytest.mark.parametrize("unpacked", [True, False], ids=["plain", "gzip"])
+def test_a_file_is_known_by_its_content_under_each_name_that_a_tool_gives_it(tmp_path, place, unpacked):
+    content = (mnist.SHIPPED / f"{LABELS}.gz").read_bytes()
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_bytes(gzip.decompress(content) if unpacked else content)
+    assert np.bincount(mnist.read(tmp_path, LABELS)).tolist() == ROWS[1][2]
+
+
+def test_a_damaged_file_does_not_hide_a_whole_one_beside_it(elsewhere):
+    (elsewhere / f"{LABELS}.gz").write_bytes(b"")
+    assert len(mnist.read(elsewhere, LABELS)) == 10_000
+    (elsewhere / LABELS).write_bytes((elsewhere / "t10k-images-idx3-ubyte").read_bytes())
+    with pytest.raises(DataError, match=rf"{LABELS}\.gz: 0 bytes, too short.*; .*{LABELS}: SHA-256 .*it is t10k-images"):
+        mnist.read(elsewhere, LABELS)
+
+
+@pytest.mark.parametrize("value", ["", "~/digits"])
+def test_the_variable_may_be_empty_and_may_begin_at_home(tmp_path, monkeypatch, value):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(mnist.ENVIRONMENT, value)
+    monkeypatch.chdir(tmp_path)
+    if value:
+        (tmp_path / "digits").symlink_to(mnist.SHIPPED)
+    assert len(mnist.load("test").labels) == 10_000
+    assert sorted(p.name for p in tmp_path.iterdir()) == (["digits"] if value else [])
 
 
 def test_a_file_compressed_by_another_gzip_is_the_same_data(elsewhere):
@@ -138,7 +176,7 @@ def test_a_file_compressed_by_another_gzip_is_the_same_data(elsewhere):
 @pytest.mark.parametrize("name", mnist.DIGESTS)
 @pytest.mark.parametrize("folder", [".", "no/such/folder"])
 def test_a_missing_file_or_folder_is_named_with_a_remedy(tmp_path, folder, name):
-    with pytest.raises(DataError, match=rf"no {name}.gz \(or {name}\) in {tmp_path / folder}: {REMEDY}"):
+    with pytest.raises(DataError, match=rf"no {name}.gz \(or {name}\) in {tmp_path / folder}. {REMEDY}"):
         mnist.read(tmp_path / folder, name)
 
 
@@ -154,14 +192,14 @@ def test_a_damaged_gzip_is_named_with_a_remedy(tmp_path, damage):
     name = "t10k-labels-idx1-ubyte"
     content = damage((mnist.SHIPPED / f"{name}.gz").read_bytes())
     (tmp_path / f"{name}.gz").write_bytes(content)
-    with pytest.raises(DataError, match=f"{name}.gz.*restore it, e.g. by git checkout"):
+    with pytest.raises(DataError, match=f"{name}.gz.*{REMEDY}"):
         mnist.read(tmp_path, name)
 
 
 def test_a_damaged_plain_file_is_named_with_its_fault_and_a_remedy(elsewhere):
     labels = elsewhere / "t10k-labels-idx1-ubyte"
     labels.write_bytes(labels.read_bytes()[:-1])
-    with pytest.raises(DataError, match=rf"{labels}: truncated \(10007 bytes.*: restore it, e.g. by git checkout"):
+    with pytest.raises(DataError, match=rf"{labels}: truncated \(10007 bytes.*. {REMEDY}"):
         mnist.load("test")
 
 
@@ -171,7 +209,7 @@ def test_well_formed_files_of_other_content_are_refused_with_a_remedy(elsewhere)
     labels[5000] = (labels[5000] + 1) % 10
     (elsewhere / name).write_bytes(idx(labels))
     with pytest.raises(DataError, match=f"{name}: SHA-256 of its content is [0-9a-f]{{64}}, wanted {mnist.DIGESTS[name]}: "
-                                        "not the standard MNIST file. Restore it, e.g. by git checkout"):
+                                        f"not the standard MNIST file. {REMEDY}"):
         mnist.load("test")
 
 

@@ -255,6 +255,15 @@ def test_each_split_has_a_copy_of_its_own(published, conversions):
     assert conversions == ["train_32x32+extra_32x32.grey.npy", "train_32x32.grey.npy", "test_32x32.grey.npy"]
 
 
+def test_a_folder_may_begin_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(svhn.ENVIRONMENT, "~/svhn")
+    assert svhn.folder() == tmp_path / "svhn"
+    monkeypatch.setenv(svhn.ENVIRONMENT, "")
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/cache")
+    assert svhn.folder() == tmp_path / "cache" / "fa_core" / "svhn"
+
+
 def facts(change):
     def damage(folder):
         note = folder / "test_32x32.grey.json"
@@ -272,6 +281,7 @@ def cut(name, length):
     lambda folder: (folder / "test_32x32.grey.npy").unlink(), lambda folder: (folder / "test_32x32.grey.json").unlink(),
     lambda folder: np.save(folder / "test_32x32.grey.npy", np.zeros((20, 1025))),
     lambda folder: np.save(folder / "test_32x32.grey.npy", np.zeros((19, 1025), np.uint8)),
+    lambda folder: np.save(folder / "test_32x32.grey.npy", np.zeros((20, 1025), np.uint8)),
     facts(lambda f: f | {"format": 0}), facts(lambda f: f | {"sources": []}), facts(lambda f: [1]), facts(lambda f: {}),
 ])
 def test_a_damaged_copy_is_made_anew(published, conversions, damage):

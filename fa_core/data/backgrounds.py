@@ -22,7 +22,6 @@ a stated stream of random numbers, so that it is the same everywhere, save that 
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterable
 from functools import cache
 from itertools import islice
@@ -67,7 +66,7 @@ def source() -> str:
     missing = [name for name in FILES.values() if not (where / name).exists()]
     if not missing:
         return "original"
-    if len(missing) == len(FILES) and not os.environ.get(ENVIRONMENT):
+    if len(missing) == len(FILES) and not files.named(ENVIRONMENT):
         return "composed"
     raise DataError(f"no {' and no '.join(missing)} in {where}: unpack {SITE} there, or take away {ENVIRONMENT} and what "
                     "there is, for the stand-in")
@@ -92,22 +91,25 @@ def _original(where: Path, split: str) -> Digits:
 def read(path: Path, n: int) -> np.ndarray:
     """The n rows of an amat file as bytes, `(n, 785)`: grey levels 0 to 255 in the file's order, then the label.
 
-    Parsed once, and kept as `path` + `.npy` where that can be written; read from there while the file is no newer.
+    Parsed once, and kept as `path` + `.npy` where that can be written; read from there while both are as they were.
     Raises DataError.
     """
     kept = path.with_name(path.name + ".npy")
-    with contextlib.suppress(OSError, ValueError, EOFError):  # no such file or a damaged one: parse again
-        if kept.stat().st_mtime_ns >= path.stat().st_mtime_ns:
+    if files.noted(kept, [path]):
+        with contextlib.suppress(OSError, ValueError, EOFError):  # a damaged one: parse again
             rows = np.load(kept, allow_pickle=False)
             if rows.dtype == np.uint8 and rows.shape == (n, SIDE * SIDE + 1):
                 return rows
     try:
+        fact = files.stated(path) | {"md5": files.digest(path)}
         with path.open(encoding="ascii") as lines:
             rows = parse_amat(lines, n, str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error}): unpack {SITE} again") from error
     with contextlib.suppress(OSError):
+        kept.with_suffix(".json").unlink(missing_ok=True)  # so that it never stands beside an array that it is not of
         files.write(kept, lambda file: np.save(file, rows))
+        files.note(kept, [fact])
     return rows
 
 

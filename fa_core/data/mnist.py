@@ -1,12 +1,12 @@
 """MNIST, shipped with the package as the four gzipped IDX files, checked against the digests of their contents.
 
 LeCun, Cortes & Burges, 'The MNIST database of handwritten digits': 60,000 training and 10,000 test images of 28x28
-grey levels. Set `FA_CORE_MNIST` to a folder to read the files (gzipped or not) from there.
+grey levels. Set `FA_CORE_MNIST` to a folder to read the files from there, gzipped or not, also as torchvision or 7-Zip
+leave them.
 """
 
 import gzip
 import hashlib
-import os
 import struct
 import zlib
 from functools import cache
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from fa_core import files
 
 ENVIRONMENT = "FA_CORE_MNIST"
 SHIPPED = Path(__file__).parent / "mnist"
@@ -61,32 +63,48 @@ def parse_idx(content: bytes, name: str) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
+PLACES = ("", "raw", "MNIST/raw", "mnist")  # below the folder; torchvision puts them into MNIST/raw
+
+
+def candidates(folder: Path, name: str) -> list[Path]:
+    """The files in a folder that may be one of the four: as published, unpacked, or as 7-Zip names what it unpacks."""
+    names = [f"{form}{ending}" for form in (name, name.replace("-idx", ".idx")) for ending in (".gz", "")]
+    return [path for place in PLACES for n in names if (path := folder / place / n).is_file()]
+
+
 def read(folder: Path, name: str) -> np.ndarray:
-    """One of the four files, decompressed, its digest verified, parsed. Raises DataError."""
-    gzipped, plain = folder / f"{name}.gz", folder / name
-    path = gzipped if gzipped.exists() else plain
-    try:
-        content = path.read_bytes()
-        if path is gzipped:
-            content = gzip.decompress(content)
-    except FileNotFoundError:
-        raise DataError(
-            f"no {name}.gz (or {name}) in {folder}: restore it (git checkout, or reinstall fa_core), "
-            f"or set {ENVIRONMENT} to a folder that holds the four MNIST files"
-        ) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read ({error}): restore it, e.g. by git checkout") from error
-    try:
-        found = parse_idx(content, str(path))
-    except DataError as error:
-        raise DataError(f"{error}: restore it, e.g. by git checkout") from None
+    """One of the four files, decompressed, its digest verified, parsed. What it is, its content says and not its name.
+    Raises DataError."""
+    remedy = (f"Restore it, e.g. by git checkout, or reinstall fa_core, or set {ENVIRONMENT} to a folder that holds the "
+              "four MNIST files" if folder == SHIPPED else
+              f"Put the published file there, or take {ENVIRONMENT} away: the four files come with fa_core")
+    found = candidates(folder, name)
+    if not found:
+        raise DataError(f"no {name}.gz (or {name}) in {folder}. {remedy}")
+    faults = []
+    for path in found:
+        try:
+            return checked(path, name)
+        except (OSError, EOFError, zlib.error) as error:
+            faults.append(f"{path} cannot be read ({error})")
+        except DataError as error:
+            faults.append(str(error))
+    raise DataError(f"{'; '.join(faults)}. {remedy}")
+
+
+def checked(path: Path, name: str) -> np.ndarray:
+    """The array in a file, gzipped or not, that is to be the one of this name. Raises DataError, OSError, EOFError,
+    zlib.error."""
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        content = gzip.decompress(content)
+    array = parse_idx(content, str(path))
     digest = hashlib.sha256(content).hexdigest()
     if digest != DIGESTS[name]:
-        raise DataError(
-            f"{path}: SHA-256 of its content is {digest}, wanted {DIGESTS[name]}: not the standard MNIST file. "
-            "Restore it, e.g. by git checkout"
-        )
-    return found
+        other = next((f" (it is {n})" for n, d in DIGESTS.items() if d == digest), "")
+        raise DataError(f"{path}: SHA-256 of its content is {digest}, wanted {DIGESTS[name]}: not the standard MNIST "
+                        f"file{other}")
+    return array
 
 
 @cache
@@ -101,7 +119,7 @@ def load(split: str = "train") -> Digits:
     parts = {"train": "train", "test": "t10k"}
     if split not in parts:
         raise ValueError(f"unknown split {split!r}; there are: {', '.join(parts)}")
-    return _load(Path(os.environ.get(ENVIRONMENT, SHIPPED)), parts[split])
+    return _load(files.named(ENVIRONMENT) or SHIPPED, parts[split])
 
 
 def standardise(images: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:

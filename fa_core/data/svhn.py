@@ -20,9 +20,7 @@ channels, rounded. That copy is read as a memory map. Converting holds one file 
 
 import contextlib
 import errno
-import hashlib
 import http.client
-import json
 import os
 import shutil
 import sys
@@ -57,7 +55,7 @@ SPLITS = {
 
 SIDE = 32
 PIECE = 10_000  # images that are converted at a time
-FORMAT = 1  # of the converted files: another number, and they are made anew
+FORMAT = 2  # of the converted files: another number, and they are made anew
 
 
 def folder() -> Path:
@@ -156,12 +154,11 @@ def unreadable(path: Path, error: Exception) -> DataError:
 def convert(sources: list[Path], kept: Path, verify: bool = True) -> None:
     """Write the images and labels of some files as `kept`, rows of 1025 bytes, and beside it, as .json, what it was made
     of. Each is there wholly or not at all. Raises DataError."""
-    facts = [stated(path) | {"md5": digest(path)} for path in sources]
+    facts = [files.stated(path) | {"md5": digest(path)} for path in sources]
     if verify:
         for path, fact in zip(sources, facts, strict=True):
             check(path, fact["md5"])
     shape = (sum(count(path) for path in sources), SIDE * SIDE + 1)
-    note = kept.with_suffix(".json")
 
     def rows(file):
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
@@ -169,13 +166,10 @@ def convert(sources: list[Path], kept: Path, verify: bool = True) -> None:
             for piece in pieces(path):
                 file.write(piece)
 
-    def text(file):
-        file.write(json.dumps({"format": FORMAT, "shape": shape, "sources": facts}).encode())
-
     try:
-        note.unlink(missing_ok=True)  # so that it never stands beside an array that it is not of
+        kept.with_suffix(".json").unlink(missing_ok=True)  # so that it never stands beside an array that it is not of
         files.write(kept, rows)
-        files.write(note, text)
+        files.note(kept, facts, format=FORMAT, shape=shape)
     except OSError as error:
         need = shape[0] * shape[1] / 1e6
         raise DataError(f"{kept} cannot be written ({error.strerror}): {need:,.0f} MB are wanted in a folder that can be "
@@ -187,39 +181,26 @@ def converted(kept: Path, sources: list[Path], verify: bool = True) -> np.ndarra
 
     Raises DataError, with `verify`, where it was made of others than the published files.
     """
-    note = kept.with_suffix(".json")
-    try:
-        facts = json.loads(note.read_text())
-        if facts["format"] != FORMAT:
-            return None
-        for path, fact in zip(sources, facts["sources"], strict=True):
-            now = stated(path)
-            # A file that was only moved or copied has another time and the same content.
-            if now["size"] != fact["size"] or (now["time"] != fact["time"] and digest(path) != fact["md5"]):
-                return None
-        rows = np.load(kept, mmap_mode="r", allow_pickle=False)
-        if rows.dtype != np.uint8 or rows.shape != tuple(facts["shape"]):
-            return None
-        digests = [fact["md5"] for fact in facts["sources"]]
-    except (OSError, ValueError, EOFError, KeyError, TypeError):  # no such file, or a damaged one: it is made anew
+    facts = files.noted(kept, sources)
+    if not facts or facts.get("format") != FORMAT:
         return None
+    try:
+        rows = np.load(kept, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if rows.dtype != np.uint8 or rows.shape != tuple(facts["shape"]):
+        return None
+    digests = [fact["md5"] for fact in facts["sources"]]
     if verify:
         for path, md5 in zip(sources, digests, strict=True):
             check(path, md5)
     return rows
 
 
-def stated(path: Path) -> dict:
-    """What of a file can be seen without reading it."""
-    stat = path.stat()
-    return {"size": stat.st_size, "time": stat.st_mtime_ns}
-
-
 def digest(path: Path) -> str:
     """The MD5 of a file. Raises DataError."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return files.digest(path)
     except OSError as error:
         raise unreadable(path, error) from error
 
