@@ -8,8 +8,8 @@ import pytest
 
 from fa_core import notebooks
 
-PROSE = ("introduction", "try_it", "how_to_read", "notation", "scorecard", "equations", "errata", "status", "speed", "clusters",
-         "api", "references")
+PROSE = ("introduction", "try_it", "how_to_read", "notation", "scorecard", "equations", "errata", "status", "speed",
+         "clusters", "api", "references")
 PAGES = [*(f"book/{name}" for name in PROSE), *(f"notebooks/{name}" for name in notebooks.names())]
 # MathJax says when it has set what there is to set.
 WITH_MATHS = "!document.querySelector('.math') || (window.MathJax && MathJax.startup && MathJax.startup.promise)"
