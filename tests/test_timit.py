@@ -96,7 +96,7 @@ def test_a_riff_file_is_read(tmp_path):
         file.writeframes(struct.pack("<3h", 1, -2, 300))
     assert (timit.read_audio(tmp_path / "a.wav") * 32768).tolist() == [1, -2, 300]
     (tmp_path / "a.wav").write_bytes((tmp_path / "a.wav").read_bytes()[:-2])
-    with pytest.raises(DataError, match="4 bytes of samples, its header wants 6: truncated"):
+    with pytest.raises(DataError, match=r"a\.wav is damaged"):
         timit.read_audio(tmp_path / "a.wav")
 
 
@@ -114,7 +114,7 @@ def test_the_corpus_is_found_in_either_case_with_its_own_test_set(home):
 def test_of_each_four_speakers_of_the_sample_the_last_is_for_testing(home):
     for speaker in ("dr1-a", "dr1-b", "dr1-c", "dr1-d", "dr2-e"):
         sentence(home / speaker, "sa1", PHONES, sphere(NOISE), upper=False)
-    kind, parts = timit.sentences(home)
+    kind, parts, _ = timit.sentences(home)
     assert kind == "sample"
     assert [p.parent.name for p in parts["test"]] == ["dr1-d"]
     assert len(parts["train"]) == 4
@@ -130,7 +130,7 @@ def test_no_copy_is_said_with_what_to_do(home):
 
 
 @pytest.mark.parametrize(("audio", "message"), [
-    (sphere(NOISE)[:-2], "its header wants 16000: truncated or damaged. Restore it"),
+    (sphere(NOISE)[:-2], "its header wants 16000.: restore it"),
     (sphere(NOISE, coding="pcm,embedded-shorten-v2.00"), "unpack the corpus first"),
     (b"NIST_1A\n   ten\n" + sphere(NOISE)[16:], "SA1.WAV is damaged"),
     (b"RIFF" + b"\0" * 20, "is damaged"),
@@ -154,6 +154,96 @@ def test_a_sentence_without_audio_or_with_a_damaged_transcription_is_refused(hom
     phn.write_text("0 1000 h#\n1000 900 b\n")
     with pytest.raises(DataError, match=r"SA1.PHN, line 2: '1000 900 b', wanted 'first last phone'"):
         timit.load("train")
+
+
+SHORT = struct.pack("<3h", 1, -2, 300)
+
+
+def chunk(name, content):
+    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+def riff(*chunks):
+    return b"RIFF" + struct.pack("<I", 4 + sum(map(len, chunks))) + b"WAVE" + b"".join(chunks)
+
+
+PLAIN = struct.pack("<HHIIHH", 1, 1, 16000, 32000, 2, 16)
+EXTENSIBLE = (struct.pack("<HHIIHHHHI", 0xFFFE, 1, 16000, 32000, 2, 16, 22, 16, 4)
+              + b"\x01\x00\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71")
+
+
+@pytest.mark.parametrize("audio", [
+    riff(chunk(b"fmt ", EXTENSIBLE), chunk(b"data", SHORT)),
+    riff(chunk(b"LIST", b"INFOx"), chunk(b"fmt ", PLAIN), chunk(b"fact", b"\3\0\0\0"), chunk(b"data", SHORT)),
+    riff(chunk(b"fmt ", PLAIN + b"\0\0"), chunk(b"data", SHORT), chunk(b"id3 ", b"odd")),
+    sphere([1, -2, 300]).replace(b"end_head\n ", b"end_head\n\xff"),
+    sphere([1, -2, 300]).replace(b"end_head\n" + b" " * 15, b"speaker_id -s0 \nend_head"),
+], ids=["extensible", "chunks before", "chunks after", "a byte above 127", "an empty value"])
+def test_any_legal_form_of_a_file_is_read(tmp_path, audio):
+    (tmp_path / "a.wav").write_bytes(audio)
+    assert (timit.read_audio(tmp_path / "a.wav") * 32768).tolist() == [1, -2, 300]
+
+
+def corpus(home, where="TIMIT"):
+    sentence(home / where / "TRAIN/DR1/FCJF0", "SA1", PHONES, sphere(NOISE))
+    sentence(home / where / "TEST/DR1/FAKS0", "SA1", PHONES, sphere(NOISE))
+
+
+def test_what_is_found_and_what_is_left_out_is_said(home, capsys):
+    corpus(home, "a")
+    corpus(home, "b")
+    train = home / "a/TRAIN/DR1/FCJF0"
+    (train / "._SA1.PHN").write_bytes(b"\0\5\x16\7")
+    (train / "SA2.WAV").write_bytes(sphere(NOISE))
+    labels = timit.load("train").labels
+    assert capsys.readouterr().err == (
+        f"TIMIT (corpus) in {home}, train set: 1 speakers, 1 sentences, {len(labels)} frames of stops; left out: 1 files "
+        "that a Mac or an archive put there (a/TRAIN/DR1/FCJF0/._SA1.PHN); left out: 2 second copies (b/TEST/DR1/FAKS0/"
+        "SA1.PHN, ...); left out: 1 audio without a transcription (a/TRAIN/DR1/FCJF0/SA2.WAV)\n")
+
+
+def test_two_copies_that_differ_are_refused(home):
+    corpus(home, "a")
+    corpus(home, "b")
+    (home / "b/TRAIN/DR1/FCJF0/SA1.PHN").write_text("0 1000 h#\n")
+    with pytest.raises(DataError, match=r"a/.*SA1\.PHN and .*b/.*SA1\.PHN are of one sentence and differ"):
+        timit.load("train")
+
+
+def test_linked_folders_are_followed_and_a_circle_ends(home, tmp_path_factory):
+    real = tmp_path_factory.mktemp("real")
+    corpus(real)
+    for part in ("TRAIN", "TEST"):
+        (home / part).symlink_to(real / "TIMIT" / part)
+    (real / "TIMIT/TRAIN/again").symlink_to(home)
+    kind, parts, left_out = timit.sentences(home)
+    assert (kind, [len(p) for p in parts.values()], left_out) == ("corpus", [1, 1], [])
+
+
+@pytest.mark.parametrize("part", ["TRAIN", "TRAIN/DR1", "TRAIN/DR1/FCJF0"])
+def test_a_part_of_the_corpus_is_not_taken_for_the_sample(home, monkeypatch, part):
+    corpus(home)
+    monkeypatch.setenv(timit.ENVIRONMENT, str(home / "TIMIT" / part))
+    with pytest.raises(DataError, match=r"but no TRAIN and TEST, and no folders dr1-.*: set FA_CORE_TIMIT to the folder"):
+        timit.source()
+
+
+@pytest.mark.parametrize(("phones", "message"), [
+    ([(0, 1000, "h#"), (900, 1600, "b")], "line 2: '900 1600 b', begins before the end of the phone before, 1000"),
+    ([(1000, 1600, "b"), (0, 1000, "h#")], "line 2: '0 1000 h#', begins before the end"),
+    ([(0, 1000, "h#"), (1000, 1600, "bb")], "line 2: '1000 1600 bb', is none of TIMIT's 61 phones"),
+    ([(0, 7900, "h#"), (7900, 8100, "b")], "'b' from sample 7900 to 8100, and SA1.WAV has 8000: one of the two is"),
+    ([(0, 8000, "b"), (8000, 9000, "h#")], "'h#' from sample 8000 to 9000, and SA1.WAV has 8000"),
+], ids=["overlap", "backwards", "label", "a stop beyond", "all beyond"])
+def test_a_transcription_that_cannot_be_this_audios_is_refused(home, phones, message):
+    sentence(home / "TRAIN/DR1/FCJF0", "SA1", phones, sphere(NOISE))
+    with pytest.raises(DataError, match=message):
+        timit.load("train")
+
+
+def test_the_last_silence_may_end_a_little_after_the_audio(home):
+    sentence(home / "TRAIN/DR1/FCJF0", "SA1", [*PHONES[:-1], (5800, 8100, "h#")], sphere(NOISE))
+    assert len(timit.load("train").labels)
 
 
 def test_a_record_is_made_of_the_whole_corpus_alone(home, monkeypatch):

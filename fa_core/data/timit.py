@@ -8,13 +8,20 @@ and never shipped here. The reader's copy is read from the folder that `FA_CORE_
     NLTK's sample of it dr1-fvmh0/sa1.wav and sa1.phn, ...: 16 speakers. It has no test set: of each four speakers, in the
                         order of their names, the last one's sentences are for testing here, which are all men's.
 
-`source()` says which of the two it is. The note gives the six classes, frames of 10 ms, 39 numbers to a frame and the number
-of frames. What it leaves out: windows of 25 ms are taken every 10 ms, a frame belongs to the phone at its centre, and is
-kept where that is the burst of a stop as the transcription labels it (b, d, g, p, t, k; not the closure before it). Thirteen
-coefficients, the 0th included, and their first and second derivatives by regression over two frames to either side.
+`source()` says which of the two it is. Either may lie in folders below, or be linked there. What is found, and what is left
+out and why, is said on standard error when it is loaded.
+
+The note gives the six classes, frames of 10 ms, 39 numbers to a frame and the number of frames. What it leaves out: windows
+of 25 ms are taken every 10 ms, a frame belongs to the phone at its centre, and is kept where that is the burst of a stop as
+the transcription labels it (b, d, g, p, t, k; not the closure before it). Thirteen coefficients, the 0th included, and their
+first and second derivatives by regression over two frames to either side.
 """
 
-import wave
+import io
+import os
+import re
+import sys
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +34,10 @@ from fa_core.data.mnist import DataError
 
 ENVIRONMENT = "FA_CORE_TIMIT"
 STOPS = ("b", "d", "g", "p", "t", "k")  # a label is a place in this list
+# The labels of the transcriptions, of which the stops are six.
+PHONES = frozenset(re.findall(r"\S+", """
+    b d g p t k dx q bcl dcl gcl pcl tcl kcl jh ch s sh z zh f th v dh m n ng em en eng nx l r w y hh hv el
+    iy ih eh ey ae aa aw ay ah ao oy ow uh uw ux er ax ix axr ax-h pau epi h#"""))
 RATE = 16_000  # samples a second
 SENTENCES = {"train": 4620, "test": 1680}  # of the corpus
 STEP, WINDOW = 160, 400  # samples: 10 and 25 ms
@@ -92,49 +103,64 @@ def read_audio(path: Path) -> np.ndarray:
     """The samples of a NIST SPHERE or RIFF file, scaled to [-1, 1). Raises DataError."""
     content = path.read_bytes()
     try:
-        if content[:4] == b"RIFF":
-            with wave.open(str(path)) as file:
-                channels, width, rate, count = file.getparams()[:4]
-                data, order = file.readframes(count), "<"
+        if content[:4] in (b"RIFF", b"RIFX", b"RF64"):
+            rate, samples = riff(content)
         elif content[:8] == b"NIST_1A\n":
-            header, data, order = sphere(content, path)
-            channels, width, rate, count = (int(header.get(key, default)) for key, default in (
-                ("channel_count", 1), ("sample_n_bytes", 2), ("sample_rate", 0), ("sample_count", -1)))
+            rate, samples = sphere(content, path)
         else:
             raise DataError(f"{path} is neither a NIST SPHERE nor a RIFF file: restore it from your copy of TIMIT")
-    except (wave.Error, EOFError, ValueError) as error:
+    except (EOFError, ValueError, LookupError, Warning) as error:
         raise DataError(f"{path} is damaged ({error}): restore it from your copy of TIMIT") from error
-    if (channels, width, rate) != (1, 2, RATE):
-        raise DataError(f"{path}: {channels} channel(s) of {8 * width} bits at {rate} Hz, wanted 1 of 16 bits at {RATE} Hz: "
-                        "it is no file of TIMIT's")
-    if len(data) != 2 * count:
-        raise DataError(f"{path}: {len(data)} bytes of samples, its header wants {2 * count}: truncated or damaged. "
-                        "Restore it from your copy of TIMIT")
-    return np.frombuffer(data, f"{order}i2") / 32768
+    if (samples.ndim, samples.dtype.itemsize, rate) != (1, 2, RATE):
+        raise DataError(f"{path}: {1 if samples.ndim == 1 else samples.shape[1]} channel(s) of {8 * samples.dtype.itemsize} "
+                        f"bits at {rate} Hz, wanted 1 of 16 bits at {RATE} Hz: it is no file of TIMIT's")
+    return samples / 32768
 
 
-def sphere(content: bytes, path: Path) -> tuple[dict[str, str], bytes, str]:
-    """Header, samples and byte order ("<" or ">") of a NIST SPHERE file. Raises ValueError for a
-    damaged header, DataError for samples in another code than the plain one."""
+def riff(content: bytes) -> tuple[int, np.ndarray]:
+    """Rate and samples of a RIFF file, in any form that SciPy reads. Raises ValueError, Warning for one that is cut."""
+    from scipy.io import wavfile
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", wavfile.WavFileWarning)
+        warnings.filterwarnings("ignore", "Chunk .* not understood", wavfile.WavFileWarning)  # of text, cues, ...
+        return wavfile.read(io.BytesIO(content))
+
+
+def sphere(content: bytes, path: Path) -> tuple[int, np.ndarray]:
+    """Rate and samples of a NIST SPHERE file. Raises ValueError for a damaged header or missing samples, DataError for
+    samples in another code than the plain one."""
     size = int(content[8:16])
-    lines = content[16:size].decode("ascii").split("end_head")[0].splitlines()
-    header = {name: value for name, _, value in (line.split(None, 2) for line in lines
-                                                 if line.strip() and not line.startswith(";"))}
-    coding = header.get("sample_coding", "pcm")
+    lines = content[16:size].split(b"end_head")[0].decode("latin-1").splitlines()
+    fields = [line.split(None, 2) for line in lines if line.strip() and not line.startswith(";")]
+    header = {field[0]: field[2] if len(field) > 2 else "" for field in fields}
+    coding = header.get("sample_coding") or "pcm"
     if coding != "pcm":
         raise DataError(f"{path}: samples are coded as {coding!r}: unpack the corpus first (sph2pipe -p, "
                         "or NIST's w_decode)")
-    return header, content[size:], ">" if header.get("sample_byte_format", "01") == "10" else "<"
+    channels, width, rate, count = (int(header.get(key) or default) for key, default in (
+        ("channel_count", 1), ("sample_n_bytes", 2), ("sample_rate", 0), ("sample_count", -1)))
+    data = content[size:]
+    if len(data) != channels * width * count:
+        raise ValueError(f"{len(data)} bytes of samples, its header wants {channels * width * count}")
+    order = ">" if header.get("sample_byte_format") == "10" else "<"
+    samples = np.frombuffer(data, f"{order}i{width}")
+    return rate, samples if channels == 1 else samples.reshape(-1, channels)
 
 
 def read_phones(path: Path) -> list[tuple[int, int, str]]:
-    """(first sample, one past the last, phone) for each line of a .PHN file. Raises DataError."""
-    phones = []
+    """(first sample, one past the last, phone) for each line of a .PHN file, one after the other. Raises DataError."""
+    phones, end = [], 0
     for number, line in enumerate(path.read_text(encoding="ascii", errors="replace").splitlines(), start=1):
-        parts = line.split()
+        parts, at = line.split(), f"{path}, line {number}: {line!r}"
         if len(parts) != 3 or not (parts[0].isdigit() and parts[1].isdigit() and int(parts[0]) < int(parts[1])):
-            raise DataError(f"{path}, line {number}: {line!r}, wanted 'first last phone'. Restore it from your TIMIT")
-        phones.append((int(parts[0]), int(parts[1]), parts[2].lower()))
+            raise DataError(f"{at}, wanted 'first last phone'. Restore it from your TIMIT")
+        if int(parts[0]) < end:
+            raise DataError(f"{at}, begins before the end of the phone before, {end}. Restore it from your TIMIT")
+        end = int(parts[1])
+        if parts[2].lower() not in PHONES:
+            raise DataError(f"{at}, is none of TIMIT's {len(PHONES)} phones. Restore it from your TIMIT")
+        phones.append((int(parts[0]), end, parts[2].lower()))
     if not phones:
         raise DataError(f"{path} is empty: restore it from your copy of TIMIT")
     return phones
@@ -157,32 +183,68 @@ def folder() -> Path:
     return files.data_folder(ENVIRONMENT, "timit")
 
 
-def sentences(where: Path) -> tuple[str | None, dict[str, list[Path]]]:
-    """What is in a folder, "corpus", "sample" or None, and the .PHN files of its training and of its test set, in order."""
-    found = sorted(p for p in where.rglob("*") if p.suffix.lower() == ".phn") if where.is_dir() else []
-    parts = {"train": [], "test": []}
-    speakers = sorted({p.parent.name.lower() for p in found})
-    held_out = speakers[3::4]
-    corpus = any(part.lower() == "train" for p in found for part in p.relative_to(where).parts)
-    for p in found:
-        names = [part.lower() for part in p.relative_to(where).parts]
-        if corpus:
-            split = next((s for s in parts if s in names), None)
-        else:
-            split = "test" if names[-2:-1] and names[-2] in held_out else "train"
-        if split:
-            parts[split].append(p)
-    return ("corpus" if corpus else "sample") if found else None, parts
+class Found(NamedTuple):
+    """What is in a folder: "corpus", "sample" or None; the .PHN files of the training and of the test set, in order; and
+    what was left out, (why, files)."""
+
+    kind: str | None
+    parts: dict[str, list[Path]]
+    left_out: list[tuple[str, list[Path]]]
+
+
+def listed(where: Path) -> list[Path]:
+    """The files below a folder, through links too, each folder once, in order."""
+    found, seen = [], set()
+    for folder, below, names in os.walk(where, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        found += [Path(folder, name) for name in names]
+    return sorted(found)
+
+
+def sentences(where: Path) -> Found:
+    """What of TIMIT is in a folder. Raises DataError for a part of the corpus, and for two copies that differ."""
+    files_there = listed(where)
+    hidden = [p for p in files_there if p.name.startswith(".") and p.suffix.lower() in (".phn", ".wav")]
+    there = [p for p in files_there if not p.name.startswith(".")]
+    copies, first = [], {}
+    for p in (p for p in there if p.suffix.lower() == ".phn"):
+        names = tuple(part.lower() for part in p.relative_to(where).parts)
+        split = next((part for part in names[:-1] if part in ("train", "test")), None)
+        same = first.setdefault((split, p.parent.name.lower(), names[-1]), p)
+        if same is not p:
+            if same.read_bytes() != p.read_bytes():
+                raise DataError(f"{same} and {p} are of one sentence and differ: set {ENVIRONMENT} to a folder that holds "
+                                "one copy of TIMIT")
+            copies.append(p)
+    parts = {split: [p for key, p in first.items() if key[0] == split] for split in ("train", "test")}
+    kind = "corpus" if any(parts.values()) else "sample" if first else None
+    if kind == "sample":
+        if not all(re.fullmatch(r"dr\d-\w+", speaker) for _, speaker, _ in first):
+            raise DataError(f"{where} holds transcriptions, but no TRAIN and TEST, and no folders dr1-... as NLTK's sample "
+                            f"has: set {ENVIRONMENT} to the folder above, that holds TRAIN and TEST")
+        held_out = sorted({speaker for _, speaker, _ in first})[3::4]
+        parts = {"train": [p for key, p in first.items() if key[1] not in held_out],
+                 "test": [p for key, p in first.items() if key[1] in held_out]}
+    stems = {(p.parent, p.stem.lower()) for p in there if p.suffix.lower() == ".phn"}
+    silent = [p for p in there if p.suffix.lower() == ".wav" and (p.parent, p.stem.lower()) not in stems]
+    beside = [p for key, p in first.items() if kind == "corpus" and key[0] is None]
+    reasons = (("files that a Mac or an archive put there", hidden), ("second copies", copies),
+               ("audio without a transcription", silent), ("outside TRAIN and TEST", beside))
+    return Found(kind, parts, [(why, left) for why, left in reasons if left])
 
 
 def source() -> str | None:
     """What the reader has: "corpus", "sample", or None."""
-    return sentences(folder())[0]
+    return sentences(folder()).kind
 
 
 def whole() -> None:
     """Raises DataError unless all sentences of the corpus are there: what a record is made of, and not the sample."""
-    kind, parts = sentences(folder())
+    kind, parts, _ = sentences(folder())
     for split, wanted in SENTENCES.items():
         if kind != "corpus" or len(parts[split]) != wanted:
             raise DataError(f"{folder()} holds {len(parts[split]):,} sentences for the {split} set, the corpus has "
@@ -198,7 +260,7 @@ def load(split: str = "train") -> Frames:
 
 @cache
 def _load(where: Path, split: str) -> Frames:
-    kind, parts = sentences(where)
+    kind, parts, left_out = sentences(where)
     if not parts[split]:
         what = f"no TIMIT in {where}" if kind is None else f"the TIMIT in {where} has no sentence for the {split} set"
         raise DataError(f"{what}: set {ENVIRONMENT} to the folder that holds TRAIN and TEST, or NLTK's sample "
@@ -209,10 +271,21 @@ def _load(where: Path, split: str) -> Frames:
                       and p.stem.lower() == phn.stem.lower()), None)
         if audio is None:
             raise DataError(f"{phn} has no .WAV beside it: restore it from your copy of TIMIT")
-        found.append(frames(read_audio(audio), read_phones(phn)))
+        signal, phones = read_audio(audio), read_phones(phn)
+        # The last silence may end a little after the audio; a stop may not, and nothing begins there.
+        beyond = next((p for p in phones if p[0] >= len(signal) or (p[2] in STOPS and p[1] > len(signal))), None)
+        if beyond:
+            raise DataError(f"{phn}: {beyond[2]!r} from sample {beyond[0]} to {beyond[1]}, and {audio.name} has "
+                            f"{len(signal)}: one of the two is of another sentence. Restore them from your copy of TIMIT")
+        found.append(frames(signal, phones))
     whole_set = Frames(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
     for array in whole_set:
         array.flags.writeable = False
+    speakers = {phn.parent.name.lower() for phn in parts[split]}
+    print(f"TIMIT ({kind}) in {where}, {split} set: {len(speakers)} speakers, {len(found):,} sentences, "
+          f"{len(whole_set.labels):,} frames of stops" + "".join(
+              f"; left out: {len(left):,} {why} ({left[0].relative_to(where)}{', ...' if len(left) > 1 else ''})"
+              for why, left in left_out), file=sys.stderr)
     return whole_set
 
 
