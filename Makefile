@@ -79,6 +79,7 @@ _build/.active: requirements.lock pyproject.toml
 	@mkdir -p _build && touch $@
 
 define install
+@echo "make: installing requirements.lock, about 2 GB; it takes some minutes and says nothing meanwhile"
 @$(1) -m pip install -q --disable-pip-version-check -r requirements.lock || \
   { echo "make: installing requirements.lock failed (see above). Is a package index reachable, and is there 2 GB of disk?"; exit 1; }
 @$(1) -m pip install -q --disable-pip-version-check --no-deps -e .

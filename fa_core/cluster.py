@@ -11,7 +11,6 @@ import functools
 import glob
 import hashlib
 import importlib
-import os
 import platform
 import sys
 import warnings
@@ -29,6 +28,7 @@ from tqdm import tqdm
 import fa_core
 from fa_core import records
 from fa_core.experiments import Experiment
+from fa_core.threads import hold
 from fa_core.training import (
     CheckpointError,
     DivergenceWarning,
@@ -226,7 +226,7 @@ class Processes(Here):
         return f"{self.jobs} processes of this machine"
 
     def run(self, parts):
-        os.environ["OMP_NUM_THREADS"] = str(self.options["threads"])  # before the workers load NumPy and torch
+        hold(self.options["threads"])  # before the workers load NumPy and torch
         pool = ProcessPoolExecutor(min(self.jobs, len(parts)), mp_context=get_context("spawn"))
         try:
             running = {pool.submit(train_part, p.experiment, **self.options): p for p in parts}

@@ -24,7 +24,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from fa_core import claims, files, proofs, records
+from fa_core import claims, files, proofs, records, threads
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
@@ -290,7 +290,7 @@ def run(chosen: list[str], *, out: str = STAGE, profile: str = "paper", jobs: in
         check(name, given)
     folder = stage(Path(out)) if out == STAGE else Path(out)
     # One thread to each kernel: several side by side then do not fight over the cores, and the bits are the same.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    threads.hold(int(os.environ.get(threads.MEANT) or 1))
     failed = []
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         running = {pool.submit(_announced, name, folder, given): name for name in todo}
