@@ -61,11 +61,12 @@ def velocity(A, W, T, B, S=None, signal: str = "feedback alignment"):
     return (B if signal == "feedback alignment" else W.mT) @ ES, ES @ A.mT
 
 
-def integrate(T, B, A, W, t, *, S=None, signal: str = "feedback alignment", learn: str = "AW", rtol: float = 1e-10,
-              atol: float = 1e-12, method: str = "DOP853") -> Flow:
+def integrate(T, B, A, W, t, *, S=None, signal: str = "feedback alignment", learn: str = "AW", decay=(0.0, 0.0),
+              rtol: float = 1e-10, atol: float = 1e-12, method: str = "DOP853") -> Flow:
     """The flow from A, W through the increasing times `t`, of which the first is the start.
 
-    `learn`: which of the matrices change, "AW", "A" or "W" (Note 12 decouples them). By DOP853, an explicit
+    `learn`: which of the matrices change, "AW", "A" or "W" (Note 12 decouples them). `decay`: (p, q) takes p A from dA/dt
+    and q W from dW/dt. By DOP853, an explicit
     Runge-Kutta method of order 8 with an error estimate: with these tolerances the quadratic invariant of eq. 10 drifts
     by less than 1e-8 of its size. `method`: another of SciPy's, e.g. "LSODA" for long times from large weights, where the
     flow is stiff. Between its steps SciPy interpolates, which is less exact than the steps are: with these tolerances by a
@@ -85,7 +86,8 @@ def integrate(T, B, A, W, t, *, S=None, signal: str = "feedback alignment", lear
             *flat.shape[:-1], n_o, n_h)
 
     def field(_, flat):
-        dA, dW = velocity(*unpack(flat), T, B, S, signal)
+        now = unpack(flat)
+        dA, dW = (v - d * x for v, d, x in zip(velocity(*now, T, B, S, signal), decay, now, strict=True))
         return np.concatenate([(dA if "A" in learn else 0 * dA).ravel(), (dW if "W" in learn else 0 * dW).ravel()])
 
     reached = t[0]
@@ -223,20 +225,41 @@ def horizon(T, B, error: float) -> float:
     return float(_scaled_time(u)) / (2 ** (-1 / 3) * s[-1] ** (2 / 3))
 
 
-def closed_form(T, B, t) -> Flow:
+def closed_form(T, B, t, S=None) -> Flow:
     """The flow of feedback alignment from A = W = 0 for white inputs, exactly, for any T and B, at the times `t` >= 0
     (infinity allowed: the end state).
+
+    S: a second moment of the inputs of which the right singular vectors of BT are eigenvectors, of values sigma; then each
+    lambda is multiplied by its sigma, and all else is the same.
 
     With BT = U diag(s) V', each mode learns by itself: y' = lambda (1 - y^3), lambda = 2^(-1/3) s^(2/3), y(0) = 0, and
 
         A = U diag((2s)^(1/3) y) V',   W = T V diag((2s)^(-1/3) y^2) U',   E = T - T V diag(y^3) V'
 
     (derived in notebook 13). At the end BW = 2^(-1/3) (B T T' B')^(1/3), and E = T (I - VV'), which is 0 where B has full
-    column rank. Raises ValueError for shapes that do not fit and for negative times.
+    column rank. Raises ValueError for shapes that do not fit, for negative times, and for an S of another kind.
     """
     T, B, t = (np.asarray(a, dtype=float) for a in (T, B, t))
     if T.ndim != 2 or B.ndim != 2 or t.ndim != 1 or B.shape[1] != T.shape[0]:
         raise ValueError(f"wanted T (n_o, n_i), B (n_h, n_o), t (points,); got {T.shape}, {B.shape}, {t.shape}")
     U, s, V = modes(T, B)
-    y = progress(np.multiply.outer(t, 2 ** (-1 / 3) * s ** (2 / 3)))[:, None]
+    rates = 2 ** (-1 / 3) * s ** (2 / 3)
+    if S is not None:
+        turn, sigma = _common_axes(s, V, np.asarray(S, dtype=float))
+        U, V, rates = U @ turn, V @ turn, rates * sigma
+    y = progress(np.multiply.outer(t, rates))[:, None]
     return Flow(T, B, t, (U * np.cbrt(2 * s) * y) @ V.T, (T @ V * np.cbrt(2 * s) ** -1 * y**2) @ U.T)
+
+
+def _common_axes(s, V, S):
+    """(a rotation among the modes of equal s after which the columns of V are eigenvectors of S, their eigenvalues)."""
+    seen = V.T @ S @ V
+    tolerance = 1e-9 * max(np.abs(S).max(), np.finfo(float).tiny)
+    apart = np.abs(np.subtract.outer(s, s)) > 1e-9 * s.max(initial=0)
+    if np.abs(S @ V - V @ seen).max(initial=0) > tolerance or np.abs(seen[apart]).max(initial=0) > tolerance:
+        raise ValueError("the closed form wants inputs whose second moment S has the right singular vectors of BT as "
+                         "eigenvectors (S T'B'BT = T'B'BT S); for others there is integrate")
+    turn = np.eye(len(s))
+    for group in np.split(np.arange(len(s)), np.flatnonzero(np.diff(s) < -1e-9 * s.max(initial=0)) + 1):
+        turn[np.ix_(group, group)] = np.linalg.eigh(seen[np.ix_(group, group)])[1]
+    return turn, np.einsum("ik,ij,jk->k", turn, seen, turn)

@@ -1,0 +1,43 @@
+"""A bottleneck, from every start and for any inputs: where learning ends if BT has full row rank, n_h.
+
+With T~ = T S^(1/2) and P the projection on the rows of BT~, E S^(1/2) goes to T~ (I - P).
+"""
+
+import numpy as np
+from scipy.linalg import sqrtm
+
+from fa_core.proofs.convergence import ANY_INPUTS, A, B, E, S, W, equal, rate
+
+R = E * S * A.T  # W'
+# Its rate: the first term pulls it to 0, the two others vanish with BES.
+R_RATE = -R * (A * S * A.T) - W * (B * E * S) * S * A.T + E * S * (B * E * S).T
+
+
+def algebra() -> dict[str, bool]:
+    """What the theorem takes from algebra, and whether SymPy confirms it for matrices of symbolic size."""
+    return {"the rate of ESA'": equal(rate(R, ANY_INPUTS), R_RATE)}
+
+
+def end(T, B, S=None) -> np.ndarray:
+    """T (I - P~): the error E at the end of the flow, P~ = S R'(R S R')^-1 R, R = BT, `(n_o, n_i)`.
+
+    Raises ValueError where BT has dependent rows: then the end depends on the start.
+    """
+    S = np.eye(T.shape[1]) if S is None else S
+    rows = B @ T
+    if np.linalg.matrix_rank(rows) < len(rows):
+        raise ValueError(f"BT {rows.shape} has dependent rows: the end of learning depends on its start")
+    return T - T @ S @ rows.T @ np.linalg.solve(rows @ S @ rows.T, rows)
+
+
+def loss(E, S=None) -> float:
+    """tr(E S E'), the mean squared error."""
+    S = np.eye(E.shape[1]) if S is None else S
+    return float(np.trace(E @ S @ E.T))
+
+
+def in_projections(T, B, S) -> float:
+    """The end loss as the theorem states it, |T~ (I - P)|^2, by an orthonormal basis of the rows of BT~."""
+    seen = T @ sqrtm(S).real
+    basis = np.linalg.qr((B @ seen).T)[0]
+    return float(np.linalg.norm(seen - seen @ basis @ basis.T) ** 2)
