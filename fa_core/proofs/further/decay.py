@@ -13,12 +13,15 @@ p, q = sp.symbols("p q", positive=True)
 LAW = {A: B * E * S - p * A, W: E * S * A.T - q * W}
 C_RATE = -q * C + (2 * p - q) * A * A.T  # C = BW + W'B' - AA'
 
+KEPT, SQUARE = sp.symbols("c square")  # of a unit with f(z) = f'(z) z: b.w_out - |w_in|^2/2, and |w_in|^2
+UNIT_RATE = -q * KEPT + (p - q / 2) * SQUARE
+
 alpha, eta, theta, speed, field = sp.symbols("alpha eta theta v F")
 NEXT_SPEED = alpha * speed + eta * field
 NEXT_THETA = theta + NEXT_SPEED
 
 
-def LEADING(theta, speed):  # noqa: N802
+def LEADING(theta, speed):
     """z, which moves by the field alone."""
     return theta + alpha / (1 - alpha) * speed
 
@@ -33,12 +36,16 @@ def algebra() -> dict[str, bool]:
     mu, z = sp.symbols("mu z")
     step = sp.Matrix([NEXT_THETA, NEXT_SPEED]).subs(field, -mu * theta).jacobian([theta, speed])
     at_limit = step.subs(mu, LIMIT / eta).charpoly(z).as_expr()
-    balance, out, into, delta, f = sp.symbols("balance out w_in delta f")
-    b = sp.Symbol("b")
-    unit = b * (delta * f - q * out) - into * (b * delta * f / into - p * into)  # f' z = f: (b delta) f' x . w_in = b delta f
+    b, out, delta = (sp.Matrix(sp.symbols(f"{name}1:3")) for name in ("b", "o", "d"))
+    into, x = (sp.Matrix(sp.symbols(f"{name}1:4")) for name in ("i", "x"))
+    slope = sp.Symbol("f'")  # f(z) = f' z
+    out_rate = delta * slope * into.dot(x) - q * out
+    into_rate = b.dot(delta) * slope * x - p * into
+    unit = b.dot(out_rate) - into.dot(into_rate)
     return {
         "the rate of C with decay": equal(rate(C, LAW), C_RATE),
-        "the law of a unit with decay": sp.expand(unit - (-q * b * out + p * into**2)) == 0,
+        "the law of a unit with decay": sp.expand(unit - UNIT_RATE.subs(
+            {KEPT: b.dot(out) - into.dot(into) / 2, SQUARE: into.dot(into)})) == 0,
         "z moves by eta F/(1 - alpha)": sp.simplify(
             LEADING(NEXT_THETA, NEXT_SPEED) - LEADING(theta, speed) - EFFECTIVE * field) == 0,
         "stable until eta mu = 2 (1 + alpha): a multiplier of -1": sp.simplify(at_limit.subs(z, -1)) == 0,

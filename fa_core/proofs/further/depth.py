@@ -7,6 +7,7 @@ From zero and for white inputs, where the matrices T'C_l'C_l T commute, each mod
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import sympy as sp
@@ -24,7 +25,7 @@ LAW = {U: F * (V * X).T, V: B * F * X.T}
 KEPT = B * U + U.T * B.T - V * V.T
 
 
-def EXPONENT(layers):  # noqa: N802
+def EXPONENT(layers):
     """The power of y in the product of the weights."""
     return 2**layers - 1
 
@@ -47,7 +48,7 @@ def algebra(layers=(2, 3, 4)) -> dict[str, bool]:
 
 
 def _mode(norms, lib=np):
-    """(lambda, [scale of a_1, ..., a_L]) with a_l = scale_l y^(2^(l-1)); norms `(L - 1, modes)`, |C_l T v| of hidden layers."""
+    """(lambda, [scale of a_1, ..., a_L]) with a_l = scale_l y^(2^(l-1)); norms `(L - 1, modes)`: |C_l T v|."""
     layers, modes = norms.shape[0] + 1, norms.shape[1]
     rates, scales = [], [[] for _ in range(layers)]
     for m in range(modes):
@@ -85,7 +86,7 @@ class Chain:
     def shapes(self) -> list:
         """Of W_1, ..., W_L."""
         sizes = [self.T.shape[1], *(len(c) for c in self.C)]
-        return [(after, before) for before, after in zip(sizes[:-1], sizes[1:], strict=True)]
+        return [(after, before) for before, after in pairwise(sizes)]
 
 
 def integrate(chain: Chain, weights, t, S=None) -> list:
@@ -149,12 +150,13 @@ def closed_form(chain: Chain, t) -> list:
 
 
 def relu_balance_rates(seed: int, gated: bool, examples: int = 40):
-    """In a network of rectifiers, 6-8-7-3, on random examples: the rate of change of b_j . w_j(out) - |w_j(in)|^2 / 2 of each
-    unit of the lower hidden layer, `(8,)`, and of the upper, `(7,)`. gated: delta_1 = B_1 (delta_2 o f'), the signal that
-    moves the weights above; else delta_1 = B_1 delta_2, as in the Methods."""
+    """In a network of rectifiers, 6-8-7-3, on random examples: the rate of change of b_j . w_j(out) - |w_j(in)|^2 / 2 of
+    each unit of the lower hidden layer, `(8,)`, and of the upper, `(7,)`; and for the lower what the theorem states.
+
+    gated: delta_1 = B_1 (delta_2 o f'), the signal that moves the weights above; else B_1 delta_2, as in the Methods."""
     rng = np.random.default_rng(seed)
     sizes = (6, 8, 7, 3)
-    w1, w2, w3 = (rng.standard_normal((b, a)) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+    w1, w2, w3 = (rng.standard_normal((b, a)) for a, b in pairwise(sizes))
     b1, b2 = rng.standard_normal((8, 7)), rng.standard_normal((7, 3))
     x, target = rng.standard_normal((6, examples)), rng.standard_normal((3, examples))
     a1 = w1 @ x

@@ -10,7 +10,7 @@ import numpy as np
 from sympy import MatrixSymbol, Rational, Trace, Transpose
 
 from fa_core import flow
-from fa_core.proofs.convergence import ANY_INPUTS, A, B, E, S, T, W, equal, n_h, n_i, normal, rate
+from fa_core.proofs.convergence import ANY_INPUTS, A, B, S, T, W, equal, n_h, n_i, rate
 
 Q, X, M = MatrixSymbol("Q", n_h, n_i), MatrixSymbol("X", n_h, n_i), MatrixSymbol("M", n_h, n_h)
 
@@ -23,7 +23,8 @@ SIGNAL = Q - M * A  # BE
 
 # The starts: each of the three follows from the one before along the flow, and with all of them the form stays.
 SYMMETRIC = Q * A.T - A * Q.T
-COMMUTE = (A * Q.T * A * A.T - A * A.T * A * Q.T, Q * Q.T * A * A.T - A * A.T * Q * Q.T, Q * Q.T * A * Q.T - A * Q.T * Q * Q.T)
+COMMUTE = (A * Q.T * A * A.T - A * A.T * A * Q.T, Q * Q.T * A * A.T - A * A.T * Q * Q.T,
+           Q * Q.T * A * Q.T - A * Q.T * Q * Q.T)
 # The skew part of BW from zero for any inputs, in units of t^5, to leading order.
 SKEW = Rational(3, 40) * (Q * S * S * S * Q.T * Q * S * S * Q.T - Q * S * S * Q.T * Q * S * S * S * Q.T)
 

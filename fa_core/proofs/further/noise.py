@@ -13,7 +13,6 @@ import itertools
 
 import numpy as np
 import sympy as sp
-
 from sympy import MatrixSymbol
 
 from fa_core.proofs.convergence import A, B, W, equal, n_i, n_o
@@ -36,7 +35,8 @@ def algebra() -> dict[str, bool]:
     t = sp.Symbol("t", positive=True, integer=True)
     n = sp.Symbol("n", positive=True, integer=True)
     return {
-        "C falls by (step of A)(step of A)'": equal(balance(A + step_a, W + step_w) - balance(A, W), FALL.subs(STEP, step_a)),
+        "C falls by (step of A)(step of A)'": equal(
+            balance(A + step_a, W + step_w) - balance(A, W), FALL.subs(STEP, step_a)),
         "sum of t (t - 1) / 2 over t < n": sp.expand(
             sp.summation(-(ETA**5) / 2 * t * (t - 1), (t, 0, n - 1)) - LEADING.subs(N_EXAMPLES, n)) == 0,
     }

@@ -55,7 +55,7 @@ def widest(ratio):
 def worst_error(T_, B_, t):
     """An error e `(n_o,)` for which that angle is reached at time t > 0: c_k of Be along u_k is m_k^(1/2) for the modes with
     the largest and the smallest m_k, and 0 for the others."""
-    U, s, V = flow.modes(T_, B_)
+    _, s, V = flow.modes(T_, B_)
     m = eigenvalues(T_, B_, [t])[0]
     c = np.zeros_like(m)
     ends = [m.argmax(), m.argmin()]
@@ -78,6 +78,6 @@ def ratio_falls() -> dict[str, bool]:
             "it is not positive at tau = y": sp.expand(ELASTICITY_SLOPE(y, y) + 2 * y**3) == 0}
 
 
-def ELASTICITY_SLOPE(y, tau):  # noqa: N802
+def ELASTICITY_SLOPE(y, tau):
     """d log(t y'/y) / d log t."""
     return 1 - tau * (1 + 2 * y**3) / y

@@ -12,7 +12,7 @@ from fa_core.proofs.convergence import ANY_INPUTS, A, B, E, S, W, equal, rate
 Y = sp.Symbol("y", positive=True)
 # 1 - y = EXCESS exp(-3 lambda t); EXCESS rises from 1 at y = 0.
 EXCESS = sp.sqrt(1 + Y + Y**2) * sp.exp(sp.sqrt(3) * sp.atan(sp.sqrt(3) * Y / (2 + Y)))
-EXCESSSLOPE = (2 + Y) / (1 + Y + Y**2)  # of its logarithm
+EXCESS_SLOPE = (2 + Y) / (1 + Y + Y**2)  # of its logarithm
 ERROR_RATE = -E * S * A.T * A - W * B * E * S  # linear in E at E = 0
 CONSTANT = sp.sqrt(3) * sp.exp(sp.sqrt(3) * sp.pi / 6)
 
@@ -23,7 +23,7 @@ def algebra() -> dict[str, bool]:
     return {
         "it solves y' = lambda (1 - y^3)": sp.simplify(sp.diff(scaled_time, Y) - 1 / (1 - Y**3)) == 0,
         "from y = 0": scaled_time.subs(Y, 0) == 0,
-        "the slope of log EXCESS": sp.simplify(sp.diff(sp.log(EXCESS), Y) - EXCESSSLOPE) == 0,
+        "the slope of log EXCESS": sp.simplify(sp.diff(sp.log(EXCESS), Y) - EXCESS_SLOPE) == 0,
         "EXCESS at y = 1": sp.simplify(EXCESS.subs(Y, 1) - CONSTANT) == 0,
         "the error obeys E' = -(E S A'A + W B E S)": equal(-rate(W * A, ANY_INPUTS), ERROR_RATE),
     }

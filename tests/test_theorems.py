@@ -1,0 +1,321 @@
+"""The further theorems: what SymPy derives holds, and nothing planted in it does; the formulas against runs."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from fa_core import flow, measures
+from fa_core.proofs import further
+from fa_core.proofs.convergence import A, B, E, S, W
+from fa_core.proofs.further import bottleneck, decay, depth, leaf, noise, pseudo, rates, step_size
+from fa_core.proofs.further.interval import Interval
+
+FILES = (bottleneck, decay, depth, leaf, noise, pseudo, rates, step_size)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.__name__.rsplit(".", 1)[-1])
+def test_the_algebra_of_each_theorem_is_confirmed(file):
+    assert {name for name, holds in file.algebra().items() if holds is not True} == set()
+
+
+def test_every_file_of_theorems_is_tested_here():
+    found = {p.stem for p in Path(further.__file__).parent.glob("*.py")} - {"__init__", "interval"}
+    assert found == {f.__name__.rsplit(".", 1)[-1] for f in FILES}
+
+
+# (file, formula, what is planted): a sign, a factor, and a transpose or what comes nearest to one.
+Q, X, G = leaf.Q, leaf.X, sp.MatrixSymbol("G", *A.shape)
+PLANTED = [
+    (leaf, "LEAF", -leaf.LEAF), (leaf, "LEAF", 2 * leaf.LEAF), (leaf, "LEAF", A * Q.T / 2),
+    (leaf, "PHI", -leaf.PHI), (leaf, "PHI", 2 * leaf.PHI), (leaf, "PHI", leaf.PHI.subs(Q, -Q)),
+    (leaf, "SLOPE", -leaf.SLOPE), (leaf, "SLOPE", A * A.T * A - Q), (leaf, "SLOPE", A * Q.T * A / 2 - Q),
+    (leaf, "CURVATURE", -leaf.CURVATURE), (leaf, "CURVATURE", 2 * leaf.CURVATURE),
+    (leaf, "CURVATURE", leaf.CURVATURE.subs(A * X.T + X * A.T, A * X.T - X * A.T)),
+    (leaf, "H", -leaf.H), (leaf, "H", 2 * leaf.H), (leaf, "H", leaf.H.subs(leaf.M * leaf.M.T, leaf.M * A * A.T)),
+    (leaf, "SIGNAL", -leaf.SIGNAL), (leaf, "SIGNAL", 2 * leaf.SIGNAL), (leaf, "SIGNAL", Q - leaf.M.T * A),
+    (leaf, "SYMMETRIC", -leaf.SYMMETRIC), (leaf, "SYMMETRIC", 2 * leaf.SYMMETRIC), (leaf, "SYMMETRIC", leaf.SYMMETRIC.T),
+    *[(leaf, "COMMUTE", tuple(factor * c if n == k else c for n, c in enumerate(leaf.COMMUTE)))
+      for k in range(3) for factor in (-1, 2)],
+    (leaf, "COMMUTE", (leaf.COMMUTE[0], leaf.COMMUTE[1].T, leaf.COMMUTE[2])),
+    (pseudo, "PLUS", -pseudo.PLUS), (pseudo, "PLUS", 2 * pseudo.PLUS), (pseudo, "PLUS", B * pseudo.N_INV.T),
+    (pseudo, "W_KEPT", -pseudo.W_KEPT), (pseudo, "W_KEPT", 2 * pseudo.W_KEPT),
+    (pseudo, "W_KEPT", pseudo.N.T * pseudo.GRAM_INV * B.T),
+    (rates, "EXCESS", -rates.EXCESS), (rates, "EXCESS", 2 * rates.EXCESS), (rates, "EXCESS", 1 / rates.EXCESS),
+    (rates, "EXCESS_SLOPE", -rates.EXCESS_SLOPE), (rates, "EXCESS_SLOPE", 2 * rates.EXCESS_SLOPE),
+    (rates, "CONSTANT", -rates.CONSTANT), (rates, "CONSTANT", rates.CONSTANT / 3), (rates, "CONSTANT", 1 / rates.CONSTANT),
+    (rates, "ERROR_RATE", -rates.ERROR_RATE), (rates, "ERROR_RATE", 2 * rates.ERROR_RATE),
+    (rates, "ERROR_RATE", -E * S.T * A.T * A + W * B * E * S),
+    (bottleneck, "R_RATE", -bottleneck.R_RATE), (bottleneck, "R_RATE", 2 * bottleneck.R_RATE),
+    (bottleneck, "R_RATE", bottleneck.R_RATE - E * S * (B * E * S).T),
+    (bottleneck, "R_RATE", bottleneck.R_RATE.subs(W * (B * E * S) * S * A.T, W * (B * E * S) * S * A.T / 2)),
+    (decay, "C_RATE", -decay.C_RATE), (decay, "C_RATE", 2 * decay.C_RATE),
+    (decay, "C_RATE", -decay.q * decay.C + (decay.p - decay.q) * A * A.T),
+    (decay, "UNIT_RATE", -decay.UNIT_RATE), (decay, "UNIT_RATE", 2 * decay.UNIT_RATE),
+    (decay, "UNIT_RATE", -decay.q * decay.KEPT + (decay.p + decay.q / 2) * decay.SQUARE),
+    (decay, "LIMIT", -decay.LIMIT), (decay, "LIMIT", 2 * decay.LIMIT), (decay, "LIMIT", 2 * (1 - decay.alpha)),
+    (decay, "EFFECTIVE", -decay.EFFECTIVE), (decay, "EFFECTIVE", 2 * decay.EFFECTIVE),
+    (decay, "EFFECTIVE", decay.eta * (1 - decay.alpha)),
+    (noise, "FALL", -noise.FALL), (noise, "FALL", noise.FALL / 2), (noise, "FALL", noise.FALL + noise.STEP * A.T),
+    (noise, "LEADING", -noise.LEADING), (noise, "LEADING", 2 * noise.LEADING),
+    (depth, "KEPT", depth.B * depth.U + depth.U.T * depth.B.T + depth.V * depth.V.T),
+    (depth, "KEPT", depth.KEPT + depth.V * depth.V.T / 2), (depth, "KEPT", 2 * depth.B * depth.U - depth.V * depth.V.T),
+    (depth, "EXPONENT", lambda layers: 2**layers), (depth, "EXPONENT", lambda layers: 2 * layers - 1),
+    (depth, "EXPONENT", lambda layers: 2 ** (layers + 1) - 1),
+    (step_size, "KAPPA", -step_size.KAPPA), (step_size, "KAPPA", 2 * step_size.KAPPA),
+    (step_size, "G", -step_size.G), (step_size, "G", 2 * step_size.G), (step_size, "G", step_size.k * step_size.D),
+    (step_size, "NEXT_V", step_size.v - step_size.k * step_size.e * step_size.u),
+    (step_size, "NEXT_V", step_size.v + 2 * step_size.k * step_size.e * step_size.u),
+    (step_size, "NEXT_U", step_size.u + step_size.k * step_size.e * step_size.u),
+]
+
+
+@pytest.mark.parametrize("number", range(len(PLANTED)))
+def test_a_planted_error_in_a_theorem_is_noticed(number, monkeypatch):
+    file, name, wrong = PLANTED[number]
+    monkeypatch.setattr(file, name, wrong)
+    assert not all(file.algebra().values())
+
+
+# --- bounds that hold
+
+
+NUMBERS = [sp.Rational(n, 7) for n in (-9, -2, 0, 3, 10)]
+
+
+def test_an_interval_holds_what_exact_arithmetic_gives():
+    def around(x):
+        return Interval.of(float(x)) + Interval(np.float64(-1e-16), np.float64(1e-16))
+
+    def holds(interval, exact):
+        return sp.Rational(float(interval.low)) <= exact <= sp.Rational(float(interval.high))
+
+    for x in NUMBERS:
+        for y in NUMBERS:
+            for op in (lambda p, q: p + q, lambda p, q: p - q, lambda p, q: p * q, lambda p, q: 2 * p - 3 * q * p):
+                assert holds(op(around(x), around(y)), op(x, y))
+        assert holds(around(x).squared(), x * x)
+        if x > 0:
+            assert holds(around(x).inverse(), 1 / x)
+    assert around(NUMBERS[0]).inverse().high == np.inf
+    wide = Interval(np.float64(-1.0), np.float64(2.0))
+    assert wide.squared().low == 0
+    assert 4 <= wide.squared().high < 4.001
+
+
+def test_the_tenths_are_within_the_cells_of_an_interval():
+    cells = Interval.cells(0.1, 0.4, 3)
+    for number in (sp.Rational(1, 10), sp.Rational(2, 10), sp.Rational(4, 10)):
+        assert any(sp.Rational(lo) <= number <= sp.Rational(hi) for lo, hi in zip(cells.low, cells.high, strict=True))
+    assert (cells.high[:-1] >= cells.low[1:]).all()
+
+
+# --- step size
+
+
+@pytest.mark.parametrize(("low", "high", "fate", "other"), [
+    (0.30, 0.38, step_size.MONOTONE, step_size.ALTERNATING), (0.40, 0.41, step_size.ALTERNATING, step_size.MONOTONE),
+    (0.60, 0.63, step_size.SETTLES, step_size.UNSTABLE), (0.65, 0.66, step_size.UNSTABLE, step_size.SETTLES),
+    (0.80, 1.34, step_size.RUNS_OFF, step_size.ALTERNATING)])
+def test_a_fate_is_proved_where_it_is_true_and_no_other(low, high, fate, other):
+    assert step_size.proved(low, high, fate, cells=20)
+    assert not step_size.proved(low, high, other, cells=20, depth=3)
+
+
+def test_bounds_of_the_recursion_hold_it():
+    for low in (0.31, 0.5, 0.64, 0.66):
+        inside = low + 1e-4 * np.linspace(0, 1, 9)
+        u, v = step_size.iterate(inside, 12)
+        step = Interval.cells(low, low + 1e-4, 1)
+        now = step_size._first(step)
+        for n in range(2, 13):
+            for bounds, value in ((now.u, u[n]), (now.kappa, u[n] ** 2 / 2 - v[n]), (now.error, 1 - u[n] * v[n])):
+                assert (bounds.low[0] <= value + 1e-12).all()
+                assert (value - 1e-12 <= bounds.high[0]).all()
+                assert bounds.high[0] - bounds.low[0] < 0.02
+            now = step_size._advance(step, now)
+
+
+def test_the_bound_by_hand_ends_where_it_says():
+    assert step_size.by_hand_until() == pytest.approx(0.308237, abs=1e-6)
+    assert step_size.monotone_by_hand("0.3082")
+    assert not step_size.monotone_by_hand("0.3083")
+
+
+# --- from zero
+
+
+def test_decoupled_starts_stay_on_the_leaf_and_others_leave_it():
+    t = np.linspace(0, 3, 7)
+    for seed in range(10):
+        target, b, a, w = leaf.decoupled_start(seed)
+        assert leaf.departure(flow.integrate(target, b, a, w, t)) < 1e-8
+        a = a + 0.1 * np.random.default_rng(seed).standard_normal(a.shape)
+        assert leaf.departure(flow.integrate(target, b, a, np.linalg.solve(b, a @ a.T / 2), t)) > 1e-4
+
+
+def spd(rng, n):
+    mix = rng.standard_normal((n, 2 * n))
+    return mix @ mix.T / (2 * n)
+
+
+@pytest.mark.parametrize("wrong", [1, -1, 2])
+def test_the_first_departure_from_the_leaf_for_other_inputs(wrong):
+    rng = np.random.default_rng(0)
+    for seed in range(5):
+        target, b = flow.instance((6, 4, 3), seed)
+        orders, stated = leaf.skew_of_order_five(target, b, spd(rng, 6))
+        assert max(np.abs(x).max() for x in orders[:5]) < 1e-12
+        assert np.allclose(orders[5], wrong * stated, atol=1e-12) == (wrong == 1)
+        assert not np.allclose(orders[5], stated.T, atol=1e-6)
+
+
+def test_the_pseudoinverse_of_W_from_any_start_in_the_span_of_B():
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        n_o = rng.integers(1, 4)
+        n_h, n_i = n_o + rng.integers(0, 3), rng.integers(1, 6)
+        target, b, s = rng.standard_normal((n_o, n_i)), rng.standard_normal((n_h, n_o)), spd(rng, n_i)
+        run = flow.integrate(target, b, b @ rng.standard_normal((n_o, n_i)), rng.standard_normal((n_o, n_o)) @ b.T,
+                             np.array([0, 0.5]), S=s)
+        w = run.W[-1]
+        np.testing.assert_allclose(np.linalg.pinv(w), b @ np.linalg.inv(w @ b), atol=1e-6 * np.linalg.cond(w @ b))
+
+
+def test_the_widest_angle_is_reached_and_not_passed():
+    target, b = flow.instance((9, 6, 4), 0)
+    errors = np.random.default_rng(0).standard_normal((4, 2000))
+    for t in (0.2, 1.0, 4.0):
+        w = flow.closed_form(target, b, np.array([t])).W[0]
+        plus = b @ np.linalg.inv(w @ b)
+        m = pseudo.eigenvalues(target, b, [t])[0]
+        np.testing.assert_allclose(np.sort(np.linalg.eigvals(w @ b).real), np.sort(m), rtol=1e-9)
+        widest = pseudo.widest(m.max() / m.min())
+        assert measures.angle(b @ errors, plus @ errors, axis=0).max() <= widest + 1e-9
+        e = pseudo.worst_error(target, b, t)
+        assert measures.angle(b @ e, plus @ e) == pytest.approx(widest, abs=1e-6)
+    assert all(pseudo.ratio_falls().values())
+
+
+def test_the_bounds_of_a_mode_and_its_half_time():
+    tau = np.linspace(0, 6, 2000)
+    excess = (1 - flow.progress(tau)) * np.exp(3 * tau)
+    assert excess.min() >= 1 - 1e-12
+    assert excess.max() <= float(rates.CONSTANT)
+    assert excess[-1] == pytest.approx(float(rates.CONSTANT), rel=1e-5)
+    target, b = flow.instance((9, 6, 4), 0)
+    speed = 2 ** (-1 / 3) * flow.modes(target, b)[1] ** (2 / 3)
+    np.testing.assert_allclose(flow.progress(speed * rates.half_times(target, b)) ** 3, 0.5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (6, 4, 3), (4, 4, 4), (5, 3, 1)])
+def test_the_spectrum_of_small_perturbations(shape):
+    target, b = flow.instance(shape, 0)
+    np.testing.assert_allclose(rates.measured_spectrum(target, b), rates.spectrum(target, b), atol=1e-6)
+
+
+def test_the_closed_form_for_inputs_on_common_axes():
+    rng = np.random.default_rng(2)
+    t = np.linspace(0, 3, 4)
+    for shape in ((6, 4, 3), (4, 4, 4), (3, 5, 2), (1, 1, 1)):
+        target, b = flow.instance(shape, 3, 2.0, 1.0)
+        axes = np.linalg.svd(b @ target)[2]
+        s = axes.T @ np.diag(rng.uniform(0.2, 2, shape[0])) @ axes
+        run = flow.integrate(target, b, np.zeros(b.shape[:1] + target.shape[1:]), np.zeros(b.shape[::-1]), t, S=s)
+        np.testing.assert_allclose(flow.closed_form(target, b, t, S=s).A, run.A, atol=1e-7)
+        np.testing.assert_allclose(flow.closed_form(target, b, t, S=s).W, run.W, atol=1e-7)
+    equal = flow.closed_form(np.eye(3), np.eye(3), t, S=spd(rng, 3))  # all s equal: any S will do
+    np.testing.assert_allclose(equal.A[0], 0)
+    with pytest.raises(ValueError, match="eigenvectors"):
+        flow.closed_form(*flow.instance((6, 4, 3), 0), t, S=spd(rng, 6))
+
+
+# --- from any start
+
+
+def test_a_bottleneck_ends_where_the_theorem_says():
+    rng = np.random.default_rng(3)
+    for n_i, n_h, n_o in ((6, 2, 4), (5, 3, 3), (1, 1, 1), (4, 1, 2)):
+        target, b = rng.standard_normal((n_o, n_i)), rng.standard_normal((n_h, n_o))
+        s = spd(rng, n_i) + 0.1 * np.eye(n_i)
+        run = flow.integrate(target, b, 2 * rng.standard_normal((n_h, n_i)), 2 * rng.standard_normal((n_o, n_h)),
+                             np.array([0, 1e5]), S=s, method="LSODA", rtol=1e-8)
+        np.testing.assert_allclose(run.E[-1], bottleneck.end(target, b, s), atol=1e-4)
+        assert bottleneck.loss(bottleneck.end(target, b, s), s) == pytest.approx(bottleneck.in_projections(target, b, s))
+    with pytest.raises(ValueError, match="dependent rows"):
+        bottleneck.end(np.eye(2), np.ones((3, 2)))
+
+
+def test_decay_forgets_the_start_and_rests_where_p_AA_is_q_BW():
+    target, b = flow.instance((5, 4, 3), 0, 2.0, 1.0)
+    a = np.random.default_rng(0).standard_normal((4, 5))
+    for p, q in ((0.05, 0.05), (0.05, 0.1)):
+        run = decay.run(target, b, a, -b.T, np.array([0, 3, 500.0]), (p, q))
+        for c, t in zip(run.invariant, run.t, strict=True):
+            assert np.linalg.eigvalsh(c - np.exp(-q * t) * run.invariant[0])[0] > -1e-6
+        np.testing.assert_allclose(q * b @ run.W[-1], p * run.A[-1] @ run.A[-1].T, atol=1e-5)
+        assert np.trace(b @ run.W[0]) < 0 < np.trace(b @ run.W[-1])
+
+
+def test_momentum_is_a_rate_divided_by_one_less_alpha_for_small_rates():
+    target, b = flow.instance((5, 4, 3), 0, 2.0, 1.0)
+    off = []
+    for steps in (400, 800):
+        run = decay.heavy_ball(target, b, 2 * 0.1 / steps, 0.9, steps)  # to time 2
+        off.append(np.abs(run.W[-1] - flow.closed_form(target, b, run.t[-1:]).W[0]).max())
+    assert off[0] / off[1] == pytest.approx(2, abs=0.2)
+    assert off[1] < 0.05
+
+
+# --- deeper, and noisier
+
+
+@pytest.mark.parametrize("sizes", [(5, 4, 3), (5, 6, 4, 1), (1, 3, 4, 2), (1, 1, 1, 1, 1)])
+def test_the_closed_form_of_deeper_networks(sizes):
+    rng = np.random.default_rng(4)
+    chain = depth.Chain(rng.standard_normal((sizes[-1], sizes[0])),
+                        tuple(rng.standard_normal((a, b)) for a, b in pairwise(sizes[1:])))
+    t = np.linspace(0, 2, 5)
+    run = depth.integrate(chain, [np.zeros(s) for s in chain.shapes], t)
+    for ours, integrated in zip(depth.closed_form(chain, t), run, strict=True):
+        np.testing.assert_allclose(ours, integrated, atol=1e-6)
+
+
+def test_deeper_networks_without_common_axes_have_no_closed_form_and_keep_their_invariants():
+    rng = np.random.default_rng(5)
+    chain = depth.Chain(rng.standard_normal((3, 5)), (rng.standard_normal((4, 4)), rng.standard_normal((4, 3))))
+    with pytest.raises(ValueError, match="commute"):
+        depth.closed_form(chain, [0, 1])
+    start = [0.5 * rng.standard_normal(s) for s in chain.shapes]
+    for kept in depth.kept(chain, depth.integrate(chain, start, np.linspace(0, 1, 5), S=spd(rng, 5))):
+        np.testing.assert_allclose(kept, np.broadcast_to(kept[0], kept.shape), atol=1e-8)
+
+
+def test_the_law_of_rectifiers_holds_for_gated_signals_and_is_broken_by_the_methods_chain():
+    for seed in range(5):
+        lower, upper, _ = depth.relu_balance_rates(seed, gated=True)
+        np.testing.assert_allclose(np.concatenate([lower, upper]), 0, atol=1e-9)
+        lower, upper, stated = depth.relu_balance_rates(seed, gated=False)
+        np.testing.assert_allclose(upper, 0, atol=1e-9)
+        np.testing.assert_allclose(lower, stated, atol=1e-9)
+        assert np.abs(lower).max() > 1
+
+
+@pytest.mark.parametrize("examples", [2, 3, 5])
+def test_the_drift_of_noise_is_what_all_courses_together_give(examples):
+    exact = noise.every_course(examples, b=2)
+    c = 2 * 2**4  # (x x~)^2 (b^2 b^2 + b^2 b^2)
+    assert not any(exact[:5])
+    assert exact[5] == noise.predicted(examples, c)
+    assert (exact[5] != noise.predicted(examples, -c)) == (examples > 2)
+
+
+def test_noise_turns_W_away_and_a_target_that_can_be_seen_does_not():
+    b = np.random.default_rng(0).standard_normal((3, 2))
+    unseen, error = noise.learn_online(b, 0.05, 300, 400)
+    assert unseen[-1] < -5 * error[-1]
+    seen, error = noise.learn_online(b, 0.05, 300, 400, linear=0.5)
+    assert seen[-1] > 5 * error[-1]
+
