@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from fa_core.experiments import Experiment
 from fa_core.experiments import fields as kinds
+from fa_core.experiments.search import Search
 
 CLASSES = 10
 SQUASHING = {"tanh": "tanh", "logistic": "1 / (1 + exp(-U)) - 1/2", "stretched": "2 / (1 + exp(-U)) - 1"}
@@ -222,6 +223,9 @@ TRIALS = (
     trial("biases-0", biases=0.0),
     trial("cut", cuts=((3, 0.3), (4, 0.1))),
 )
+
+SEARCHES = (Search(name="rate of the reduced spiking network", trials=RATES, chosen=RATES[2], settles=("rate",),
+                   criterion="error at step", reported=(REDUCED, ONE_EACH, SHARED)),)
 
 RECORDED = (FIGURE, ANNEALED, *RATES, *STREAMS, *TAUS, ONE_EACH, SHARED, SHARED_BY_ALL, *TRIALS)
 LIVE = (REDUCED, NO_FEEDBACK, CUT)
