@@ -18,9 +18,11 @@ network's, which lack the axis of runs.
 import torch
 from torch import Tensor
 
+from fa_core import fused
 from fa_core.rules import pseudoinverse
 
 MANY = 32  # rows from which on oneDNN is asked
+PORTION = 5_000_000  # bytes of a rounded outer product that are held at a time: a smaller one has its price, 1500 x 1500 fit
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available()
 # Of the processor, not of a GPU.
@@ -86,12 +88,6 @@ class Matrix:
         """m <- (shrink m + rate h' d) o mask, in place."""
         raise NotImplementedError
 
-    def strips(self, rows: int, *arrays: Tensor | None):
-        """Arrays of m's rows, or None, so many rows at a time on a CPU: what they come to stays in the cache."""
-        size = rows if self.matrix.device.type == "cpu" else self.matrix.shape[-2]
-        for start in range(0, self.matrix.shape[-2], size):
-            yield [None if a is None else a[..., start : start + size, :] for a in arrays]
-
 
 class Transposed:
     """The transpose of a `Matrix`, for products alone."""
@@ -106,6 +102,26 @@ class Transposed:
 
     def __rmatmul__(self, x: Tensor) -> Tensor:
         return self.mT.times(x, transposed=True)
+
+
+def by_run(product, a: Tensor, b: Tensor) -> Tensor:
+    """The products of the matrices of a and b, each taken for itself."""
+    if len(a) == 1:
+        return product(a[0], b[0])[None]
+    return torch.stack([product(x, m) for x, m in zip(a, b, strict=True)])
+
+
+def pieces(rows: int, *arrays: Tensor | None):
+    """Arrays `(runs, n_in, n)`, `(n_in, n)` or None, on a CPU run by run and so many rows at a time; elsewhere whole. The
+    last array, `(runs, batch, n_out)`, has other rows and is given by run alone."""
+    *arrays, d = arrays
+    if d.device.type != "cpu":
+        yield *arrays, d
+        return
+    for run in range(len(d)) if d.dim() == 3 else (...,):
+        of_run = [a if a is None or a.dim() == 2 else a[run if len(a) > 1 else 0] for a in arrays]
+        for start in range(0, len(of_run[0]), rows):
+            yield *(None if a is None else a[start : start + rows] for a in of_run), d[run]
 
 
 def changes(shrink: float, m: Tensor) -> bool:
@@ -126,7 +142,7 @@ class OneDNN(Matrix):
             return a @ b
         if a.dim() == 2:
             return torch.ops.mkldnn._linear_pointwise(a, b.mT, None, "none", [], "")
-        return torch.stack([OneDNN.product(x, m) for x, m in zip(a, b, strict=True)])
+        return by_run(OneDNN.product, a, b)
 
     def times(self, x, transposed=False):
         return self.product(x, self.matrix.mT if transposed else self.matrix)
@@ -135,12 +151,14 @@ class OneDNN(Matrix):
         if d.shape[-2] < MANY:
             add_outer(self.matrix, h, d, shrink, rate, mask)
             return
-        for rows, columns, kept in self.strips(256, self.matrix, h.mT, mask):
-            if changes(shrink, rows):
-                rows.mul_(shrink)
-            rows.add_(self.product(columns, d), alpha=rate)
+        decays = changes(shrink, self.matrix)
+        # What a strip of so many rows comes to stays in the cache.
+        for m, kept, columns, d_ in pieces(256, self.matrix, mask, h.mT, d):
+            if decays:
+                m.mul_(shrink)
+            m.add_(self.product(columns, d_), alpha=rate)
             if kept is not None:
-                rows.mul_(kept)
+                m.mul_(kept)
 
 
 def round_to_bfloat16(m: Tensor) -> Tensor:
@@ -154,31 +172,42 @@ class Rounded(Matrix):
     """Products of both factors rounded to bfloat16, rounded itself. The sums inside a product are in float32, and so is m.
 
     Processors that have this arithmetic take it several times as fast; on others the numbers are the same but for the order
-    of the sums.
+    of the sums. Beside m lies m rounded, which is renewed with it.
     """
 
     def __init__(self, matrix: Tensor):
         super().__init__(matrix)
         self.half, self.version = round_to_bfloat16(matrix), matrix._version
 
-    def times(self, x, transposed=False):
-        if self.matrix._version != self.version:  # it was changed from elsewhere since it was last rounded
-            self.half.copy_(round_to_bfloat16(self.matrix))
-            self.version = self.matrix._version
-        return self.product(round_to_bfloat16(x), self.half.mT if transposed else self.half).to(x.dtype)
-
     @staticmethod
     def product(a: Tensor, b: Tensor) -> Tensor:
-        """a b, both rounded already, rounded to bfloat16."""
+        """a b, both rounded already, rounded. On a CPU run by run, for a batch of small ones is multiplied otherwise than
+        one of them, and a batch of one large one is slower."""
+        if a.dim() == 3 and a.device.type == "cpu":
+            return by_run(Rounded.product, a, b)
         return (a @ b).to(torch.bfloat16)
 
+    def times(self, x, transposed=False):
+        if self.matrix._version != self.version:  # it was changed from elsewhere
+            self.half.copy_(round_to_bfloat16(self.matrix))
+            self.version = self.matrix._version
+        # The copy costs time, but without it oneDNN sums in another order, and records were made in this one.
+        m = self.half.mT.contiguous() if transposed else self.half
+        return self.product(round_to_bfloat16(x), m).to(x.dtype)
+
     def add_outer(self, h, d, shrink, rate, mask=None):
-        h, d = round_to_bfloat16(h), round_to_bfloat16(d)
-        for rows, half, columns, kept in self.strips(128, self.matrix, self.half, h.mT, mask):
-            if changes(shrink, rows):
-                rows.mul_(shrink)
-            rows.add_(self.product(columns, d), alpha=rate)
+        columns, d = round_to_bfloat16(h).mT.contiguous(), round_to_bfloat16(d)
+        decays, at_once = changes(shrink, self.matrix), fused.fits(self.matrix, self.half)
+        rows = max(32, PORTION // (2 * d.shape[-1]) // 32 * 32)
+        for m, half, kept, columns_, d_ in pieces(rows, self.matrix, self.half, mask, columns, d):
+            product = self.product(columns_, d_)
+            if at_once:
+                fused.add(m, half, product, shrink if decays else 1.0, rate, kept)
+                continue
+            if decays:
+                m.mul_(shrink)
+            m.add_(product, alpha=rate)
             if kept is not None:
-                rows.mul_(kept)
-            half.copy_(round_to_bfloat16(rows))
+                m.mul_(kept)
+            half.copy_(round_to_bfloat16(m))
         self.version = self.matrix._version

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fa_core import products
+from fa_core import fused, products
 from fa_core.experiments import PRODUCTS
 from fa_core.network import generator, initialise
 from fa_core.products import OneDNN, Rounded, add_outer, affine, round_to_bfloat16
@@ -105,6 +105,46 @@ def test_every_product_of_a_step_is_of_rounded_numbers_and_all_else_is_not(name,
         wanted = (1 - rate * 10 * 0.1) * W[i] + rate * times(h[i].mT, d)
         # As far as rounding the other way in a sum in float32 goes; products that are not rounded are off by 1e-3.
         torch.testing.assert_close(net.W[i], wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shrink", [1.0, 1 - 1e-9, 0.9])
+@pytest.mark.parametrize("n", [1, 7, 16, 33 * 129])
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_update_in_one_pass_is_to_the_bit_that_in_four(n, shrink, masked):
+    g = generator(0, "pass")
+    W, P = torch.randn(n, generator=g), torch.randn(n, generator=g).bfloat16()
+    W[: n // 3] *= 1e-38  # and numbers that are hardly there
+    mask = (torch.rand(n, generator=g) < 0.5).float() if masked else None
+    half, wanted = W.bfloat16(), W.clone()
+    wanted.mul_(shrink).add_(P, alpha=-0.3)
+    if masked:
+        wanted.mul_(mask)
+    before = W._version
+    fused.add(W, half, P, shrink, -0.3, mask)
+    assert W.numpy().tobytes() == wanted.numpy().tobytes()
+    assert torch.equal(half, wanted.bfloat16())
+    assert W._version > before, "who else keeps something of W would not notice"
+
+
+def test_what_diverged_is_rounded_to_what_diverged():
+    bits = torch.tensor([0x7F800000, -0x800000, 0x7FFFFFFF, -1, 0x7F7FFFFF, 0x7FC00000], dtype=torch.int32)
+    W = bits.view(torch.float32).clone()
+    half = torch.zeros(6).bfloat16()
+    fused.add(W, half, torch.zeros(6).bfloat16(), 1.0, 1.0)
+    assert half.isnan().tolist() == [False, False, True, True, False, True]
+    assert half[[0, 1, 4]].tolist() == [np.inf, -np.inf, np.inf], "the last is beyond the largest number"
+
+
+def test_a_step_in_one_pass_is_to_the_bit_that_of_several(monkeypatch):
+    experiment = tanh_experiment(sizes=(37, 61, 45, 10), momentum=0.0, dtype="float32", batch=50, products="bfloat16",
+                                 density=(0.5, 1.0, 1.0), feedback_density=None, weight_decay=1e-3, seeds=(0, 1))
+    runs = []
+    for fits in (fused.fits, lambda *_: False):
+        monkeypatch.setattr(fused, "fits", fits)
+        runs.append(Run(experiment, (0, 1)))
+        runs[-1].advance()
+    for one, other in zip(*(run.network.W for run in runs), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_change_from_elsewhere_is_noticed():
