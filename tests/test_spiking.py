@@ -368,11 +368,13 @@ def test_the_papers_decay_of_1e_8_does_not_get_lost_in_float32():
 # ---- it learns, and by its feedback
 
 
-def test_it_learns_and_neither_without_feedback_nor_uphill_as_well():
+def test_it_learns_and_neither_without_feedback_nor_uphill_as_well(monkeypatch):
     e = TINY.but(sizes=(784, 100, 100), examples=6000, probes=(6000,), snapshots=(), seeds=(0,), streams=20, rate=0.01,
                  weights=0.01)
     error = {name: float(train(x)["error summed"][0, -1, -1]) for name, x in {
-        "as it is": e, "no feedback": e.but(feedback=0.0), "uphill": e.but(rate=-e.rate)}.items()}
+        "as it is": e, "no feedback": e.but(feedback=0.0)}.items()}
+    monkeypatch.setattr(SpikingExperiment, "rate_at", lambda self, image: -self.rate)
+    error["uphill"] = float(train(e)["error summed"][0, -1, -1])
     assert error["as it is"] < 55
     assert error["no feedback"] > error["as it is"] + 10
     assert error["uphill"] > 85
