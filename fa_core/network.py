@@ -52,7 +52,7 @@ def draw(generators, shape, scale: float, distribution: str = "uniform") -> Tens
     one = torch.empty(len(generators), *shape, dtype=torch.float64)
     for part, g in zip(one, generators, strict=True):
         part.uniform_(-1, 1, generator=g) if distribution == "uniform" else part.normal_(generator=g)
-    return one * scale
+    return one.mul_(scale)
 
 
 @dataclass

@@ -19,6 +19,7 @@ from fa_core.network import Network, apply_masks, draw_feedback, generator, init
 from fa_core.rules import rule
 
 PROBED = 1000  # test examples over which teaching signals are compared
+AT_ONCE = 2**18  # numbers in the inputs that a compiled loop is handed at once
 LARGE = 100_000  # weights above which runs go one by one: a batch of large networks only thrashes the cache
 
 
@@ -98,13 +99,16 @@ def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path
           every: float = 30.0, progress: bool | None = None) -> History:
     """Run an experiment and return its history.
 
-    device: "cpu", "cuda", ...; by default CUDA where there is one. With `checkpoint`, the state is written there,
-    atomically, at most once in `every` seconds and at the end of each group of seeds; the same call then goes on from it,
-    and gives bit for bit what it would have given uninterrupted on the same machine with the same number of threads.
+    device: "cpu", "cuda", ...; by default CUDA where there is one, but for what is compiled, which is for the CPU.
+    With `checkpoint`, the state is written there, atomically, at most once in `every` seconds and at the end of each group
+    of seeds; the same call then goes on from it, and gives bit for bit what it would have given uninterrupted on the same
+    machine with the same number of threads.
     progress: True shows a bar, False none, None one if standard error is a terminal.
     Warns DivergenceWarning where runs diverge. Raises CheckpointError for a checkpoint that is damaged or another
     experiment's.
     """
+    if experiment.products == "compiled":
+        device = device or "cpu"
     return drive(experiment, groups(experiment), Run, device, checkpoint, every, progress)
 
 
@@ -178,6 +182,8 @@ class Run:
     """Some seeds of an experiment in progress."""
 
     def __init__(self, experiment: Experiment, seeds: tuple[int, ...], device: str = "cpu"):
+        if experiment.products == "compiled" and torch.device(device).type != "cpu":
+            raise ValueError(f"{experiment.name}: products 'compiled' are for the CPU, not for {device!r}")
         self.experiment, self.seeds, self.device = experiment, seeds, device
         self.network = initialise(experiment, seeds, device)
         self.task = tasks.make(experiment, seeds, device)
@@ -241,6 +247,14 @@ class Run:
     def learn(self, start: int, stop: int) -> None:
         """Learn from the examples start to stop of the chunk, with the rates, the rule and B of now."""
         e = self.experiment
+        if e.products == "compiled":
+            from fa_core import compiled  # numba takes half a second to import
+
+            most = max(1, AT_ONCE // (len(self.seeds) * e.sizes[0]))
+            examples = (self.task.batch(at, min(most, stop - at)) for at in range(start, stop, most))
+            self.squares += compiled.learn(self.network, self.velocity, e.rule_at(self.seen), self.rates(), e.weight_decay,
+                                           e.momentum, examples)
+            return
         rates, network = self.rates(), self.network.taking(e.products)
         for at in range(start, stop, e.batch):
             x, target = self.task.batch(at, e.batch)

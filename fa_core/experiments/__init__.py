@@ -18,7 +18,7 @@ CLASSIFICATION = ("mnist", "backgrounds", "svhn", "timit", "timit at hand")
 FIXED = tuple(t + part for t in (*CLASSIFICATION, "autoencoder") for part in ("", " validation"))
 TASKS = (*FIXED, "xor", "linear", "teacher", "quadratic")
 UNITS = ("logistic", "tanh", "linear", "leaky", "relu", "logistic, rough")
-PRODUCTS = ("", "oneDNN", "bfloat16")
+PRODUCTS = ("", "oneDNN", "bfloat16", "compiled")
 NOTEBOOKS = ("mnist", "deep", "spiking", "mechanics", "xor", "extended", "extended_20", "svhn", "timit", "momentum",
              "autoencoders", "autoencoders_brief", "switch")
 
@@ -83,7 +83,7 @@ class Experiment:
     `dropout`: for each layer of W, the share of the units below it that is silenced, anew at every example.
     `distort`: (sigma, alpha), in pixels: elastic distortions of every image, anew each time it is shown.
     `products`: how matrix products in learning are taken, "" as torch takes them, "oneDNN" or "bfloat16"; see
-    `fa_core.products`.
+    `fa_core.products`. "compiled", for minibatches of one: the whole step is, see `fa_core.compiled`.
     `given`: pairs (name, values) that replace drawn initial values in every run, e.g. ("W1", (0.15, -0.13)).
     `snapshots`: names of the arrays stored before and after learning, of the first `snapshot_runs` runs (None: all)
     and for `W0` only the first `snapshot_units` units (None: all). `features`: of these runs that many leading input-side
@@ -194,7 +194,9 @@ class Experiment:
                              f"task {self.task!r}")
         if self.distort and self.task.removesuffix(" validation") not in ("mnist", "backgrounds"):
             raise ValueError(f"distort is for MNIST's images, not for task {self.task!r}")
-        if self.products and self.momentum:
+        if self.products == "compiled":
+            self._check_compiled()
+        elif self.products and self.momentum:
             raise ValueError(f"products {self.products!r} are not there with momentum: leave the one or the other out")
         if self.products == "oneDNN" and self.dtype != "float32":
             raise ValueError(f"products 'oneDNN' are in float32, not in {self.dtype}")
@@ -215,6 +217,14 @@ class Experiment:
             raise ValueError(f"task {self.task!r} with teacher {self.teacher}: the task 'teacher', and no other, wants one")
         if self.teacher and (self.teacher[0], self.teacher[-1]) != (self.sizes[0], self.sizes[-1]):
             raise ValueError(f"the teacher {self.teacher} and the network {self.sizes} must agree in inputs and outputs")
+
+    def _check_compiled(self):
+        for what, wanted in ((f"minibatches of {self.batch}", self.batch == 1), ("dropout", not self.dropout),
+                             ("distortions", not self.distort), ("rough units", "logistic, rough" not in
+                                                                 (self.hidden, self.output)),
+                             ("pseudobackprop", "pseudobackprop" not in (self.rule, *(name for _, name in self.switch)))):
+            if not wanted:
+                raise ValueError(f"products 'compiled' are not there for {what}: leave products at ''")
 
     def _check_stages(self):
         if self.task not in FIXED:
@@ -305,7 +315,8 @@ class Experiment:
             rows["elastic distortions"] = "sigma {:g}, alpha {:g} pixels".format(*self.distort)
         if self.products:
             rows["matrix products"] = {"oneDNN": "by oneDNN, in learning",
-                                       "bfloat16": "of numbers rounded to bfloat16, in learning"}[self.products]
+                                       "bfloat16": "of numbers rounded to bfloat16, in learning",
+                                       "compiled": "in a compiled loop over the examples, in learning"}[self.products]
         if self.task in ("linear", "teacher", "quadratic"):
             rows["target"] = (f"U[-{self.target:g}, {self.target:g}]" + (", centred" if self.centred else "")
                               + (f", {'-'.join(map(str, self.teacher))}, tanh" if self.teacher else ""))
