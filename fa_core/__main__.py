@@ -21,9 +21,13 @@ def main(argv: list[str] | None = None) -> int:
     make.add_argument("--scheduler", metavar="ADDRESS", help="run on the workers of this Dask scheduler instead")
     make.add_argument("--threads", type=int, help="of each process; by default 1 with --jobs or --scheduler")
     make.add_argument("--device", help="cpu, cuda, ...; by default CUDA where there is one")
-    check = commands.add_parser("verify", help="re-run the beginning of records and compare")
-    check.add_argument("names", nargs="*", metavar="NAME", help="default: all that have one")
+    make.add_argument("--dirty", action="store_true", help="though the module has uncommitted changes; the record says so")
+    make.add_argument("--mixed", action="store_true", help="go on with what was begun under other sources, versions or "
+                                                           "settings, or on another device; the record says so")
+    check = commands.add_parser("verify", help="re-run the beginning of records, compare, and write down what agrees")
+    check.add_argument("names", nargs="*", metavar="NAME", help="default: all that have one; a name may end in *")
     check.add_argument("--seeds", type=int, default=1)
+    check.add_argument("--minutes", type=float, help="those whose turn it is this week, about so many minutes' worth")
     execute = commands.add_parser("run", help="execute notebooks")
     execute.add_argument("names", nargs="*", metavar="NAME", help="e.g. 02_linear; default: all")
     execute.add_argument("--profile", default="paper", choices=("paper", "smoke"))
@@ -54,36 +58,51 @@ def _list(arguments) -> int:
 
 
 def _show(arguments) -> int:
-    from fa_core import experiments, records
+    from fa_core import experiments, records, verification
 
     experiment = experiments.find(arguments.name)
     print(experiments.table(experiment))
     if records.path(experiment).exists():
-        print(records.load(experiment).caption())
+        result = records.load(experiment)
+        print(result.caption())
+        print(verification.standing(result).text)
     return 0
 
 
-def _record(arguments) -> int:
-    from fa_core import cluster, experiments
+def _named(names: list[str]) -> list:
+    """The experiments of these names, of which one may end in * to mean several."""
+    from fa_core import experiments
 
-    known = experiments.registry()
-    if arguments.all:
-        chosen = list(experiments.registry(recorded=True).values())
-    else:
-        chosen = [e for n in arguments.names for e in
-                  ([known[k] for k in known if k.startswith(n[:-1])] if n.endswith("*") else [experiments.find(n)])]
+    known, chosen = experiments.registry(), []
+    for name in names:
+        fits = [known[k] for k in known if k.startswith(name[:-1])] if name.endswith("*") else [experiments.find(name)]
+        if not fits:
+            raise ValueError(f"no experiment's name begins with {name[:-1]!r}; `fa_core list` shows all {len(known)}")
+        chosen += fits
+    return list(dict.fromkeys(chosen))
+
+
+def _record(arguments) -> int:
+    from fa_core import cluster, experiments, provenance
+
+    chosen = list(experiments.registry(recorded=True).values()) if arguments.all else _named(arguments.names)
     if not chosen:
         raise ValueError("name an experiment, or give --all; `fa_core list` shows them")
-    if min(arguments.jobs, arguments.threads or 1) < 1:
-        raise ValueError("--jobs and --threads must be 1 or more")
+    if arguments.jobs < 1 or (arguments.threads is not None and arguments.threads < 1):
+        raise ValueError(f"--jobs and --threads must be 1 or more, got {arguments.jobs} and {arguments.threads}")
+    if provenance.commit().endswith("-dirty") and not arguments.dirty:
+        raise ValueError("fa_core has uncommitted changes, and nobody could tell later what made the record. Commit them, "
+                         "or make long runs in a worktree of their own, at a commit, so that work goes on beside them: "
+                         "`git worktree add ../runs`; or give --dirty: the record then says so wherever it is shown")
     if arguments.scheduler and arguments.jobs > 1:
         raise ValueError("--jobs is for this machine and --scheduler for a cluster's: give one of them")
+    options = {"device": arguments.device, "mixed": arguments.mixed}
     if arguments.scheduler:
-        workers = cluster.Cluster(arguments.scheduler, arguments.threads or 1, device=arguments.device)
+        workers = cluster.Cluster(arguments.scheduler, arguments.threads or 1, **options)
     elif arguments.jobs > 1:
-        workers = cluster.Processes(arguments.jobs, arguments.threads or 1, device=arguments.device)
+        workers = cluster.Processes(arguments.jobs, arguments.threads or 1, **options)
     else:
-        workers = cluster.Here(threads=arguments.threads, device=arguments.device)
+        workers = cluster.Here(threads=arguments.threads, **options)
     record = cluster.record if arguments.scheduler or arguments.jobs > 1 else cluster.record_whole
     outcomes = []
     with workers:
@@ -98,17 +117,32 @@ def _record(arguments) -> int:
 
 
 def _verify(arguments) -> int:
-    from fa_core import experiments, records
+    from fa_core import experiments, provenance, records, verification
 
-    chosen = [experiments.find(n) for n in arguments.names]
-    chosen = chosen or [e for e in experiments.registry().values() if records.path(e).exists()]
-    agrees = True
+    chosen = _named(arguments.names)
+    if not chosen:
+        chosen = [e for e in experiments.registry().values() if records.path(e).exists()]
+        if not chosen:
+            raise ValueError(f"{records.folder()} holds no record of any experiment; {records.ENVIRONMENT} names another "
+                             "folder")
+    if arguments.minutes is not None:
+        chosen = verification.turn(chosen, arguments.minutes)
+    note = not provenance.commit().endswith("-dirty")
+    bad = []
     for experiment in chosen:
-        for row in records.verify(experiment, arguments.seeds):
-            agrees &= row["agrees"]
+        try:
+            rows = verification.verify(experiment, arguments.seeds, longest=verification.LONGEST, note=note)
+        except (records.RecordError, OSError, ValueError) as error:  # the others go on
+            print(f"{experiment.name}: {error}", file=sys.stderr, flush=True)
+            bad.append(experiment.name)
+            continue
+        for row in rows:
             print(f"{experiment.name:28} {row['curve']:14} differs by {row['difference']:.2g}, "
                   f"allowed {row['allowed']:g}: {'agrees' if row['agrees'] else 'DIFFERS'}", flush=True)
-    return 0 if agrees else 1
+        bad += [] if all(row["agrees"] for row in rows) else [experiment.name]
+    print(f"{len(chosen) - len(bad)} of {len(chosen)} records agree" + (f"; not: {', '.join(bad)}" if bad else "")
+          + ("" if note else ". Nothing is written down: the module has uncommitted changes"), file=sys.stderr)
+    return int(bool(bad))
 
 
 def _run(arguments) -> int:

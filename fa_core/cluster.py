@@ -11,13 +11,14 @@ import functools
 import glob
 import hashlib
 import importlib
+import json
 import platform
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,7 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 import fa_core
-from fa_core import records
+from fa_core import provenance, records
 from fa_core.experiments import Experiment
 from fa_core.threads import hold
 from fa_core.training import (
@@ -36,6 +37,7 @@ from fa_core.training import (
     load_checkpoint,
     save_checkpoint,
     unpack_histories,
+    unpack_stretches,
     write_atomically,
 )
 
@@ -102,7 +104,7 @@ def begun(experiment: Experiment) -> bool:
 def forget(parts: Iterable[Experiment]) -> None:
     """Remove what is kept here of parts."""
     for part in parts:
-        for file in _files(part):
+        for file in (*_files(part), _files(part)[0].with_suffix(".lock")):
             file.unlink(missing_ok=True)
             for half_written in folder().glob(f".{glob.escape(file.name)}.*"):  # by a process that was killed meanwhile
                 half_written.unlink(missing_ok=True)
@@ -121,6 +123,17 @@ def stored(part: Experiment) -> records.Result | None:
         return None
 
 
+def other_sources(experiment: Experiment, results: dict[Part, records.Result], mixed: bool) -> str:
+    """Why parts that were finished earlier are not to be joined with what would be made now; empty where they are."""
+    today = provenance.sources(experiment)
+    others = [p for p, r in results.items() if p.whole == experiment
+              and any(s.get("sources") != today for s in r.about.get("stretches", [{}]))]
+    if mixed or not others:
+        return ""
+    return (f"{len(others)} parts in {folder()} were made by other sources than today's, and a record of both would be of "
+            "neither. Go on at the commit that they were made at, delete them, or give --mixed: the record then says so")
+
+
 def take_over(experiment: Experiment) -> None:
     """Give to the parts the checkpoint that a run of the whole experiment left. Raises CheckpointError."""
     checkpoint = records.path(experiment).with_suffix(".partial.npz")
@@ -129,17 +142,17 @@ def take_over(experiment: Experiment) -> None:
     parts = [p.experiment for p in split(experiment)]
     if not saved or any(tuple(h.seeds) != p.seeds for h, p in zip(finished, parts, strict=False)):
         return  # none, or of the days when other seeds ran together: a run of the whole goes on from it
-    seconds = float(saved.get("seconds", 0))  # of all of them: to be counted once
+    stretches = unpack_stretches(saved)  # of all of them: their seconds are to be counted once
     state = {k: v for k, v in saved.items() if k.startswith("state/")}
     for i, part in enumerate(parts):
         if any(file.exists() for file in _files(part)) or not (i < len(finished) or (i == len(finished) and state)):
             continue
         if i < len(finished):
-            save_checkpoint(_files(part)[1], part, [finished[i]], seconds=seconds)
+            save_checkpoint(_files(part)[1], part, [finished[i]], stretches=stretches)
         else:
-            facts = {"digest": np.array(part.digest), "seconds": np.array(seconds)}
+            facts = {"digest": np.array(part.digest), "stretches": np.array(json.dumps(stretches))}
             write_atomically(_files(part)[1], facts | state)
-        seconds = 0.0
+        stretches = [s | {"seconds": 0.0} for s in stretches]
     checkpoint.unlink()
 
 
@@ -156,7 +169,8 @@ def train_part(part: Experiment, *, device: str | None = None, threads: int | No
         _same_versions(identity, own_identity(), f"the worker on {platform.node()}")
     use_threads(threads)
     if stored(part) is None:
-        records.record(part, device, progress=progress, within=folder(), **options)
+        # Whoever is at it already was left over by a client that was killed, and will be done.
+        records.record(part, device, progress=progress, within=folder(), wait=True, **options)
     return records.load(part, folder()), platform.node()
 
 
@@ -320,6 +334,11 @@ def record(experiments: Iterable[Experiment], workers: Here, remake: bool = Fals
     The same call, after whatever kill, goes on: finished parts are kept, others have their checkpoints.
     progress: True shows a bar of the parts, False none, None one if standard error is a terminal.
     """
+    with ExitStack() as locks:
+        yield from _record(experiments, workers, remake, progress, locks)
+
+
+def _record(experiments, workers, remake, progress, locks) -> Iterator[Outcome]:
     results: dict[Part, records.Result] = {}
     waiting: dict[Experiment, list[Part]] = {}
     for experiment in dict.fromkeys(experiments):
@@ -327,12 +346,17 @@ def record(experiments: Iterable[Experiment], workers: Here, remake: bool = Fals
             if records.path(experiment).exists() and not remake:
                 yield Outcome(experiment, records.path(experiment), records.load(experiment).about)
                 continue
+            locks.enter_context(records.alone(experiment))
             take_over(experiment)
         except (records.RecordError, CheckpointError, OSError) as error:
             yield Outcome(experiment, error=error)
             continue
         waiting[experiment] = split(experiment)
         results |= {p: found for p in waiting[experiment] if (found := stored(p.experiment))}
+        if told := other_sources(experiment, results, workers.options.get("mixed", False)):
+            yield Outcome(experiment, error=ClusterError(told))
+            results = {p: r for p, r in results.items() if p.whole != experiment}
+            del waiting[experiment]
     left = [p for parts in waiting.values() for p in parts if p not in results]
     for experiment, parts in waiting.items():
         if all(p in results for p in parts):  # the client died just before the end
@@ -382,7 +406,8 @@ def record_whole(experiments: Iterable[Experiment], here: Here, remake: bool = F
                 yield outcome
             continue
         there = records.path(experiment).exists() and not remake
-        file = records.record(experiment, here.options.get("device"), remake)
+        options = {k: v for k, v in here.options.items() if k != "threads"}
+        file = records.record(experiment, remake=remake, **options)
         yield Outcome(experiment, file, records.load(experiment).about, parts=int(not there), hosts=(platform.node(),))
 
 
@@ -402,21 +427,14 @@ def _finish(experiment: Experiment, parts: list[records.Result], workers: Here, 
 
 
 def about(experiment: Experiment, parts: list[records.Result]) -> dict:
-    """What a record says that was joined from parts. `wall_seconds` is the sum of theirs: machine time, as if they had
-    run one after the other. Commit, device, threads and versions are theirs; where they differ, all of them."""
-    def theirs(pick):
-        values = list(dict.fromkeys(pick(p.about) for p in parts))
-        return values[0] if len(values) == 1 else "; ".join(map(str, values))
-
-    return {
-        "name": experiment.name, "experiment": experiment.essence(), "digest": experiment.digest, "made": records.now(),
-        "wall_seconds": round(sum(p.about["wall_seconds"] for p in parts), 1),
-        "commit": theirs(lambda a: a["commit"]), "threads": theirs(lambda a: a["threads"]),
-        "device": theirs(lambda a: a["device"]),
-        "versions": {k: theirs(lambda a, k=k: a["versions"][k]) for k in parts[0].about["versions"]},
+    """What a record says that was joined from parts: their stretches, each with the seeds of its part. `wall_seconds` is the
+    sum of theirs: machine time, as if they had run one after the other."""
+    stretches = [s | {"seeds": list(p.experiment.seeds)} for p in parts for s in p.about["stretches"]]
+    facts = records.about(experiment, stretches) | {
         "parts": [{"seeds": list(p.experiment.seeds)} | {k: p.about[k] for k in ("wall_seconds", "device", "threads")}
-                  for p in parts],
-    }
+                  for p in parts]}
+    first = parts[0].about.get("first steps")  # they are of the first seed
+    return facts | ({"first steps": first} if first else {})
 
 
 def summary(outcomes: list[Outcome], where: str) -> str:

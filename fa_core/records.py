@@ -1,37 +1,40 @@
 """Results of long runs: stored, found again, re-run. Only a run writes a record.
 
 A record is `records/<name>-<digest>.npz`, without pickles: the arrays of the run's history, and a JSON text with the
-experiment, its digest, versions, device, threads, wall time, commit and date. It is found by the digest of the
-experiment that asks for it, so a record of another experiment can never be shown by mistake.
+experiment, its digest, a digest of all the contents, how its beginning went, and for every stretch of the run commit,
+sources, versions, device, threads, settings and seconds. It is found by the digest of the experiment that asks for it,
+so a record of another experiment can never be shown by mistake. `verification` says whether it speaks for today's sources.
 """
 
+import hashlib
 import importlib
 import json
 import os
 import platform
-import subprocess
+import re
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from fa_core import files
+from fa_core import files, provenance
 from fa_core.experiments import Experiment
-from fa_core.training import History, seconds_spent, write_atomically
+from fa_core.provenance import machine, now  # noqa: F401  (notebooks show what they ran on)
+from fa_core.training import History, load_checkpoint, unpack_stretches, write_atomically
 
 ENVIRONMENT = "FA_CORE_RECORDS"
 MIME = "application/vnd.fa-core.record+json"
-TOLERANCE = {"loss": 1e-3, "nse": 1e-3, "test error": 0.05, "angle": 0.1, "weight angle": 0.1, "positive": 0.01}
-# Spikes: where one falls the other way, by a rounding, all that come after it differ, and agreement is a statistical one.
-TOLERANCE |= {"error at step": 5.0, "error summed": 5.0, "training error": 2.0}
-TOLERANCE_TRACED = 1e-3  # weights kept at every probe
+SUMS = "SHA256SUMS"  # of the records' files that carry no digest of their contents
+PATIENCE = 120  # seconds above which a notebook does not make a record that is missing
 
 
 class RecordError(RuntimeError):
-    """A record is damaged, or is not of the experiment that asked for it."""
+    """A record is damaged, is not of the experiment that asked for it, is missing, or is being made by another process."""
 
 
 def folder() -> Path:
@@ -67,58 +70,61 @@ class Result:
         return {"text/plain": self.caption(), MIME: summary}
 
     def caption(self) -> str:
-        """One line that says which of the two it is."""
+        """One line that says which of the two it is, and if a record, how it was made. It does not depend on today's
+        sources, for it is among a notebook's committed outputs; the book's pages say beside it whether it still holds."""
         what = f"{self.experiment.name} ({self.experiment.digest}), {len(self.experiment.seeds)} seeds"
         if self.source == "live":
             return f"run here: {what}"
         seconds = self.about["wall_seconds"]
         took = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
-        return f"record: {what}; made {self.about['made'][:10]} on {self.about['device']} in {took}"
+        told = "".join(f"; {warning}" for warning in warnings_of(self.about))
+        return f"record: {what}; made {self.about['made'][:10]} on {self.about['device']} in {took}{told}"
 
 
-def about(experiment: Experiment, device: str, wall_seconds: float) -> dict:
-    """What a record says of its own making."""
-    import torch
+def warnings_of(about: dict) -> list[str]:
+    """What is unusual in how a record was made; of one that does not know its sources `verification` says so."""
+    stretches = about.get("stretches", [])
+    told = []
+    if any(s.get("commit", "").endswith("-dirty") for s in stretches):
+        told.append("MADE FROM UNCOMMITTED CHANGES")
+    changed: dict[str, None] = {}
+    for one, other in pairwise(stretches):
+        parts = one.get("seeds") != other.get("seeds")  # they ran beside each other: it may well have been on other machines
+        changed |= {d: None for d in provenance.differences(one, other) if not parts or d.startswith("sources")}
+    return told + ([f"MIXED: {', '.join(changed)}"] if changed else [])
 
-    facts = {
-        "name": experiment.name, "experiment": experiment.essence(), "digest": experiment.digest,
-        "made": now(), "wall_seconds": round(wall_seconds, 1), "commit": commit(), "threads": torch.get_num_threads(),
+
+def about(experiment: Experiment, stretches: list[dict]) -> dict:
+    """What a record says of its own making: all stretches of its run, and in short what they were made with. Where they
+    differ, all of it; `wall_seconds` is the sum of theirs."""
+    def theirs(pick):
+        values = list(dict.fromkeys(pick(s) for s in stretches))
+        return values[0] if len(values) == 1 else "; ".join(map(str, values))
+
+    packages = dict.fromkeys(k for s in stretches for k in s.get("versions", ()))
+    return {
+        "name": experiment.name, "experiment": experiment.essence(), "digest": experiment.digest, "made": now(),
+        "wall_seconds": round(sum(s["seconds"] for s in stretches), 1),
+        **{k: theirs(lambda s, k=k: s.get(k, "unknown")) for k in ("commit", "threads", "device")},
+        "versions": {k: theirs(lambda s, k=k: s.get("versions", {}).get(k, "unknown")) for k in packages},
+        "stretches": stretches,
     }
-    return facts | machine() | ({"device": torch.cuda.get_device_name()} if device.startswith("cuda") else {})
 
 
-def commit() -> str:
-    """The commit of the checkout that fa_core is run from, with "-dirty" where the module differs from it; "unknown"
-    outside of one. Records do not count: the first that a run writes would make the others dirty."""
-    def git(*arguments):
-        return subprocess.run(["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True,
-                              check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", ".") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def now() -> str:
-    """The time, to the second, UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def machine() -> dict:
-    """What the processes here run on: processor and versions."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):  # not Linux, or not this kind of processor
-        model = platform.processor() or platform.machine()
-    return {"device": f"{model}, {os.cpu_count()} cores",
-            "versions": {"python": platform.python_version()} | {p: metadata.version(p) for p in ("torch", "numpy")}}
+def contents(arrays: dict[str, np.ndarray], facts: dict) -> str:
+    """A digest of all that a record holds."""
+    found = hashlib.sha256(json.dumps({k: v for k, v in facts.items() if k != "contents"}, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        found.update(f"\0{name} {array.dtype.str} {array.shape} ".encode() + array.tobytes())
+    return found.hexdigest()
 
 
 def save(experiment: Experiment, history: History, facts: dict, within: Path | None = None) -> Path:
     """Write a record, atomically. Raises OSError."""
-    write_atomically(path(experiment, within), history.arrays() | {"about": np.array(json.dumps(facts))})
+    arrays = history.arrays()
+    facts = facts | {"contents": contents(arrays, facts)}
+    write_atomically(path(experiment, within), arrays | {"about": np.array(json.dumps(facts))})
     return path(experiment, within)
 
 
@@ -142,10 +148,32 @@ def load(experiment: Experiment, within: Path | None = None) -> Result:
     if facts.get("digest") != experiment.digest or facts.get("experiment") != experiment.essence():
         raise RecordError(f"{file} holds experiment {facts.get('digest')}, not {experiment.digest}: it was renamed or "
                           f"edited. Remake it with `python -m fa_core record {experiment.name} --remake`")
-    if list(history.seeds) != list(experiment.seeds):
-        raise RecordError(f"{file} holds other seeds than its experiment: it was edited. Remake it with "
+    if wrong := unlike(experiment, history):
+        raise RecordError(f"{file} holds other {wrong} than its experiment: it was edited. Remake it with "
                           f"`python -m fa_core record {experiment.name} --remake`")
+    if not intact(file, flat, facts):
+        raise RecordError(f"{file} does not hold what the run put there: it was edited. Restore it (git checkout), or "
+                          f"remake it with `python -m fa_core record {experiment.name} --remake`")
     return Result(experiment, history, facts, "record")
+
+
+def unlike(experiment: Experiment, history: History) -> str:
+    """What of a history has not the shape that the experiment gives; empty where all has."""
+    if list(history.seeds) != list(experiment.seeds):
+        return "seeds"
+    if list(history.examples) != list(experiment.probes):
+        return "probes"
+    shape = (len(experiment.seeds), len(experiment.probes))
+    return ", ".join(f"shapes of {name!r}" for name, curve in history.curves.items() if curve.shape[:2] != shape)
+
+
+def intact(file: Path, flat: dict[str, np.ndarray], facts: dict) -> bool:
+    """Whether a record holds what was written. One from before records carried a digest is looked up in `SUMS`."""
+    if "contents" in facts:
+        return facts["contents"] == contents(flat, facts)
+    sums = file.parent / SUMS
+    known = dict(reversed(line.split("  ", 1)) for line in sums.read_text().splitlines()) if sums.exists() else {}
+    return known.get(file.name) in (None, hashlib.sha256(file.read_bytes()).hexdigest())
 
 
 def train(experiment: Experiment, **options) -> History:
@@ -155,56 +183,165 @@ def train(experiment: Experiment, **options) -> History:
 
 def run(experiment: Experiment, device: str | None = None, **options) -> Result:
     """Run an experiment now."""
+    device = device or default_device(experiment)
+    begun, start = provenance.stretch(experiment, device), time.monotonic()
+    history = train(experiment, device=device, **options)
+    return Result(experiment, history, about(experiment, [begun | {"seconds": time.monotonic() - start}]), "live")
+
+
+def default_device(experiment: Experiment) -> str:
+    """CUDA where there is one, but for what is compiled."""
     import torch
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    start = time.monotonic()
-    history = train(experiment, device=device, **options)
-    return Result(experiment, history, about(experiment, device, time.monotonic() - start), "live")
+    return "cuda" if torch.cuda.is_available() and getattr(experiment, "products", "") != "compiled" else "cpu"
 
 
-def get(experiment: Experiment, live: bool = False) -> Result:
-    """The record of this experiment if there is one, else (or with `live`) a run made here."""
-    if not live and path(experiment).exists():
+def begin(experiment: Experiment, seeds: tuple[int, ...], device: str):
+    """A run of these seeds, before its first example."""
+    return importlib.import_module(experiment.trainer).start(experiment, seeds, device)
+
+
+def beginning(experiment: Experiment, examples: int, seeds: int = 1, probes: tuple[int, ...] = ()) -> Experiment:
+    """An experiment cut to its first seeds and examples; what they do is what they do in the whole."""
+    changes = {"schedule": tuple(s for s in experiment.schedule if s[0] < examples)}
+    if switch := getattr(experiment, "switch", ()):
+        changes["switch"] = tuple(s for s in switch if s[0] < examples)
+    if isinstance(redrawn := getattr(experiment, "redraw_feedback", False), tuple):
+        changes["redraw_feedback"] = tuple(at for at in redrawn if at < examples)
+    if getattr(experiment, "stages", None) and not probes:  # they go by epochs, which are longer, and want probes
+        changes["stages"] = None
+    return experiment.but(seeds=experiment.seeds[:seeds], examples=examples, probes=probes, snapshots=(), **changes)
+
+
+def minibatch(experiment: Experiment) -> int:
+    """Examples to a step of learning."""
+    return getattr(experiment, "streams", 0) or experiment.batch
+
+
+def first_examples(experiment: Experiment) -> int:
+    """After how many examples each layer that learns at all, by each rule that it ever does, has done so for ten steps, or a
+    hundred examples."""
+    layers = len(experiment.sizes) - 1
+    factors = [(at, f if isinstance(f, tuple) else (f,) * layers) for at, f in experiment.schedule]
+    begins = [next((at for at, f in factors if f[layer]), 0) for layer in range(layers)]
+    begins += [at for at, _ in getattr(experiment, "switch", ())]
+    batch = minibatch(experiment)
+    return min(max(begins) + max(10 * batch, -(-100 // batch) * batch), experiment.examples)
+
+
+def first_steps(experiment: Experiment, device: str = "cpu") -> dict:
+    """How the first seed begins: by array of the network its norm at the start and the norm of its change after the first
+    `examples`. It takes seconds, and depends on all that learning does."""
+    examples = first_examples(experiment)
+    run = begin(beginning(experiment, examples), experiment.seeds[:1], device)
+
+    def arrays():
+        return {k.removeprefix("array."): np.array(v, dtype=float) for k, v in run.state().items()
+                if re.fullmatch(r"array\.[WbB]\d+", k)}
+
+    before = arrays()
+    while not run.done:
+        run.advance()
+    after = arrays()
+    norms = {k: [float(f"{np.linalg.norm(a):.6g}") for a in (before[k], after[k] - before[k])] for k in before}
+    return {"examples": examples, "norms": norms}
+
+
+def estimate(experiment: Experiment, device: str | None = None) -> float:
+    """About how many seconds a run will take here, from its first steps and its first probe."""
+    device, groups = device or default_device(experiment), importlib.import_module(experiment.trainer).groups(experiment)
+    examples = min(max(10 * minibatch(experiment), 100), experiment.examples)
+    short = beginning(experiment, examples - examples % minibatch(experiment), len(groups[0]))
+    begin(short, groups[0], device)  # the data are read
+    begun = time.monotonic()
+    run = begin(short, groups[0], device)
+    ready = time.monotonic()
+    while not run.done:
+        run.advance()
+    ended = time.monotonic()
+    begin(short.but(probes=(0,)), groups[0], device)
+    probe = max(time.monotonic() - ended - (ready - begun), 0)
+    return len(groups) * ((ended - ready) * experiment.examples / short.examples + probe * len(experiment.probes))
+
+
+def get(experiment: Experiment, live: bool = False, long: bool = False) -> Result:
+    """The record of this experiment if there is one, else (or with `live`) a run made here.
+
+    What has no record is announced on stderr before it is trained: where the record was looked for, and about how long it
+    will take. Raises RecordError where that is more than two minutes, unless `long`.
+    """
+    if live:
+        return run(experiment)
+    if path(experiment).exists():
         return load(experiment)
+    seconds = estimate(experiment)
+    told = (f"{experiment.name} ({experiment.digest}) has no record in {folder()}; to train it takes about "
+            f"{spell(seconds)} here")
+    if seconds > PATIENCE and not long:
+        raise RecordError(f"{told}. Make it with `python -m fa_core record {experiment.name}`, name the folder of the "
+                          f"records in {ENVIRONMENT}, or train it all the same: `records.get(experiment, long=True)`")
+    print(f"{told}. Training it now.", file=sys.stderr, flush=True)
     return run(experiment)
 
 
+def spell(seconds: float) -> str:
+    """A time, to be read."""
+    for limit, unit, name in ((120, 1, "seconds"), (7200, 60, "minutes"), (np.inf, 3600, "hours")):
+        if seconds < limit:
+            return f"{max(seconds / unit, 1):.0f} {name}"
+    raise ValueError(f"no time: {seconds}")
+
+
+@contextmanager
+def alone(experiment: Experiment, within: Path | None = None, wait: bool = False) -> Iterator[None]:
+    """No other process records this experiment in this folder meanwhile. Raises RecordError that says who does, or waits.
+
+    The lock is the kernel's, and goes with the process that holds it, however that ends.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: nothing to lock with
+        yield
+        return
+    file = path(experiment, within).with_suffix(".lock")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with open(file, "a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                lock.seek(0)
+                raise RecordError(f"{experiment.name} is being recorded already, by {lock.read() or 'another process'}: "
+                                  "wait for that, or end it; the same command then goes on from its checkpoint") from None
+            if not file.exists() or os.fstat(lock.fileno()).st_ino != file.stat().st_ino:
+                continue  # who had it ended, and removed it, between the two lines above
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {platform.node()} since {now()}")
+            lock.flush()
+            try:
+                yield
+            finally:
+                file.unlink(missing_ok=True)
+            return
+
+
 def record(experiment: Experiment, device: str | None = None, remake: bool = False, progress: bool | None = None,
-           within: Path | None = None, **options) -> Path:
+           within: Path | None = None, wait: bool = False, **options) -> Path:
     """Make a record, or keep the one there is. Killed, the same call goes on where the run was.
 
-    The wall time of a run in several stretches is that of all of them. Options are those of `fa_core.training.train`.
+    Options are those of `fa_core.training.train`. Raises RecordError where another process is at it, unless told to wait.
     """
-    if path(experiment, within).exists() and not remake:
-        load(experiment, within)  # a damaged one is said so now
-        return path(experiment, within)
     checkpoint = path(experiment, within).with_suffix(".partial.npz")
-    before = seconds_spent(checkpoint, experiment)
-    result = run(experiment, device=device, checkpoint=checkpoint, progress=progress, **options)
-    seconds = before + result.about["wall_seconds"]
-    file = save(experiment, result.history, result.about | {"wall_seconds": round(seconds, 1)}, within)
-    checkpoint.unlink(missing_ok=True)
+    with alone(experiment, within, wait):
+        if path(experiment, within).exists() and not remake:
+            load(experiment, within)  # a damaged one is said so now
+            return path(experiment, within)
+        device = device or default_device(experiment)
+        history = train(experiment, device=device, checkpoint=checkpoint, progress=progress, **options)
+        stretches = unpack_stretches(load_checkpoint(checkpoint, experiment))
+        facts = about(experiment, stretches)
+        if not any(provenance.differences(s, stretches[-1]) for s in stretches):  # else it began in another way
+            facts["first steps"] = first_steps(experiment, device)
+        file = save(experiment, history, facts, within)
+        checkpoint.unlink(missing_ok=True)
     return file
-
-
-def verify(experiment: Experiment, seeds: int = 1, probes: int = 3) -> list[dict]:
-    """Re-run the beginning of a record, its first `seeds` seeds to its first `probes` probes, and compare.
-
-    One row for each curve: largest difference and what is allowed. The allowance is for another number of threads or
-    another processor, where sums are taken in another order; on the machine that made it the difference is 0.
-    """
-    stored = load(experiment).history
-    upto = experiment.probes[: probes + 1]
-    if not upto or upto[-1] == 0:
-        raise ValueError(f"{experiment.name} has no probe after the start: nothing to compare")
-    short = experiment.but(seeds=experiment.seeds[:seeds], probes=upto, examples=upto[-1], snapshots=())
-    again = train(short, progress=None)
-    rows = []
-    for name, curve in again.curves.items():
-        there = stored[name][:seeds, : len(upto)]
-        # NaN in both (a run that diverged, an angle where nothing is sent) agrees; in one of them it does not.
-        difference = float(np.where(np.isnan(curve) & np.isnan(there), 0, np.abs(curve - there)).max())
-        allowed = TOLERANCE.get(name, TOLERANCE_TRACED)
-        rows.append({"curve": name, "difference": difference, "allowed": allowed, "agrees": difference <= allowed})
-    return rows

@@ -330,17 +330,21 @@ def look(network: Network, images: Tensor, labels: np.ndarray, seed: int) -> dic
             "modulator": np.array(delta, dtype=np.float32).T, "size": np.array(size, dtype=np.float32).T}
 
 
+def start(experiment: SpikingExperiment, seeds: tuple[int], device: str = "cpu") -> Run:
+    """A run of one seed, before its first image."""
+    return Run(experiment, *seeds, device)
+
+
 def groups(experiment: SpikingExperiment) -> list[tuple[int, ...]]:
     """The seeds one by one: the streams of one fill a batch."""
     return [(seed,) for seed in experiment.seeds]
 
 
 def train(experiment: SpikingExperiment, *, device: str | None = None, checkpoint: Path | None = None,
-          every: float = 60.0, progress: bool | None = None) -> History:
+          every: float = 60.0, progress: bool | None = None, mixed: bool = False) -> History:
     """Run an experiment, one seed after the other, and return its history; options as those of `fa_core.training.train`.
 
     The same seed and number of threads give the same bits, also through a checkpoint and a kill. Warns
     DivergenceWarning where a run became infinite or NaN; it is then ended. Raises CheckpointError.
     """
-    return drive(experiment, groups(experiment), lambda e, seed, device: Run(e, *seed, device), device, checkpoint, every,
-                 progress)
+    return drive(experiment, groups(experiment), start, device, checkpoint, every, progress, mixed)

@@ -1,6 +1,7 @@
 """The training loop: schedule, momentum, decay, probes, divergence, checkpoints. What learns is in `network`."""
 
 import io
+import json
 import time
 import warnings
 from bisect import bisect_right
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from fa_core import files, measures
+from fa_core import files, measures, provenance
 from fa_core.data import tasks
 from fa_core.experiments import Experiment
 from fa_core.network import Network, apply_masks, draw_feedback, generator, initialise, update
@@ -96,24 +97,26 @@ def groups(experiment: Experiment) -> list[tuple[int, ...]]:
 
 
 def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path | None = None,
-          every: float = 30.0, progress: bool | None = None) -> History:
+          every: float = 30.0, progress: bool | None = None, mixed: bool = False) -> History:
     """Run an experiment and return its history.
 
     device: "cpu", "cuda", ...; by default CUDA where there is one, but for what is compiled, which is for the CPU.
     With `checkpoint`, the state is written there, atomically, at most once in `every` seconds and at the end of each group
     of seeds; the same call then goes on from it, and gives bit for bit what it would have given uninterrupted on the same
     machine with the same number of threads.
+    What was begun under other sources, versions or settings, on another device or number of threads is refused unless
+    `mixed`.
     progress: True shows a bar, False none, None one if standard error is a terminal.
-    Warns DivergenceWarning where runs diverge. Raises CheckpointError for a checkpoint that is damaged or another
-    experiment's.
+    Warns DivergenceWarning where runs diverge. Raises CheckpointError for a checkpoint that is damaged, another
+    experiment's, or refused.
     """
     if experiment.products == "compiled":
         device = device or "cpu"
-    return drive(experiment, groups(experiment), Run, device, checkpoint, every, progress)
+    return drive(experiment, groups(experiment), Run, device, checkpoint, every, progress, mixed)
 
 
 def drive(experiment, groups: list[tuple[int, ...]], start: Callable, device: str | None, checkpoint: Path | None,
-          every: float, progress: bool | None) -> History:
+          every: float, progress: bool | None, mixed: bool = False) -> History:
     """Run the groups of an experiment's seeds one after the other: what `train` does, for any kind of run.
 
     `start(experiment, seeds, device)` gives a run of these seeds: an object with `seen`, `done`, `advance()`, `history()`,
@@ -122,8 +125,15 @@ def drive(experiment, groups: list[tuple[int, ...]], start: Callable, device: st
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     begun = time.monotonic()
     saved = load_checkpoint(checkpoint, experiment) if checkpoint else {}
-    spent = float(saved.get("seconds", 0))  # in the stretches before this one
     finished = unpack_histories(saved)
+    earlier, here = unpack_stretches(saved), {}
+    if checkpoint and len(finished) < len(groups):
+        here = provenance.stretch(experiment, device)
+        refuse_other(checkpoint, earlier, here, mixed)
+
+    def save(run=None):
+        save_checkpoint(checkpoint, experiment, finished, run, [*earlier, here | {"seconds": time.monotonic() - begun}])
+
     state = {k.split("/", 1)[1]: v for k, v in saved.items() if k.startswith("state/")}
     total = experiment.examples * len(experiment.seeds)
     with tqdm(total=total, desc=experiment.name, unit="ex", unit_scale=True,
@@ -141,11 +151,11 @@ def drive(experiment, groups: list[tuple[int, ...]], start: Callable, device: st
                 run.advance()
                 bar.update((run.seen - before) * len(seeds))
                 if checkpoint and time.monotonic() - written >= every and not run.done:
-                    save_checkpoint(checkpoint, experiment, finished, run, spent + time.monotonic() - begun)
+                    save(run)
                     written = time.monotonic()
             finished.append(run.history())
             if checkpoint:
-                save_checkpoint(checkpoint, experiment, finished, None, spent + time.monotonic() - begun)
+                save()
     history = History.join(finished)
     if (history.diverged >= 0).any():
         bad = [f"seed {s} at example {d:,}" for s, d in zip(history.seeds, history.diverged, strict=True) if d >= 0]
@@ -377,6 +387,9 @@ class Run:
         self.snapshots = {k.split(".", 1)[1]: v for k, v in flat.items() if k.startswith("snapshot.")}
 
 
+start = Run  # how a run of some seeds begins; every module that trains has this, `groups` and `train`
+
+
 def pack_probes(probed: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """What was measured at each probe, flat, for a checkpoint; `unpack_probes` is the way back."""
     return {f"probe.{i}.{k}": v for i, p in enumerate(probed) for k, v in p.items()}
@@ -469,9 +482,9 @@ def write_atomically(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def save_checkpoint(path: Path, experiment: Experiment, finished: list[History], run: Run | None = None,
-                    seconds: float = 0.0) -> None:
-    """Write the histories of the finished seeds, the state of the run in progress and the seconds spent so far."""
-    flat = {"digest": np.array(experiment.digest), "seconds": np.array(seconds)}
+                    stretches: list[dict] | None = None) -> None:
+    """Write the histories of the finished seeds, the state of the run in progress, and by what stretches it got there."""
+    flat = {"digest": np.array(experiment.digest), "stretches": np.array(json.dumps(stretches or []))}
     for i, part in enumerate(finished):
         flat |= {f"finished/{i}/{k}": v for k, v in part.arrays().items()}
     if run is not None:
@@ -495,9 +508,22 @@ def load_checkpoint(path: Path, experiment: Experiment) -> dict[str, np.ndarray]
     return flat
 
 
-def seconds_spent(path: Path, experiment: Experiment) -> float:
-    """Seconds of all stretches of a run up to its checkpoint, 0 where there is none. Raises CheckpointError."""
-    return float(load_checkpoint(path, experiment).get("seconds", 0))
+def unpack_stretches(flat: dict[str, np.ndarray]) -> list[dict]:
+    """The uninterrupted stretches of a run up to its checkpoint: what `provenance.stretch` says of each, and `seconds`.
+    Of a checkpoint that was written before these were kept, the seconds alone are known."""
+    if "stretches" in flat:
+        return json.loads(str(flat["stretches"]))
+    return [{"seconds": float(flat["seconds"])}] if "seconds" in flat else []
+
+
+def refuse_other(path: Path, before: list[dict], here: dict, mixed: bool) -> None:
+    """Raises CheckpointError where a run would go on with something else than it was begun with, unless `mixed`."""
+    told = provenance.differences(before[-1], here) if before else []
+    if told and not mixed:
+        at = before[-1].get("commit", "an unknown commit")
+        raise CheckpointError(f"{path} was begun at {at} with something else ({'; '.join(told)}), and the result would be "
+                              "of neither. Go on as it was begun (long runs are best made in a worktree of their own: `git "
+                              "worktree add`), delete it to begin again, or give --mixed: the record then says so")
 
 
 def unpack_histories(flat: dict[str, np.ndarray]) -> list[History]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fa_core import experiments, records
+from fa_core import experiments, provenance, records, verification
 from fa_core.__main__ import main
 from fa_core.training import train
 from tests.helpers import linear_experiment, recorded_as, same
@@ -23,6 +23,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "registry", lambda recorded=False: {
         k: e for k, e in known.items() if not recorded or e is not ODD})
     monkeypatch.setenv(records.ENVIRONMENT, str(tmp_path))
+    monkeypatch.setattr(provenance, "commit", lambda: "0123456789ab")  # whatever is being changed here now
     monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))  # `--jobs` sets it
     return tmp_path
 
@@ -56,7 +57,7 @@ def test_show_gives_the_table_and_the_record_if_there_is_one(capsys):
     assert "record:" not in bare
     recorded_as(ODD, ODD)
     assert main(["show", "odd"]) == 0
-    assert capsys.readouterr().out == bare + records.load(ODD).caption() + "\n"
+    assert capsys.readouterr().out == bare + f"{records.load(ODD).caption()}\nmade by today's sources, at 0123456789ab\n"
 
 
 # ---- record
@@ -89,11 +90,37 @@ def test_a_record_is_kept_unless_it_is_to_be_remade():
     assert same(records.load(ODD).history, train(ODD))
 
 
-@pytest.mark.parametrize("arguments", [[], ["none-*"]], ids=["no name", "a pattern that fits none"])
-def test_record_of_nothing_is_refused_with_a_hint(folder, capsys, arguments):
-    assert main(["record", *arguments]) == 1
+def test_record_of_nothing_is_refused_with_a_hint(folder, capsys):
+    assert main(["record"]) == 1
     assert "name an experiment, or give --all; `fa_core list` shows them" in capsys.readouterr().err
     assert made(folder) == set()
+
+
+@pytest.mark.parametrize("command", ["record", "verify"])
+def test_a_pattern_that_fits_none_is_said(folder, capsys, command):
+    assert main([command, "odd", "none-*"]) == 1
+    assert "no experiment's name begins with 'none-'; `fa_core list` shows all 3" in capsys.readouterr().err
+    assert made(folder) == set()
+
+
+@pytest.mark.parametrize("wrong", [["--threads", "0"], ["--jobs", "0"], ["--threads", "-1"]], ids=" ".join)
+def test_threads_and_jobs_are_one_or_more(folder, capsys, wrong):
+    assert main(["record", "odd", *wrong]) == 1
+    assert "--jobs and --threads must be 1 or more, got" in capsys.readouterr().err
+    assert made(folder) == set()
+
+
+def test_uncommitted_changes_are_refused_unless_asked_for_and_then_shown(folder, capsys, monkeypatch):
+    monkeypatch.setattr(provenance, "commit", lambda: "0123456789ab-dirty")
+    assert main(["record", "odd"]) == 1
+    assert "uncommitted changes" in (told := capsys.readouterr().err)
+    assert "in a worktree of their own, at a commit" in told
+    assert made(folder) == set()
+    assert main(["record", "odd", "--dirty"]) == 0
+    capsys.readouterr()
+    assert main(["show", "odd"]) == 0
+    assert "MADE FROM UNCOMMITTED CHANGES" in capsys.readouterr().out
+    assert records.load(ODD).about["commit"] == "0123456789ab-dirty"
 
 
 def test_side_by_side_one_failure_is_told_and_the_others_go_on(capfd):
@@ -147,6 +174,36 @@ def test_verify_of_what_has_no_record_says_how_to_make_one(capsys):
     assert "make it with `python -m fa_core record odd`" in capsys.readouterr().err
 
 
+def test_a_damaged_record_does_not_end_verify_before_the_rest(capsys):
+    for experiment in (ONE, TWO, ODD):
+        recorded_as(experiment, experiment)
+    damage(TWO)
+    assert main(["verify"]) == 1
+    shown = capsys.readouterr()
+    assert {line.split()[0] for line in shown.out.splitlines()} == {"small-one", "odd"}
+    assert f"small-two: {records.path(TWO)} is damaged" in shown.err
+    assert "Traceback" not in shown.err
+    assert shown.err.endswith("2 of 3 records agree; not: small-two\n")
+
+
+def test_verify_without_any_record_says_where_it_looked(folder, monkeypatch, capsys):
+    monkeypatch.setenv(records.ENVIRONMENT, str(folder / "elsewhere"))
+    assert main(["verify"]) == 1
+    assert f"{folder / 'elsewhere'} holds no record of any experiment; FA_CORE_RECORDS names" in capsys.readouterr().err
+
+
+def test_verify_writes_down_what_agrees_and_nothing_else(folder, capsys, monkeypatch):
+    recorded_as(ONE, ONE)
+    recorded_as(TWO, TWO.but(rate=1.05 * TWO.rate))
+    assert main(["verify"]) == 1
+    assert {k.rpartition("-")[0] for k in verification.verified()} == {"small-one"}
+    verification.file().unlink()
+    monkeypatch.setattr(provenance, "commit", lambda: "0123456789ab-dirty")
+    assert main(["verify", "small-one"]) == 0
+    assert "Nothing is written down: the module has uncommitted changes" in capsys.readouterr().err
+    assert not verification.file().exists()
+
+
 # ---- errors, of every command
 
 
@@ -159,7 +216,7 @@ def test_an_unknown_name_is_answered_with_near_ones_and_status_1(folder, capsys,
     assert made(folder) == set()
 
 
-@pytest.mark.parametrize("command", ["show", "record", "verify"])
+@pytest.mark.parametrize("command", ["show", "record"])
 def test_a_damaged_record_is_named_with_a_remedy_and_status_1(capsys, command):
     recorded_as(ODD, ODD)
     damage(ODD)

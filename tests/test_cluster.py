@@ -1,5 +1,6 @@
 """Records made in parts: the same bits as in one piece, through kills of workers and clients; what cannot be is refused."""
 
+import json
 import os
 import signal
 import socket
@@ -15,10 +16,10 @@ import pytest
 import torch
 from distributed import LocalCluster
 
-from fa_core import cluster, experiments, records, training
+from fa_core import cluster, experiments, provenance, records, training
 from fa_core.__main__ import main
 from fa_core.experiments import Experiment
-from tests.helpers import linear_experiment, recorded_as, same
+from tests.helpers import linear_experiment, made, recorded_as, same
 from tests.watched import groups, watched
 
 # On a busy machine Dask's nanny warns of its own slow start.
@@ -68,11 +69,11 @@ def is_whole(experiment: Experiment, parts: int = 3) -> None:
     about = result.about
     assert [s for p in about["parts"] for s in p["seeds"]] == list(experiment.seeds)
     assert len(about["parts"]) == parts
-    assert about["wall_seconds"] == pytest.approx(sum(p["wall_seconds"] for p in about["parts"]), abs=0.06)
+    assert about["wall_seconds"] == pytest.approx(sum(p["wall_seconds"] for p in about["parts"]), abs=0.2)
     assert {p["threads"] for p in about["parts"]} == {about["threads"]} == {1}
     assert {p["device"] for p in about["parts"]} == {about["device"]} == {records.machine()["device"]}
     assert about["versions"] == records.machine()["versions"]
-    assert about["commit"] == records.commit()
+    assert about["commit"] == provenance.commit()
     assert not cluster.begun(experiment)
     assert not cluster.folder().exists()
 
@@ -186,7 +187,9 @@ def test_what_a_run_of_the_whole_left_is_gone_on_with_in_parts(folder, monkeypat
         m.setattr(training, "groups", groups)
         with pytest.raises(KeyboardInterrupt):
             training.train(experiment, checkpoint=checkpoint, **OPTIONS)
-    training.write_atomically(checkpoint, training.load_checkpoint(checkpoint, experiment) | {"seconds": np.array(1000.0)})
+    saved = training.load_checkpoint(checkpoint, experiment)
+    stretches = [s | {"seconds": 1000.0} for s in training.unpack_stretches(saved)]
+    training.write_atomically(checkpoint, saved | {"stretches": np.array(json.dumps(stretches))})
     only(cluster.record([experiment], cluster.Here(**OPTIONS)))
     # A part that was finished is entered, and left again at once.
     seen = {1: (1000, 0, 0), 4: (0, 1000, 0), 6: (0, 0, 0)}[chunks]
@@ -198,15 +201,26 @@ def test_what_a_run_of_the_whole_left_is_gone_on_with_in_parts(folder, monkeypat
 
 def test_a_record_says_where_its_parts_were_made_differently():
     experiment = watched(0)
-    results = [records.Result(p.experiment, None, {
-        "wall_seconds": 60.0 * (i + 1), "commit": "abc" if i else "def", "threads": i % 2 + 1, "device": "an abacus",
-        "versions": {"torch": f"2.{i // 2}", "numpy": "2"}}, "record") for i, p in enumerate(cluster.split(experiment))]
+    results = [records.Result(p.experiment, None, made(
+        p.experiment, seconds=60.0 * (i + 1), commit="abc" if i else "def", threads=i % 2 + 1, device="an abacus",
+        versions={"torch": f"2.{i // 2}", "numpy": "2", "python": "3"}), "record")
+        for i, p in enumerate(cluster.split(experiment))]
     about = cluster.about(experiment, results)
     assert about["wall_seconds"] == 360.0
     assert about["commit"] == "def; abc"
     assert about["threads"] == "1; 2"
     assert about["device"] == "an abacus"
-    assert about["versions"] == {"torch": "2.0; 2.1", "numpy": "2"}
+    assert about["versions"] == {"torch": "2.0; 2.1", "numpy": "2", "python": "3"}
+
+
+def test_parts_of_other_sources_are_not_joined_unless_asked_for(folder, monkeypatch):
+    experiment = one_part_failed(folder)
+    monkeypatch.setattr(provenance, "sources", lambda e: {"fa_core.rules": "0" * 12})
+    outcome = only(cluster.record([experiment], cluster.Here(**OPTIONS)))
+    assert f"2 parts in {cluster.folder()} were made by other sources than today's" in str(outcome.error)
+    assert ran(folder) == []
+    assert only(cluster.record([experiment], cluster.Here(**OPTIONS, mixed=True))).error is None
+    assert "MIXED: sources: " in records.load(experiment).caption()
 
 
 def test_runs_that_diverged_in_a_worker_are_told_of():
@@ -350,7 +364,7 @@ def test_what_is_finished_when_the_client_is_killed_is_not_run_again(shared, loc
 
 def test_workers_of_another_source_or_version_are_refused(shared, local, monkeypatch):
     here = cluster.own_identity()
-    assert here.keys() == {"fa_core", "source of fa_core", "python", "torch", "numpy"}
+    assert here.keys() == {"fa_core", "source of fa_core", "python", "torch", "numpy", "numba"}
     true = records.machine
     cluster.own_identity.cache_clear()
     with monkeypatch.context() as m:

@@ -22,20 +22,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from fa_core import experiments, records, training
+from fa_core import experiments, provenance, records, training, verification
 from fa_core.records import RecordError
 from fa_core.training import History, Run, train
-from tests.helpers import linear_experiment, recorded_as, rewritten, same, tanh_experiment
+from tests.helpers import linear_experiment, made, recorded_as, rewritten, same, tanh_experiment
 
 ROOT = Path(__file__).parents[1]
 SMALL = linear_experiment()
 LONGER = tanh_experiment()  # three chunks of examples
+COMMIT, THE_COMMIT = "0123456789ab", provenance.commit
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """No test writes where the project's own records are."""
+    """No test writes where the project's own records are, or minds what is being changed in the module."""
     monkeypatch.setenv(records.ENVIRONMENT, str(tmp_path))
+    monkeypatch.setattr(provenance, "commit", lambda: COMMIT)
     return tmp_path
 
 
@@ -63,14 +65,18 @@ def test_a_record_holds_the_run_bit_for_bit_and_says_how_it_was_made(experiment)
 @settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_any_arrays_come_back_bit_for_bit_with_the_facts_beside_them(data):
-    some = arrays(st.sampled_from([np.float32, np.float64, np.int64]), array_shapes(min_dims=1, max_dims=4, min_side=0))
-    named = st.dictionaries(st.sampled_from(["loss", "weight angle", "W0 before", "b1/x"]), some)
-    seeds = np.array(SMALL.seeds)
-    history = History(seeds, data.draw(some), data.draw(named), data.draw(named), np.full(len(seeds), -1))
-    facts = records.about(SMALL, "cpu", 1.0) | {"more": data.draw(st.text())}
+    kinds = st.sampled_from([np.float32, np.float64, np.int64])
+    some = arrays(kinds, array_shapes(min_dims=1, max_dims=4, min_side=0))
+    of_probes = arrays(kinds, st.tuples(st.just(3), st.just(4)) | st.tuples(st.just(3), st.just(4), st.integers(0, 2)))
+    names = st.sampled_from(["loss", "weight angle", "W0 before", "b1/x"])
+    seeds, probes = np.array(SMALL.seeds), np.array(SMALL.probes)
+    history = History(seeds, probes, data.draw(st.dictionaries(names, of_probes)), data.draw(st.dictionaries(names, some)),
+                      np.full(len(seeds), -1))
+    facts = made(SMALL) | {"more": data.draw(st.text())}
     records.save(SMALL, history, facts)
     stored = records.load(SMALL)
     assert same(stored.history, history)
+    assert stored.about.pop("contents")
     assert stored.about == facts
 
 
@@ -145,18 +151,18 @@ def test_a_record_names_its_commit_and_whether_the_module_differed_from_it(tmp_p
         subprocess.run(["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *arguments], check=True)
 
     module = tmp_path / "module" / "records.py"
-    monkeypatch.setattr(records, "__file__", str(module))
+    monkeypatch.setattr(provenance, "__file__", str(module))
     module.parent.mkdir()
     module.write_text("one")
-    assert records.commit() == "unknown"
+    assert THE_COMMIT() == "unknown"
     git("init", "-q")
     git("add", ".")
     git("commit", "-qm", "one")
-    assert re.fullmatch("[0-9a-f]{12}", records.commit())
+    assert re.fullmatch("[0-9a-f]{12}", THE_COMMIT())
     (tmp_path / "a record").write_text("beside the module")
-    assert re.fullmatch("[0-9a-f]{12}", records.commit())
+    assert re.fullmatch("[0-9a-f]{12}", THE_COMMIT())
     module.write_text("two")
-    assert re.fullmatch("[0-9a-f]{12}-dirty", records.commit())
+    assert re.fullmatch("[0-9a-f]{12}-dirty", THE_COMMIT())
 
 
 def test_what_a_live_result_shows_is_the_same_at_every_execution(monkeypatch):
@@ -214,13 +220,16 @@ def test_an_interrupted_record_goes_on_where_it_was_and_ends_in_the_same_bits(fo
     stem = records.path(LONGER).stem
     assert names(folder) == [f"{stem}.partial.npz"]
     checkpoint = folder / f"{stem}.partial.npz"
-    training.write_atomically(checkpoint, training.load_checkpoint(checkpoint, LONGER) | {"seconds": np.array(1000.0)})
+    saved = training.load_checkpoint(checkpoint, LONGER)
+    (stretch,) = training.unpack_stretches(saved)
+    stretches = json.dumps([stretch | {"seconds": 1000.0}])
+    training.write_atomically(checkpoint, saved | {"stretches": np.array(stretches)})
 
     advance, calls = stopping_after(99, None)
     with monkeypatch.context() as m:
         m.setattr(Run, "advance", advance)
         records.record(LONGER)
-    assert calls == [1000, 2000][chunks - 1 :], "went on, and did not begin again"
+    assert calls == [*[1000, 2000][chunks - 1 :], 0], "went on, and began again for the first steps alone"
     assert names(folder) == [f"{stem}.npz"]
     result = records.load(LONGER)
     assert same(result.history, train(LONGER))
@@ -245,7 +254,7 @@ def test_a_record_killed_outright_goes_on_and_ends_in_the_same_bits(folder):
     killed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
     assert killed.returncode == -signal.SIGKILL
     stem = records.path(LONGER).stem
-    assert names(folder) == [f"{stem}.partial.npz"]
+    assert names(folder) == [f"{stem}.lock", f"{stem}.partial.npz"]  # a file that nobody holds
     records.record(LONGER)
     assert names(folder) == [f"{stem}.npz"]
     assert same(records.load(LONGER).history, train(LONGER))
@@ -268,7 +277,7 @@ def test_a_truncated_record_is_refused_and_the_message_says_what_to_do(share):
     file = records.record(SMALL)
     content = file.read_bytes()
     file.write_bytes(content[: int(share * len(content))])
-    for use in (records.load, records.get, records.record, records.verify):
+    for use in (records.load, records.get, records.record, verification.verify):
         with pytest.raises(RecordError, match=rf"{file.name} is damaged .*restore it \(git checkout\).*{REMAKE}"):
             use(SMALL)
 
@@ -398,6 +407,7 @@ def test_a_run_whose_record_found_no_room_is_not_lost(folder, monkeypatch):
         with pytest.raises(OSError, match="No space left"):
             records.record(SMALL)
     monkeypatch.setattr(Run, "advance", lambda self: pytest.fail("ran again"))
+    monkeypatch.setattr(records, "first_steps", lambda *_: {})
     file = records.record(SMALL)
     assert same(records.load(SMALL).history, RECORDED[1].history)
     assert names(folder) == [file.name]
@@ -421,7 +431,7 @@ def test_a_disk_too_full_for_the_clock_says_what_could_not_be_written(monkeypatc
 ], ids=["linear", "traced arrays", "no feedback, so no angle", "minibatches"])
 def test_verify_agrees_with_a_true_record_to_the_bit(experiment):
     records.record(experiment)
-    rows = records.verify(experiment, seeds=2)
+    rows = verification.verify(experiment, seeds=2)
     assert {r["curve"] for r in rows} == set(records.load(experiment).history.curves)
     assert all(r["agrees"] and r["difference"] == 0 for r in rows)
 
@@ -431,8 +441,8 @@ def test_verify_agrees_with_a_true_record_to_the_bit(experiment):
 def test_verify_notices_a_record_made_with_another(change):
     other = train(SMALL.but(**change))
     other.seeds[:] = SMALL.seeds
-    records.save(SMALL, other, records.about(SMALL, "cpu", 1.0))
-    rows = {r["curve"]: r for r in records.verify(SMALL)}
+    records.save(SMALL, other, made(SMALL))
+    rows = {r["curve"]: r for r in verification.verify(SMALL)}
     assert not rows["loss"]["agrees"]
     assert rows["loss"]["difference"] > rows["loss"]["allowed"]
 
@@ -443,7 +453,7 @@ def test_verify_notices_one_altered_or_missing_number(probe):
         stored = records.run(SMALL)
         stored["loss"][0, probe] += change
         records.save(SMALL, stored.history, stored.about)
-        rows = {r["curve"]: r["agrees"] for r in records.verify(SMALL)}
+        rows = {r["curve"]: r["agrees"] for r in verification.verify(SMALL)}
         assert rows == dict.fromkeys(rows, True) | {"loss": False}
 
 
@@ -451,7 +461,7 @@ def test_verify_re_runs_as_many_seeds_and_probes_as_it_is_told(monkeypatch):
     records.record(SMALL)
     ran = []
     monkeypatch.setattr(records, "train", lambda e, **options: ran.append(e) or train(e, **options))
-    records.verify(SMALL, seeds=2, probes=1)
+    verification.verify(SMALL, seeds=2, probes=1)
     assert ran == [SMALL.but(seeds=(0, 1), probes=(0, 100), examples=100)]
 
 
@@ -459,9 +469,9 @@ def test_verify_refuses_an_experiment_with_nothing_to_compare():
     for probes in ((), (0,)):
         experiment = linear_experiment(probes=probes)
         records.save(experiment, History(np.array(experiment.seeds), np.array(probes), {}, {}, np.full(3, -1)),
-                     records.about(experiment, "cpu", 1.0))
+                     made(experiment))
         with pytest.raises(ValueError, match="test-linear has no probe after the start: nothing to compare"):
-            records.verify(experiment)
+            verification.verify(experiment)
 
 
 # ---- the records of this repository

@@ -16,6 +16,9 @@ class Watched(Experiment):
     trainer: ClassVar[str] = "tests.watched"
 
 
+start = training.start
+
+
 def groups(experiment):
     return [experiment.seeds[i : i + 2] for i in range(0, len(experiment.seeds), 2)]
 
@@ -35,8 +38,8 @@ def train(experiment, *, checkpoint=None, **options):
     if (folder / f"kill-{seed}").exists():
         save = training.save_checkpoint
 
-        def save_and_die(path, experiment, finished, run=None, seconds=0.0):
-            save(path, experiment, finished, run, seconds)
+        def save_and_die(*arguments):
+            save(*arguments)
             (folder / f"kill-{seed}").unlink()
             os.kill(os.getpid(), signal.SIGKILL)
 

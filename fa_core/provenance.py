@@ -1,0 +1,211 @@
+"""Where a result comes from: which sources, at which commit, on what, with how many threads, under which settings.
+
+The *sources* of a run are the modules that can change its result: its trainer and all that this imports, found in the
+syntax trees, so that a new module is never forgotten. Their digests leave out docstrings, comments and layout, and of
+`fa_core.experiments` all but the classes, for what was run is in the experiment's own digest.
+"""
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+PACKAGE = __package__
+DESCRIPTIONS = f"{PACKAGE}.experiments"
+# What changes the bits of a result, or may.
+VARIABLES = ("MKL_CBWR", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "NPY_DISABLE_CPU_FEATURES")
+
+
+# ---- sources
+
+
+def sources(experiment) -> dict[str, str]:
+    """The digest of each module that can change a run of this experiment, by name.
+
+    A module that is imported by a name made up at run time, as data sets are, counts where the experiment's task names it.
+    """
+    return dict(_sources(experiment.trainer, frozenset(experiment.task.split())))
+
+
+def digest(found: dict[str, str]) -> str:
+    """Twelve hexadecimal digits for the digests of several modules."""
+    return _short(json.dumps(found, sort_keys=True))
+
+
+@functools.cache  # what is loaded, and not what a file says later on
+def _sources(trainer: str, words: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    trees, wanted, left = {}, {}, [trainer]
+    while left:
+        name = left.pop()
+        if name in trees or name == __name__:  # which looks on, and changes nothing
+            continue
+        trees[name] = _tree(name)
+        for module, names in _imports(trees[name], name, words):
+            wanted.setdefault(module, set()).update(names)
+            left.append(module)
+            left += [module.rsplit(".", n)[0] for n in range(1, module.count(".") + 1)]  # a package is run before its parts
+    found = {}
+    for name in sorted(trees):
+        tree = trees[name]
+        if name == DESCRIPTIONS or name.startswith(f"{DESCRIPTIONS}."):
+            tree.body = _needed(tree, wanted.get(name, set()))
+        if tree.body:
+            found[name] = _short(json.dumps(_plain(tree)))
+    return tuple(found.items())
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _tree(name: str) -> ast.Module:
+    return ast.parse(Path(importlib.util.find_spec(name).origin).read_bytes())
+
+
+def _exists(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # its parent is a module and no package
+        return False
+
+
+def _imports(tree: ast.Module, name: str, words: Iterable[str]) -> Iterator[tuple[str, set[str]]]:
+    """The modules of this package that a module imports, wherever in it, each with the names that are taken from it."""
+    package = name if importlib.util.find_spec(name).submodule_search_locations is not None else name.rpartition(".")[0]
+    tops = {PACKAGE, name.split(".")[0]}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found = [(alias.name, set()) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = importlib.util.resolve_name("." * node.level + base, package)
+            if base.split(".")[0] not in tops:
+                continue
+            parts = {alias.name for alias in node.names if _exists(f"{base}.{alias.name}")}
+            found = [(base, {alias.name for alias in node.names} - parts), *((f"{base}.{part}", set()) for part in parts)]
+        elif (stem := _made_up(node)) is not None:
+            found = [(stem + word, set()) for word in sorted(words) if _exists(stem + word)]
+        else:
+            continue
+        yield from ((module, names) for module, names in found if module.split(".")[0] in tops)
+
+
+def _made_up(node: ast.AST) -> str | None:
+    """The first part of a module's name in `import_module(f"first.part.{rest}")`."""
+    if not (isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module") and node.args):
+        return None
+    name = node.args[0]
+    if isinstance(name, ast.JoinedStr) and isinstance(name.values[0], ast.Constant):
+        return name.values[0].value
+    return name.value if isinstance(name, ast.Constant) else None
+
+
+def _needed(tree: ast.Module, names: set[str]) -> list[ast.stmt]:
+    """The statements of a module that define these names, and what those use in turn."""
+    defines = [(statement, _defined(statement)) for statement in tree.body]
+    wanted = set(names)
+    kept: list[ast.stmt] = []
+    while more := [s for s, defined in defines if defined & wanted and s not in kept]:
+        kept += more
+        wanted |= {node.id for statement in more for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    return [s for s in tree.body if s in kept]
+
+
+def _defined(statement: ast.stmt) -> set[str]:
+    if isinstance(statement, (ast.ClassDef, ast.FunctionDef)):
+        return {statement.name}
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+def _plain(node):
+    """A syntax tree as lists and text, without docstrings; fields that are empty are left out, for they come and go with
+    the version of Python."""
+    if isinstance(node, ast.AST):
+        fields = dict(ast.iter_fields(node))
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node):
+            fields["body"] = node.body[1:]
+        return [type(node).__name__, {k: _plain(v) for k, v in fields.items() if v not in (None, []) and k != "kind"}]
+    return [_plain(n) for n in node] if isinstance(node, list) else repr(node)
+
+
+# ---- what a run was made with
+
+
+def stretch(experiment, device: str = "cpu") -> dict:
+    """What one uninterrupted stretch of a run is made with; whoever runs it adds its `seconds`."""
+    import torch
+
+    on = machine()
+    if device.startswith("cuda"):
+        on["device"] = torch.cuda.get_device_name()
+    return {"began": now(), "commit": commit(), "sources": sources(experiment), "threads": torch.get_num_threads(),
+            "settings": settings()} | on
+
+
+COMPARED = ("sources", "device", "threads", "versions", "settings")
+
+
+def differences(before: dict, after: dict) -> list[str]:
+    """What two stretches were made with differently, in words; a commit alone changes nothing."""
+    told = []
+    for key in COMPARED:
+        one, other = before.get(key), after.get(key)
+        if one is None:
+            told.append(f"{key} unknown, now {other if isinstance(other, int | str) else 'known'}")
+        elif key == "sources":
+            changed = sorted(k for k in one | other if one.get(k) != other.get(k))
+            told += [f"sources: {', '.join(changed)} changed"] if changed else []
+        elif isinstance(one, dict):
+            told += [f"{k} {one.get(k)}, now {other.get(k)}" for k in sorted(one | other) if one.get(k) != other.get(k)]
+        elif one != other:
+            told.append(f"{key} {one}, now {other}")
+    return told
+
+
+def commit() -> str:
+    """The commit of the checkout that fa_core is run from, with "-dirty" where the module differs from it; "unknown"
+    outside of one. Records do not count: the first that a run writes would make the others dirty."""
+    def git(*arguments):
+        return subprocess.run(["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True,
+                              check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def now() -> str:
+    """The time, to the second, UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def machine() -> dict:
+    """What the processes here run on: processor and versions."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):  # not Linux, or not this kind of processor
+        model = platform.processor() or platform.machine()
+    versions = {name: metadata.version(name) for name in ("torch", "numpy", "numba")}
+    return {"device": f"{model}, {os.cpu_count()} cores", "versions": {"python": platform.python_version()} | versions}
+
+
+def settings() -> dict[str, str]:
+    """The settings in force that may change the bits of a result: instruction sets, and variables that are set."""
+    import torch
+
+    found = {"instructions": torch.backends.cpu.get_cpu_capability(),
+             "float32 products": torch.get_float32_matmul_precision()}
+    return found | {name: os.environ[name] for name in VARIABLES if name in os.environ}
