@@ -21,13 +21,8 @@ Layout
     of the paper's column-wise W and B; `linear` keeps the paper's columns.
 """
 
-import os
-
 from fa_core import threads
 
-# A matrix product of MKL otherwise depends, in its last bit, on where in memory its arguments happen to lie, and so on
-# the seeds that run beside one. It has to be set before the first product; it costs no speed.
-os.environ.setdefault("MKL_CBWR", "AVX2")
 threads.hold()
 
 __version__ = "0.1.0"

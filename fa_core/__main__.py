@@ -4,6 +4,8 @@ import argparse
 import ast
 import sys
 
+from fa_core import mkl
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit status."""
@@ -41,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
                         help="folder with the book's sources; . takes the committed outputs")
     render.add_argument("--out", default=".", help="folder in which _build/html is made")
     arguments = parser.parse_args(argv)
+    mkl.pin()  # for the kernels that run notebooks as well
     try:
         return COMMANDS[arguments.command](arguments)
     except (ValueError, OSError, RuntimeError) as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from fa_core import mkl
 from fa_core import products as matrices
 from fa_core.experiments import Experiment
 from fa_core.products import add_outer, affine
@@ -130,6 +131,7 @@ def initialise(experiment: Experiment, seeds: tuple[int, ...], device="cpu") -> 
     All is drawn in float64 and then rounded, so that a seed's network is the same one in either precision. A run's
     arrays come from its own generators: they do not depend on the runs beside it.
     """
+    mkl.pin()
     dtype = getattr(torch, experiment.dtype)
     sizes, kind = experiment.sizes, experiment.distribution
     for_weights = [generator(s, "weights") for s in seeds]

@@ -15,10 +15,12 @@ Shapes are the engine's, `(runs, n_in, n_out)` for a matrix and `(runs, batch, u
 network's, which lack the axis of runs.
 """
 
+import os
+
 import torch
 from torch import Tensor
 
-from fa_core import fused
+from fa_core import fused, mkl
 from fa_core.rules import pseudoinverse
 
 MANY = 32  # rows from which on oneDNN is asked
@@ -32,6 +34,15 @@ HAS_BFLOAT16 = any(torch.cpu.get_capabilities().get(name) for name in ("amx_bf16
 def of(matrix: Tensor, products: str):
     """What stands for the tensor where learning takes products of that name: itself, or a `Matrix`."""
     return {"": lambda m: m, "oneDNN": OneDNN, "bfloat16": Rounded}[products](matrix)
+
+
+def runtime() -> dict[str, str]:
+    """What decides on the last bit of a product in this process, beside threads and versions: MKL's way of taking it, see
+    `fa_core.mkl`, the widest instructions of torch's own loops, whether there is oneDNN, and arithmetic for bfloat16."""
+    mkl.pin()
+    return {"MKL": mkl.in_force(), "torch": torch.backends.cpu.get_cpu_capability(),
+            "oneDNN": os.environ.get("ONEDNN_MAX_CPU_ISA", "all") if HAS_ONEDNN else "none",
+            "bfloat16": "processor" if HAS_BFLOAT16 else "imitated"}
 
 
 def affine(x: Tensor, W, b: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fa_core import measures
+from fa_core import measures, mkl
 from fa_core.data import mnist
 from fa_core.experiments.spiking import CLASSES, SpikingExperiment
 from fa_core.network import generator
@@ -138,6 +138,7 @@ class Noise:
 
 def initialise(experiment: SpikingExperiment, seed: int, device="cpu") -> Network:
     """The network of a seed before learning, in float32."""
+    mkl.pin()
     e, g, f = experiment, generator(seed, "weights"), generator(seed, "feedback")
     W, b = [], []
     for i, o in pairwise(e.sizes):

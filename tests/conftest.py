@@ -3,6 +3,10 @@
 import pytest
 import torch
 
+from fa_core import mkl
+
+mkl.pin()  # here and not where the first network is made: tests take products before
+
 
 def pytest_collection_modifyitems(items):
     if not torch.cuda.is_available():
