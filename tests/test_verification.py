@@ -116,6 +116,57 @@ def test_uncommitted_changes_are_never_written_down(monkeypatch):
     assert not verification.file().exists()
 
 
+@pytest.fixture
+def book(monkeypatch):
+    """The extension that makes pages of the book, and a notebook that shows a record and a run."""
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    monkeypatch.setattr(experiments, "registry", lambda: {SMALL.name: SMALL})
+    import fa_book
+
+    def notebook():
+        shown = (records.load(SMALL), records.run(SMALL))
+        outputs = [{"data": r._repr_mimebundle_(), "output_type": "display_data", "metadata": {}} for r in shown]
+        return json.dumps({"cells": [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": outputs}]})
+
+    return fa_book, notebook
+
+
+def test_a_stale_record_is_marked_on_the_page_and_not_in_what_is_committed(book):
+    fa_book, notebook = book
+    of_other_sources(SMALL)
+    committed = notebook()
+    page = [committed]
+    fa_book.say_what_is_stale(None, "notebooks/00_any", page)
+    record, run = (o["data"]["text/plain"] for o in json.loads(page[0])["cells"][1]["outputs"])
+    assert record == records.load(SMALL).caption() + "\n  ⚠ made at ba9876543210; not verified since ba9876543210"
+    assert run.startswith("run here: ")
+    assert "⚠" not in run
+    assert "verified" not in committed
+    verification.verify(SMALL, note=True)
+    assert notebook() == committed, "nor does what the notebook prints change when it is verified"
+    page = [committed]
+    fa_book.say_what_is_stale(None, "notebooks/00_any", page)
+    assert json.loads(page[0]) == json.loads(committed)
+
+
+def test_the_page_on_run_status_says_which_records_are_stale(book, tmp_path):
+    fa_book, notebook = book
+    of_other_sources(SMALL)
+    (tmp_path / "notebooks").mkdir()
+    file = tmp_path / "notebooks" / "00_any.ipynb"
+    content = json.loads(notebook())
+    for cell in content["cells"]:
+        cell |= {"source": "", "metadata": {}} | ({"execution_count": 1} if cell["cell_type"] == "code" else {})
+    file.write_text(json.dumps(content | {"metadata": {}, "nbformat": 4, "nbformat_minor": 4}))
+    page = fa_book.recorded(tmp_path)
+    assert "0 of them speak for the code as it is; 1 have not been verified since it changed." in page
+    assert "⚠ made at ba9876543210; not verified since ba9876543210 |" in page
+    verification.verify(SMALL, note=True)
+    assert "1 of them speak for the code as it is; 0 have not" in fa_book.recorded(tmp_path)
+    records.path(SMALL).unlink()
+    assert "⚠ the record is no longer there, or damaged" in fa_book.recorded(tmp_path)
+
+
 # ---- the allowances are tight
 
 

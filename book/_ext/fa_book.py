@@ -15,9 +15,10 @@ from pathlib import Path
 
 from sphinx.util.docutils import SphinxDirective
 
-from fa_core import claims, notebooks, proofs
+from fa_core import claims, experiments, notebooks, proofs, records, verification
 
 NOT_WRITTEN = "not written"
+STALE = "⚠"
 
 
 def gathered(source: Path, rows_of: Callable, key: str) -> dict[str, dict]:
@@ -138,11 +139,39 @@ def recorded(source: Path) -> str:
             if r["source"] == "record":
                 rows[r["experiment"], r["digest"]] = (r["wall_seconds"], f"[{file.stem}](../notebooks/{file.name})", r)
     hours = sum(seconds for seconds, _, _ in rows.values()) / 3600
-    longest = sorted(rows.values(), key=lambda row: -row[0])
+    longest = [(*row, standing(row[-1])) for row in sorted(rows.values(), key=lambda row: -row[0])]
     text = [[cell(f"{r['experiment']} ({r['digest']})"), where, str(r["seeds"]), f"{seconds / 60:.1f}", cell(r["device"]),
-             cell(str(r["threads"])), r["made"][:10]] for seconds, where, r in longest]
-    return (f"{len(rows)} records that the notebooks show, {hours:.1f} hours in all.\n\n"
-            + table(["experiment", "shown in", "seeds", "minutes", "device", "threads", "made"], text))
+             cell(str(r["threads"])), r["made"][:10], f"{'✓' if stands.current else STALE} {cell(stands.text)}"]
+            for seconds, where, r, stands in longest]
+    current = sum(stands.current for *_, stands in longest)
+    return (f"{len(rows)} records that the notebooks show, {hours:.1f} hours in all. {current} of them speak for the code "
+            f"as it is; {len(rows) - current} have not been verified since it changed.\n\n"
+            + table(["experiment", "shown in", "seeds", "minutes", "device", "threads", "made", "by which sources"], text))
+
+
+def standing(row: dict) -> verification.Standing:
+    """How the record that an output shows stands to the sources of today."""
+    experiment = experiments.registry().get(row["experiment"])
+    if experiment is None or experiment.digest != row["digest"]:
+        return verification.Standing(False, "of an experiment that the module no longer describes")
+    try:
+        return verification.standing(records.load(experiment))
+    except (FileNotFoundError, records.RecordError):
+        return verification.Standing(False, "the record is no longer there, or damaged")
+
+
+def say_what_is_stale(app, docname, source):
+    """Under each record that a notebook shows and that is not verified since the code changed, say so: on the page alone,
+    for a notebook's committed outputs do not change with every commit to the module."""
+    if not docname.startswith("notebooks/"):
+        return
+    notebook = json.loads(source[0])
+    for output in (o for c in notebook["cells"] for o in c.get("outputs", ())):
+        shown = output.get("data", {}).get(records.MIME)
+        if shown and shown["source"] == "record" and not (stands := standing(shown)).current:
+            caption = "".join(output["data"]["text/plain"])  # lines, or one text
+            output["data"]["text/plain"] = f"{caption}\n  {STALE} {stands.text}"
+    source[0] = json.dumps(notebook)
 
 
 def speed(source: Path) -> str:
@@ -214,5 +243,6 @@ def without_thebe(app, pagename, templatename, context, doctree):
 def setup(app):
     """Register the directive."""
     app.add_directive("fa-book", Generated)
+    app.connect("source-read", say_what_is_stale)
     app.connect("html-page-context", without_thebe, priority=900)
     return {"parallel_read_safe": True, "version": "1"}
