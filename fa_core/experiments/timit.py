@@ -6,7 +6,7 @@ and what it leaves out is as in `fa_core.experiments.extended_20`.
 
 from fa_core.experiments import extended_20 as extended
 
-EPOCH = 63_800  # in minibatches of 100; the few examples that an epoch's order has over are left out
+EPOCH = 63_880  # in minibatches of 20; the one example that an epoch's order has over is left out
 EPOCHS = 30
 SIZES = (39, 1000, 1000, 1000, 6)
 TIMES = {"examples": EPOCHS * EPOCH, "probes": tuple(n * EPOCH for n in range(EPOCHS + 1))}
