@@ -64,10 +64,21 @@ FIRST = {
         (1e-1, 0.05, 0.1), (1e-1, 0.05, 0.2)), 1)),
 }
 
+def longer(trial: Experiment) -> Experiment:
+    """A trial of the second round: the setting of one of the first, for twelve epochs, with cuts of the rate."""
+    outputs = trial.schedule[1][1][-1]
+    return trial.but(name=trial.name.replace("trial", "second"), seeds=(102,), examples=12 * TRIAL, probes=probes(12, TRIAL),
+                     schedule=begun(outputs, 4, (7 * TRIAL, 0.1), (10 * TRIAL, 0.01)))
+
+
+# The best three of each, by the numbers of their trials.
+SECOND = {rule: tuple(longer(FIRST[rule][n - 1]) for n in best)
+          for rule, best in ((FEEDBACK, (8, 4, 7)), (BACKPROP, (5, 3, 4)))}
+
 # ---- ReLU used directly, by the note's own recipe: one rate, no slow start, no stages; and the piecewise-linear unit by the
 # very same. One epoch of all images shows it.
 DIRECT = {unit: PLAIN.but(name=f"note5-direct-{unit}", task="mnist", hidden=unit, schedule=((0, 1.0),), seeds=SEEDS,
                           examples=60_000, probes=tuple(range(0, 60_001, 6_000))) for unit in ("relu", "leaky")}
 
-RECORDED = (*(e for trials in FIRST.values() for e in trials), *DIRECT.values())
+RECORDED = (*(e for searched in (FIRST, SECOND) for trials in searched.values() for e in trials), *DIRECT.values())
 LIVE = ()
