@@ -47,20 +47,22 @@ NETWORKS = {
     for layers, sizes in ((3, THREE), (4, FOUR))
 }
 RATES = (0.01, 0.02, 0.04)
-INITIAL = (0.001, 0.002, 0.005, 0.01, 0.1, 0.3)
+INITIAL = (0.001, 0.01, 0.1, 0.3)
+SMALL = (0.001, 0.002, 0.005)
 BETAS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 WIDTHS = (1, 1.5, 2, 3)  # of both hidden layers of the four-layer student, in those of the target
 
 
-def point(network: str, field: str, value) -> Experiment:
+def point(network: str, field: str, value, products: str = "") -> Experiment:
     """The experiment of a map: one of `NETWORKS` with one field at another value, cut to the stopping time except where
     the map is over stopping times too (B in four layers)."""
     base = NETWORKS[network]
     if getattr(base, field) == value:
         return base
-    last = LAST if (network, field) == ("fa-4", "feedback") else STOP
+    last = LAST if (network, field) == ("fa-4", "feedback") and not isinstance(value, tuple) else STOP
     text = "-".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
-    return base.but(name=f"deep-{field}-{text}-{network}", **{field: value}, examples=last, probes=probes(last))
+    return base.but(name=f"deep-{field}-{text}-{network}", **{field: value}, examples=last, probes=probes(last),
+                    products=products)
 
 
 def widened(factor: float) -> tuple[int, ...]:
@@ -82,19 +84,20 @@ PAIRS = {
     else RATE_MAP[r]["fa-4"].but(name=f"deep-rate-{r:g}-feedback-{b:g}-fa-4", feedback=b)
     for r in RATES for b in BETAS[1:]
 }
-# B1 and B2 scaled apart, at the rate of the verdicts: (scale of B1, scale of B2).
-APART = {(b1, b2): BETA_MAP[b1]["fa-4"] if b1 == b2 else BETA_MAP[b2]["fa-4"].but(
-    name=f"deep-feedback-{b1:g}-{b2:g}-fa-4", feedback=(b1, b2), examples=STOP, probes=probes(STOP))
-    for b1 in BETAS[1:] for b2 in BETAS[1:]}
+# B1 and B2 scaled apart, at the rate of the verdicts: (scale of B1, scale of B2). Compiled, as what was added later is, it
+# differs in roundings alone.
+APART = {(b1, b2): BETA_MAP[b1]["fa-4"] if b1 == b2 else point("fa-4", "feedback", (b1, b2), "compiled")
+         for b1 in BETAS[1:] for b2 in BETAS[1:]}
 _MAPS = (RATE_MAP, INITIAL_MAP, BETA_MAP, WIDTH_MAP, ONE_WIDENED, {0: PAIRS}, {0: APART})
 MAPS = tuple({e.name: e for m in _MAPS for row in m.values() for e in row.values()}.values())
 
-# The three smallest initial scales again, on twice the seeds: while backprop comes off its stall the stopping time decides.
+# Small initial weights, on twice the seeds: while backprop comes off its stall the stopping time decides.
 SMALL_STARTS = {
     w: {k: e.but(name=f"deep-small-start-{k}" if w == INITIAL[0] else f"deep-small-start-{w:g}-{k}", weights=w,
-                 seeds=tuple(range(100, 120)), examples=STOP, probes=tuple(range(0, STOP + 1, 5000)))
+                 seeds=tuple(range(100, 120)), examples=STOP, probes=tuple(range(0, STOP + 1, 5000)),
+                 products="" if w == INITIAL[0] else "compiled")
         for k, e in NETWORKS.items()}
-    for w in INITIAL[:3]
+    for w in SMALL
 }
 
 # ---- Supplementary Fig. 6. The rate 0.05 multiplies the mean of a minibatch of 100.
