@@ -42,8 +42,10 @@ refresh: $(READY) ## execute the notebooks and write their outputs back, in norm
 records: $(READY) ## make the records that are missing (hours on a CPU; goes on where it was stopped)
 	$(PY) -m fa_core record --all --jobs $(JOBS)
 
-bench: $(READY) ## measure speed, as ratios, into benchmarks/results.json
-	$(PY) -m benchmarks
+bench: $(READY) ## measure speed, as ratios, into benchmarks/results.json; PEERS=1: others' as well
+	$(if $(PEERS),test -d _build/peers/jax || $(PY) -m pip install -q --target _build/peers jax==0.10.2)
+	$(if $(PEERS),test -d _build/peers/biotorch || $(PY) -m pip install -q --no-deps --target _build/peers biotorch==0.0.16)
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks $(if $(PEERS),--peers)
 
 portable: $(READY) ## strict nbval with one thread, with two, and with the processor's SIMD level lowered
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q --nbval --nbval-current-env -n $(JOBS) --dist loadscope notebooks

@@ -1,8 +1,9 @@
 """Measure a step of learning as a ratio to one of backprop by PyTorch's autograd and torch.optim.SGD of one network.
 
-Only the step is timed: the minibatch lies ready for everyone. All is measured in this one process, in float32, in many
-rounds of one step each in which the contenders take turns, so that whatever else the machine does falls on all of them; a
-ratio is taken within each round. Shown are its median and, in brackets, its quartiles over the rounds.
+Only the step is timed: the minibatch lies ready for everyone. Our steps are taken in this process, autograd's in one of its
+own in which nothing of ours is imported, all in float32, in many rounds of one step each in which the contenders take turns,
+so that whatever else the machine does falls on all of them; a ratio is taken within each round. Shown are its median and, in
+brackets, its quartiles over the rounds.
 """
 
 import argparse
@@ -12,35 +13,35 @@ import platform
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import torch
 
 from benchmarks.steps import AUTOGRAD, BACKPROP, CASES, FA, NOTES, PRODUCTS, Case
+from fa_core import products, provenance
 
 ROUNDS = 100  # about four minutes on one core
 
 
-def seconds(case: Case, rounds: int) -> dict[str, np.ndarray]:
+def seconds(case: Case, rounds: int, peers: bool = False) -> dict[str, np.ndarray]:
     """Seconds for a step, per network trained, of each contender in each round, `(rounds,)`.
 
     Steps are timed singly. Of several in a row, a slow contender's would be interrupted by other processes more often
     than a quick one's, and the median would take the interruption for slowness.
     """
-    contenders = case.contenders()
+    contenders = case.contenders(peers)
     taken = {name: np.empty(rounds) for name in contenders}
-    for i in range(rounds):
-        # Every other round in the opposite order: what drifts within a round then cancels.
-        for name in list(contenders)[:: -1 if i % 2 else 1]:
-            step = contenders[name]
-            step()  # not timed: it takes the caches over from the contender before
-            start = perf_counter()
-            step()
-            taken[name][i] = (perf_counter() - start) / step.runs
-    for name, step in contenders.items():
-        if not all(a.isfinite().all() for a in step.learned()):
-            raise RuntimeError(f"{name}, {case.network}: it diverged, so its times mean nothing")
+    try:
+        for i in range(rounds):
+            # Every other round in the opposite order: what drifts within a round then cancels.
+            for name in list(contenders)[:: -1 if i % 2 else 1]:
+                taken[name][i] = contenders[name].timed()
+        for name, step in contenders.items():
+            if not all(np.isfinite(a).all() for a in step.learned().values()):
+                raise RuntimeError(f"{name}, {case.network}: it diverged, so its times mean nothing")
+    finally:
+        for step in contenders.values():
+            step.close()
     return taken
 
 
@@ -50,16 +51,16 @@ def spread(values: np.ndarray) -> dict[str, float]:
     return {"median": float(median), "low": float(low), "high": float(high)}
 
 
-def rows(case: Case, rounds: int) -> list[dict]:
+def rows(case: Case, rounds: int, peers: bool = False) -> list[dict]:
     """A row for each contender but autograd.
 
     ratio: time of a step, per network trained, to that of autograd; autograd_ms: the latter's median, milliseconds;
     rounds: how many; products: for our steps of one network, time of the bare matrix products to the step's, else None.
     target, met: the largest median ratio wanted and whether it was kept to, or None. Where a spiking network is timed too,
-    megabytes: what our networks hold from one step to the next.
+    megabytes: what our networks hold from one step to the next. peer: whether it is not ours.
     """
     rounds *= case.repeat
-    taken, held = seconds(case, rounds), case.megabytes()
+    taken, held = seconds(case, rounds, peers), case.megabytes()
     found = []
     for name in taken:
         if name == AUTOGRAD:
@@ -69,19 +70,17 @@ def rows(case: Case, rounds: int) -> list[dict]:
             "network": case.network, "batch": case.experiment.batch, "contender": name, "ratio": ratio,
             "products": spread(taken[PRODUCTS] / taken[name]) if name in (FA, BACKPROP) else None,
             "autograd_ms": float(np.median(taken[AUTOGRAD])) * 1000, "rounds": rounds,
-            "target": target, "met": None if target is None else ratio["median"] <= target,
+            "peer": name in case.peers, "target": target, "met": None if target is None else ratio["median"] <= target,
         } | ({"megabytes": held[name]} if name in held else {}))
     return found
 
 
 def machine() -> dict:
-    """Processor, cores, architecture."""
-    processor = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        processor = names[0] if names else processor
-    return {"processor": processor, "cores": os.cpu_count(), "architecture": platform.machine()}
+    """Processor, cores, architecture, and the wide instructions that it has as torch names them."""
+    has = sorted(name for name, there in torch.cpu.get_capabilities().items()
+                 if there is True and name.startswith(("amx", "avx", "fma", "neon", "sve", "bf16")))
+    return {"processor": provenance.machine()["device"].rsplit(",", 1)[0], "cores": os.cpu_count(),
+            "architecture": platform.machine(), "instructions": has}
 
 
 def write(path: Path, results: dict) -> None:
@@ -103,7 +102,7 @@ def line(row: dict) -> str:
     target = "" if row["target"] is None else f"at most {row['target']:g}: {'met' if row['met'] else 'NOT MET'}"
     products = show(row["products"]) if row["products"] else ""
     products += f"  {row['megabytes']:.0f} MB" if "megabytes" in row else ""
-    return (f"{row['network']:22} {row['batch']:5}  {row['contender']:34} {show(row['ratio']):27} {target:22} "
+    return (f"{row['network']:22} {row['batch']:5}  {row['contender']:44} {show(row['ratio']):27} {target:22} "
             f"{products}").rstrip()
 
 
@@ -113,21 +112,24 @@ def main(argv: list[str] | None = None, cases: tuple[Case, ...] = CASES + NOTES)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default {ROUNDS}: about four minutes")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"),
                         help="where the results go, as JSON; default benchmarks/results.json")
+    parser.add_argument("--peers", action="store_true", help="time what one would take instead as well; see the Makefile")
     arguments = parser.parse_args(argv)
     if arguments.rounds < 1:
         parser.error(f"--rounds is 1 or more, not {arguments.rounds}")
     results = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "commit": provenance.commit(),
+        "runtime": products.runtime(),
         "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
         "threads": torch.get_num_threads(), "rounds": arguments.rounds, "rows": [],
     }
     print(__doc__)
-    print("{processor}, {cores} cores, {architecture}".format(**results["machine"]), end="; ")
+    print("{processor}, {cores} cores, {architecture}".format(**results["machine"]))
+    print(f"  with {' '.join(results['machine']['instructions'])}; commit {results['commit']}")
     print("Python {python}, torch {torch}, NumPy {numpy}; threads: {threads}, rounds: {rounds}\n".format(**results))
-    print(f"{'network':22} {'batch':>5}  {'one step':34} {'time / that of autograd':27} {'target':22} "
+    print(f"{'network':22} {'batch':>5}  {'one step':44} {'time / that of autograd':27} {'target':22} "
           "time of its matrix products / its own")
     for case in cases:
-        for row in rows(case, arguments.rounds):
+        for row in rows(case, arguments.rounds, arguments.peers):
             results["rows"].append(row)
             print(line(row), flush=True)
         print(f"{'':30}autograd's: {row['autograd_ms']:.3g} ms\n")

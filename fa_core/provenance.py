@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from fa_core import mkl
+
 PACKAGE = __package__
 DESCRIPTIONS = f"{PACKAGE}.experiments"
 # What changes the bits of a result, or may.
@@ -206,6 +208,10 @@ def settings() -> dict[str, str]:
     """The settings in force that may change the bits of a result: instruction sets, and variables that are set."""
     import torch
 
+    mkl.pin()  # as where a network is made
     found = {"instructions": torch.backends.cpu.get_cpu_capability(),
              "float32 products": torch.get_float32_matmul_precision()}
-    return found | {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    found |= {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    if (way := mkl.in_force()) not in (found[mkl.VARIABLE], "unknown"):  # a product came before, and the variable too late
+        found["MKL"] = way
+    return found

@@ -6,30 +6,98 @@ import math
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks import simd
 from benchmarks.__main__ import main
-from benchmarks.steps import AUTOGRAD, BACKPROP, CASES, FA, PRODUCTS, TOGETHER, Autograd, Engine, Products, minibatch
+from benchmarks.apart import KINDS, Autograd
+from benchmarks.steps import (
+    AUTOGRAD,
+    BACKPROP,
+    CASES,
+    COMPILED_TOGETHER,
+    FA,
+    PEER,
+    PEERS,
+    PRODUCTS,
+    SPIKING,
+    SPIKING_ROUNDED,
+    TOGETHER,
+    Apart,
+    Compiled,
+    Engine,
+    Products,
+    handed,
+    minibatch,
+)
+from fa_core import mkl
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.network}, batch {c.experiment.batch}")
 def test_autograd_and_our_backprop_take_the_same_steps(case):
     experiment = case.experiment.but(rule="backprop", dtype="float64")
-    autograd, ours = Autograd(experiment), Engine(experiment)
-    before = [a.clone() for a in ours.learned()]
-    for a, b in zip(autograd.learned(), before, strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    autograd, ours = Autograd(handed(experiment)), Engine(experiment)
+    before = {k: a.copy() for k, a in ours.learned().items()}
+    for name, a in autograd.learned().items():
+        np.testing.assert_array_equal(a, before[name])
     for _ in range(3):
         autograd()
         ours()
-    # What they learned is compared, not the weights, which at these small rates hardly change.
-    for start, a, b in zip(before, autograd.learned(), ours.learned(), strict=True):
-        assert (b - start).abs().max() > 1e-9
-        torch.testing.assert_close(a - start, b - start, rtol=1e-6, atol=1e-13)
+    same_steps(before, autograd.learned(), ours.learned(), 1e-6, 1e-13)
+
+
+def same_steps(before, one, other, rtol: float, atol: float) -> None:
+    """What they learned is compared, not the weights, which at these small rates hardly change."""
+    assert one.keys() == other.keys() == before.keys()
+    for name, start in before.items():
+        assert np.abs(other[name] - start).max() > 1e-9
+        np.testing.assert_allclose(one[name] - start, other[name] - start, rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_those_apart_take_our_steps(kind):
+    """In a process of their own, as they are timed. Rates are larger, for all is in float32."""
+    try:
+        subprocess.run([sys.executable, "-c", "import " + NEEDS.get(kind, "torch")], check=True, capture_output=True,
+                       env=os.environ | {"PYTHONPATH": str(PEERS)})
+    except subprocess.CalledProcessError:
+        pytest.skip("`make bench PEERS=1` installs it")
+    experiment = CASES[1].experiment.but(sizes=(12, 9, 4), rate=0.01, rule=RULE.get(kind, "backprop"))
+    with closing(Apart(experiment, kind)) as apart:
+        ours = Engine(experiment)
+        before = {k: a.copy() for k, a in ours.learned().items()}
+        assert apart.timed() > 0
+        for _ in range(3 * apart.steps):  # one to be ready, and two for the one timed
+            ours()
+        same_steps(before, apart.learned(), ours.learned(), 1e-3, 1e-6)
+
+
+NEEDS = {"BioTorch, feedback alignment": "biotorch", "JAX, feedback alignment": "jax"}
+RULE = {"BioTorch, feedback alignment": "feedback alignment, gated", "JAX, feedback alignment": "feedback alignment",
+        "numba loop, feedback alignment": "feedback alignment"}
+
+
+def test_what_is_compared_with_runs_untouched():
+    assert mkl.VARIABLE in os.environ, "the tests' own process is pinned"
+    with closing(Apart(CASES[0].experiment, AUTOGRAD)) as apart:
+        theirs = Path(f"/proc/{apart.process.pid}/environ")
+        if theirs.exists():
+            assert mkl.VARIABLE not in theirs.read_text()
+
+
+def test_the_compiled_step_is_the_plain_one_taken_many_times():
+    experiment = CASES[0].experiment.but(seeds=(0, 1))
+    compiled, plain = Compiled(experiment), Engine(experiment)
+    before = {k: a.copy() for k, a in plain.learned().items()}
+    compiled()
+    for _ in range(compiled.steps):
+        plain()
+    same_steps(before, compiled.learned(), plain.learned(), 1e-2, 1e-6)
 
 
 def test_feedback_alignment_is_another_step_and_the_seeds_of_one_batch_are_each_trained():
@@ -57,14 +125,15 @@ def test_a_run_writes_all_it_found(tmp_path, capsys):
     assert main(["--rounds", "2", "--out", str(path)], cases=(case,)) == 0
     assert list(path.parent.iterdir()) == [path], "no half-written file is left"
     results = json.loads(path.read_text(encoding="utf-8"))
-    assert set(results) == {"date", "machine", "python", "torch", "numpy", "threads", "rounds", "rows"}
+    assert set(results) == {"date", "commit", "runtime", "machine", "python", "torch", "numpy", "threads", "rounds", "rows"}
     assert results["rounds"] == 2
     assert results["threads"] == torch.get_num_threads()
-    assert set(results["machine"]) == {"processor", "cores", "architecture"}
+    assert set(results["machine"]) == {"processor", "cores", "architecture", "instructions"}
     rows = {row["contender"]: row for row in results["rows"]}
-    assert set(rows) == {FA, BACKPROP, PRODUCTS, TOGETHER}
+    assert set(rows) == {FA, BACKPROP, PRODUCTS, TOGETHER, COMPILED_TOGETHER}
     for name, row in rows.items():
-        assert set(row) == {"network", "batch", "contender", "ratio", "products", "autograd_ms", "rounds", "target", "met"}
+        assert set(row) == {"network", "batch", "contender", "ratio", "products", "autograd_ms", "rounds", "peer", "target",
+                            "met"}
         assert (row["network"], row["batch"], row["rounds"]) == ("30-20-10", 1, 2)
         assert (row["products"] is not None) == (name in (FA, BACKPROP))
         assert (row["met"] is None) == (row["target"] is None)
@@ -77,11 +146,11 @@ def test_a_run_writes_all_it_found(tmp_path, capsys):
     assert f"threads: {torch.get_num_threads()}" in printed
 
 
-def test_every_target_is_that_of_a_contender():
+def test_every_target_and_every_peer_is_that_of_a_contender():
     for case in CASES:
-        together = {TOGETHER} if case.together else set()
-        assert set(case.targets) <= {FA, BACKPROP} | together
-        assert AUTOGRAD not in case.targets
+        spiking = {SPIKING, SPIKING_ROUNDED} if case.spiking else set()
+        assert set(case.targets) <= {FA, BACKPROP, *case.ours} | spiking
+        assert set(case.peers) <= {*KINDS, *PEER.values()} - {AUTOGRAD}
 
 
 def test_a_network_that_diverges_is_not_timed(tmp_path):

@@ -49,8 +49,9 @@ def test_what_is_in_force_is_told_and_not_what_was_meant(first, environment, tol
     assert python(f"""
 import torch
 {first}
-from fa_core import products
-print(products.runtime()["MKL"])""", **environment) == [told]
+from fa_core import products, provenance
+settings = provenance.settings()
+print(products.runtime()["MKL"], settings.get("MKL", settings["MKL_CBWR"]))""", **environment) == [told, told]
 
 
 def test_what_decides_on_the_last_bit_is_all_there():
