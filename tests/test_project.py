@@ -113,6 +113,15 @@ def test_every_package_is_locked_to_one_version():
     assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.!]+", line)] == []
 
 
+def test_the_readmes_programs_run_and_print_what_stands_below_them(capsys):
+    text = (ROOT / "README.md").read_text()
+    programs = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", text, re.S)
+    assert len(programs) >= 2
+    for program, printed in programs:
+        exec(program, {})
+        assert capsys.readouterr().out == printed
+
+
 def test_torch_is_locked_without_a_local_version():
     assert lock()["torch"] == "2.13.0"
 
