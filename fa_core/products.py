@@ -20,7 +20,7 @@ import os
 import torch
 from torch import Tensor
 
-from fa_core import fused, mkl
+from fa_core import mkl
 from fa_core.rules import pseudoinverse
 
 MANY = 32  # rows from which on oneDNN is asked
@@ -207,6 +207,8 @@ class Rounded(Matrix):
         return self.product(round_to_bfloat16(x), m).to(x.dtype)
 
     def add_outer(self, h, d, shrink, rate, mask=None):
+        from fa_core import fused  # numba takes half a second to import
+
         columns, d = round_to_bfloat16(h).mT.contiguous(), round_to_bfloat16(d)
         decays, at_once = changes(shrink, self.matrix), fused.fits(self.matrix, self.half)
         rows = max(32, PORTION // (2 * d.shape[-1]) // 32 * 32)
