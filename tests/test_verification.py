@@ -225,8 +225,7 @@ SHORT = {
 def test_a_spot_check_of_a_true_record_agrees_and_says_so_in_the_same_words(experiment):
     records.record(experiment)
     shown = repr(verification.spot_check(experiment))
-    examples = records.first_examples(experiment)
-    assert shown == f"the first {examples:,} examples of {experiment.name}, run again here, are as in its record"
+    assert shown == f"the beginning of {experiment.name}, run again here, is as in its record"
     assert shown == repr(verification.spot_check(experiment))
 
 
@@ -272,6 +271,15 @@ def test_an_old_record_is_compared_at_its_first_probe_where_that_is_near(monkeyp
     no_feedback(monkeypatch)
     with pytest.raises(RecordError, match=r"do not run test-linear as its record was run.*loss by"):
         verification.spot_check(SMALL)
+
+
+def test_an_old_record_that_switches_its_rule_is_compared_after_that(monkeypatch):
+    switched = SHORT["switched"]
+    of_unknown_source(switched)
+    assert verification.spot_check(switched).examples == 400
+    no_feedback(monkeypatch)
+    with pytest.raises(RecordError, match=r"do not run test-linear as its record was run"):
+        verification.spot_check(switched)
 
 
 def test_an_old_record_whose_first_probe_is_far_is_compared_by_what_was_written_down_when_it_was_verified(monkeypatch):
