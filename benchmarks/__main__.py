@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.picture import draw
 from benchmarks.steps import AUTOGRAD, BACKPROP, CASES, FA, NOTES, PRODUCTS, Case
 from fa_core import products, provenance
 
@@ -111,7 +112,7 @@ def main(argv: list[str] | None = None, cases: tuple[Case, ...] = CASES + NOTES)
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default {ROUNDS}: about four minutes")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"),
-                        help="where the results go, as JSON; default benchmarks/results.json")
+                        help="where the results go, as JSON, and beside them a picture; default benchmarks/results.json")
     parser.add_argument("--peers", action="store_true", help="time what one would take instead as well; see the Makefile")
     arguments = parser.parse_args(argv)
     if arguments.rounds < 1:
@@ -134,6 +135,7 @@ def main(argv: list[str] | None = None, cases: tuple[Case, ...] = CASES + NOTES)
             print(line(row), flush=True)
         print(f"{'':30}autograd's: {row['autograd_ms']:.3g} ms\n")
     write(arguments.out, results)
+    draw(results, arguments.out.with_suffix(".svg"))
     return 0
 
 

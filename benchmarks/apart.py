@@ -11,6 +11,7 @@ Peers do one of two things: backprop, as "autograd", or feedback alignment as th
 with updates `(delta o f')' h`; BioTorch's passes derivatives on.
 """
 
+import os
 import sys
 from pathlib import Path
 from time import perf_counter
@@ -120,6 +121,8 @@ class Jax:
     """Feedback alignment of all runs, jit of vmap of one step; at a batch of one, of a scan over many examples."""
 
     def __init__(self, given):
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(allowed)})  # it makes a thread for each processor that it may use
         import jax
         from jax import numpy as jnp
 
@@ -155,6 +158,10 @@ class Jax:
 
         run = jax.jit(jax.vmap(all_steps), donate_argnums=0)
         self.take, self.ready = lambda: run(self.learning, B, x, target), jax.block_until_ready
+        self()
+        for thread in os.listdir("/proc/self/task"):  # from here on they may run where there is room, as all others
+            os.sched_setaffinity(int(thread), allowed)
+        self.learning = {k: jnp.asarray(given[k]) for k in self.learning}  # the others were given away
 
     def __call__(self):
         self.learning = self.ready(self.take())

@@ -123,7 +123,9 @@ def test_a_run_writes_all_it_found(tmp_path, capsys):
     path = tmp_path / "new" / "results.json"
     case = dataclasses.replace(CASES[0], repeat=1)
     assert main(["--rounds", "2", "--out", str(path)], cases=(case,)) == 0
-    assert list(path.parent.iterdir()) == [path], "no half-written file is left"
+    picture = path.with_suffix(".svg")
+    assert set(path.parent.iterdir()) == {path, picture}, "no half-written file is left"
+    assert all(f"<!-- {name} -->" in picture.read_text(encoding="utf-8") for name in (FA, "30-20-10, minibatches of 1"))
     results = json.loads(path.read_text(encoding="utf-8"))
     assert set(results) == {"date", "commit", "runtime", "machine", "python", "torch", "numpy", "threads", "rounds", "rows"}
     assert results["rounds"] == 2

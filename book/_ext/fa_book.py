@@ -184,9 +184,27 @@ def speed(source: Path) -> str:
         rows.append([r["network"], str(r["batch"]), cell(r["contender"]),
                      f"{ratio['median']:.2g} [{ratio['low']:.2g}, {ratio['high']:.2g}]", target])
     machine = results["machine"]
-    return (f"Measured on {results['date'][:10]} on {machine['processor']} ({machine['cores']} cores), {results['threads']} "
-            f"thread(s), Python {results['python']}, PyTorch {results['torch']}, NumPy {results['numpy']}.\n\n"
+    return (f"Measured on {results['date'][:10]} at commit {results['commit']} on {machine['processor']} "
+            f"({machine['cores']} cores; {', '.join(machine['instructions'])}), {results['threads']} thread(s), Python "
+            f"{results['python']}, "
+            f"PyTorch {results['torch']}, NumPy {results['numpy']}.\n\n{peers_ahead(results['rows'])}\n\n"
             + table(["network", "batch", "step", "time / autograd step", "aim"], rows))
+
+
+def peers_ahead(rows: list[dict]) -> str:
+    """Which of those that one would take instead are quicker than the quickest of ours on the same network."""
+    peers = [r for r in rows if r["peer"]]
+    if not peers:
+        return "Of others, only autograd was measured."
+    ahead = []
+    for peer in peers:
+        ours = [r for r in rows if not r["peer"] and (r["network"], r["batch"]) == (peer["network"], peer["batch"])
+                and "matrix products" not in r["contender"] and "spiking" not in r["contender"]]
+        best = min(ours, key=lambda r: r["ratio"]["median"])
+        if peer["ratio"]["median"] < best["ratio"]["median"]:
+            ahead.append(f"{peer['contender']} at {peer['network']}, {peer['batch']} "
+                         f"({peer['ratio']['median']:.2g}; {best['contender']}: {best['ratio']['median']:.2g})")
+    return f"Ahead of our quickest: {'; '.join(ahead) or 'nobody'}. {len(peers)} measurements of others are compared."
 
 
 def equations(source: Path) -> str:
