@@ -1,8 +1,8 @@
 """How the matrix products of learning are taken: the field `products` of an experiment.
 
     ""          as torch takes them, on a CPU by MKL, in the experiment's own precision
-    "oneDNN"    in float32, by oneDNN: up to twice as fast on processors of whose vectors MKL leaves half unused, no faster on
-                Intel's
+    "oneDNN"    in float32, by oneDNN: up to twice as fast on processors of whose vectors MKL leaves half unused, no faster
+                on Intel's
     "bfloat16"  of factors rounded to bfloat16, with sums in float32 that are then rounded too: see `Rounded`
 
 Where learning reads and changes a matrix m of weights, or reads one of feedback, `of(m, products)` stands for it. It is
