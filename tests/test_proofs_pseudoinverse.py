@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import sympy as sp
 
 from fa_core.proofs import WRONG, show
 from fa_core.proofs import pseudoinverse as proof
@@ -85,6 +84,11 @@ def test_penroses_conditions_refuse_what_is_no_pseudoinverse():
     assert not proof.is_pseudoinverse(y * b.T, X.T)
 
 
-def test_a_wrong_step_of_the_induction_is_noticed():
-    assert not proof.each_shape(lambda B, y, By: proof._eq44(B, y, By) + sp.ones(*By.shape))()
-    assert not proof.each_shape(lambda B, y, By: proof._eq46(B, y, By) + proof.s_w * y * By.T)()
+def test_the_condition_on_the_step_is_noticed_on_both_sides():
+    """s_w turns negative before update 12 at a step of 0.7, before update 11 at 0.8."""
+    for step, update in ((0.7, 12), (0.8, 11)):
+        _, v = proof.scalars(step, 40)
+        assert np.argmax(v[2:] < 0) + 2 == update
+    worlds = proof.of_each_step()
+    assert {w["k"] for w in worlds if w["t"] >= 2 and w["s_w"] <= 0} >= {0.7, 0.8}
+    assert {w["k"] for w in worlds if w["k"] < 0.6461} == {k for k in proof.STEPS if k < 0.6461}

@@ -2,15 +2,20 @@
 
 One file here for each group of Supplementary Notes; each gives `EQUATIONS`, a tuple of `Equation`. A notebook shows
 those of its section with `show(EQUATIONS)`, which runs every check there and then; the book's table of equations is
-made from the notebooks' outputs.
+made from the notebooks' outputs. A check is given the LaTeX that the page shows, read back (`reading`).
 """
 
 import html
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fa_core.proofs.reading import DoesNotFit, Reading
+
 MIME = "application/vnd.fa-core.equations+json"
-DEFINITION, DERIVED, CHECKED, WRONG = "definition", "derived", "checked numerically", "does not hold as printed"
+DEFINITION, CHECKED, WRONG = "definition", "checked numerically", "does not hold as printed"
+DERIVED = "derived, all sizes"  # for matrices of symbolic size, or where there is no size
+EXPLICIT = "derived, small sizes"  # for explicit matrices of symbols
+KINDS = (DEFINITION, DERIVED, EXPLICIT, CHECKED, WRONG)
 
 # What the paper numbers: two series, both beginning at 1.
 NUMBERED = {
@@ -28,28 +33,35 @@ class Equation:
     """A numbered equation of the paper and what became of it here.
 
     key: "main 1" to "main 8" (main text and Methods) or "SI 1" to "SI 79" (Supplementary Notes).
-    says: the equation, as LaTeX. kind: one of the four above. how: by what it is derived or checked, in a phrase, with
-    the shapes or the number of instances. check: a function without arguments that returns True if the equation (for
-    WRONG: the corrected form, and the failure of the printed one) holds; only definitions have none.
-    corrected: for WRONG, the form that holds, as LaTeX.
+    says: the equation, as LaTeX that `reading` can read. kind: one of KINDS. how: by what it is derived or checked, in a
+    phrase, with the shapes or the number of instances. check: a function of what is shown, `says` and `corrected` (or
+    None) as `Reading`, that returns True if the equation holds (for WRONG: the corrected form does, and the printed one
+    does not; for DEFINITION: it is what the code does). corrected: for WRONG, the form that holds, as LaTeX.
     """
 
     key: str
     says: str
     kind: str
     how: str
-    check: Callable[[], bool] | None = None
+    check: Callable[[Reading, Reading | None], bool]
     corrected: str = ""
 
     def __post_init__(self):
         if not any(self.key in keys for keys in NUMBERED.values()):
             raise ValueError(f"the paper numbers no equation {self.key!r}; there are: main 1 to main 8, SI 1 to SI 79")
-        if self.kind not in (DEFINITION, DERIVED, CHECKED, WRONG):
+        if self.kind not in KINDS:
             raise ValueError(f"equation {self.key}: unknown kind {self.kind!r}")
-        if (self.check is None) != (self.kind == DEFINITION):
-            raise ValueError(f"equation {self.key}: a definition has no check, and all else has one")
         if bool(self.corrected) != (self.kind == WRONG):
             raise ValueError(f"equation {self.key}: a corrected form stands where the printed one fails, and only there")
+        for latex in filter(None, (self.says, self.corrected)):
+            _ = Reading(latex).clauses  # an error in it is told here
+
+    def holds(self) -> bool:
+        """Run the check on what is shown."""
+        try:
+            return self.check(Reading(self.says), Reading(self.corrected) if self.corrected else None) is True
+        except DoesNotFit:
+            return False
 
 
 class Shown:
@@ -81,7 +93,7 @@ def show(equations) -> Shown:
     """Run the check of each equation and show the table. Raises ProofError that names the equation whose check fails."""
     rows = []
     for e in equations:
-        if e.check is not None and e.check() is not True:
+        if not e.holds():
             raise ProofError(f"equation {e.key} ({e.kind}): its check fails")
         rows.append({"key": e.key, "says": e.says, "kind": e.kind, "how": e.how, "corrected": e.corrected})
     return Shown(rows)

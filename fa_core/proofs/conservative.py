@@ -7,6 +7,7 @@
 with M = W' for backprop (eqs. 64-67) and M = B for feedback alignment (eqs. 69-72).
 """
 
+import itertools
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -15,7 +16,8 @@ import sympy as sp
 from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares
 
-from fa_core.proofs import CHECKED, DEFINITION, DERIVED, WRONG, Equation
+from fa_core.proofs import CHECKED, DEFINITION, DERIVED, EXPLICIT, WRONG, Equation
+from fa_core.proofs.reading import held_in, kept
 
 PARAMETERS = ("W", "b", "A", "c")
 INSTANCES = 100
@@ -296,11 +298,11 @@ def _eq71(name: str):
 
 
 def _eq73():
-    """Backprop's flow is the gradient of F = -L; by the printed order its db/dt would be dF/dA, which it is not."""
-    F, flow = -(e**2) / 2, scalar_flow(W)
-    right = all(sp.expand(f - sp.diff(F, p)) == 0 for f, p in zip(flow, THETA, strict=True))
-    printed = [sp.expand(f - sp.diff(F, p)) == 0 for f, p in zip(flow, (W, A, b, c), strict=True)]
-    return right and printed == [True, False, False, True]
+    """Backprop's flow runs down the gradient of F = L; as printed, up, and with db/dt and dA/dt exchanged: none of the four
+    equalities holds."""
+    F, flow = e**2 / 2, scalar_flow(W)
+    right = all(sp.expand(f + sp.diff(F, p)) == 0 for f, p in zip(flow, THETA, strict=True))
+    return right and not any(sp.expand(f - sp.diff(F, p)) == 0 for f, p in zip(flow, (W, A, b, c), strict=True))
 
 
 def printed_hessian(F):
@@ -309,8 +311,8 @@ def printed_hessian(F):
 
 
 def _eq74():
-    """With one order the second derivative is symmetric, here for F = -L; as printed it is not, though F is smooth."""
-    F = -(e**2) / 2
+    """With one order the second derivative is symmetric, here for F = L; as printed it is not, though F is smooth."""
+    F = e**2 / 2
     return sp.hessian(F, list(THETA)).is_symmetric() and not printed_hessian(F).is_symmetric()
 
 
@@ -337,43 +339,117 @@ def _eq79():
             and not pairs_that_differ(jacobian(W)))
 
 
+# --- The worlds in which what the page shows is evaluated ----------------------------------------------------------
+
+@kept
+def scalars():
+    """The scalar case, in symbols: feedback alignment's flow and its derivative; F = L for eqs. 73 and 74, whose flow is
+    backprop's."""
+    F = e**2 / 2
+    second = {f"\\mathcal F_{{{p}{q}}}": sp.diff(F, p, q) for p in THETA for q in THETA}
+    first = {f"\\mathcal F_{p}": sp.diff(F, p) for p in THETA}
+    ours = dict(zip((r"\dot W", r"\dot b", r"\dot A", r"\dot c"), scalar_flow(), strict=True))
+    J, hessian = jacobian(), sp.hessian(F, list(THETA))
+    yield first | second | ours | {
+        "W": W, "A": A, "B": B, "x": x, "h": h, "e": e,
+        r"d\dot\theta/d\theta": tuple(tuple(J.row(i)) for i in range(4)),
+        r"\partial^2\mathcal F/\partial\theta\partial\theta": tuple(tuple(hessian.row(i)) for i in range(4))}
+
+
+def scalars_of_backprop():
+    """The same with backprop's flow."""
+    for world in scalars():
+        yield world | dict(zip((r"\dot W", r"\dot b", r"\dot A", r"\dot c"), scalar_flow(W), strict=True))
+
+
+def networks(rule: str = "backprop"):
+    """Random networks of several sizes, tanh and linear: their parts, the updates by that rule at a rate of 0.1, and the
+    gradient of the loss by central differences."""
+    def worlds():
+        for seed, (n_i, n_h, n_o) in itertools.product(range(4), ((2, 2, 2), (3, 2, 1), (1, 4, 2))):
+            net = instance(seed, n_i, n_h, n_o, pairs=4, linear=seed == 3)
+            ends = np.cumsum([getattr(net, name).size for name in PARAMETERS])[:-1]
+
+            def parts(vector, net=net, ends=ends):
+                shaped = zip(PARAMETERS, np.split(vector, ends), strict=True)
+                return {name: v.reshape(getattr(net, name).shape) for name, v in shaped}
+
+            slope = np.array([(net.at(net.theta + 1e-5 * d).loss - net.at(net.theta - 1e-5 * d).loss) / 2e-5
+                              for d in np.eye(net.theta.size)])
+            flow = net.flow(rule)
+            H, D, E = net._pass
+            pairs = [{"x": net.X[:, [p]], "y^*": net.Y[:, [p]], "a": (net.A @ net.X + net.c)[:, [p]], "h": H[:, [p]],
+                      "D": D[:, [p]], "e": E[:, [p]], "y": (net.Y - E)[:, [p]]} for p in range(4)]
+
+            def point(theta, x, y, net=net):
+                one = replace(net.at(theta), X=x, Y=y)
+                return one.loss
+
+            yield pairs[0] | {"data": pairs, "W": net.W, "b": net.b, "A": net.A, "c": net.c, "B": net.B, r"\eta": 0.1,
+                              r"\sigma": (lambda v: v) if net.linear else np.tanh, r"\theta": net.theta, "L": point,
+                              r"\mathcal L": lambda theta, net=net: net.at(theta).loss, "tolerance": 1e-7,
+                              r"\dot \theta": flow[:, None], r"\nabla \mathcal L": slope[:, None],
+                              **{f"\\Delta {k}": 0.1 * v for k, v in parts(flow).items()},
+                              **{f"\\partial\\mathcal L/\\partial {k}": v for k, v in parts(slope).items()}}
+    return worlds
+
+
 _sizes = "unknown sigma, two pairs, sizes 1-1-1, 2-2-1 and 1-2-2"
+_F74 = r"\frac{\partial^2 \mathcal F}{\partial\theta\,\partial\theta} = \begin{pmatrix} "
+
+
+def _second(order: str) -> str:
+    """Eq. 74 with its columns in that order; the rows run over W, b, A, c."""
+    return _F74 + r" \\ ".join(" & ".join(rf"\mathcal F_{{{p}{q}}}" for q in order) for p in "WbAc") + r" \end{pmatrix}"
+
+
+def _derivative(first_row: str) -> str:
+    """Eq. 79 with that first row."""
+    rows = (first_row, "-h & -1 & -W x & -W", "-B h x & -B x & -B W x^2 & -B W x", "-B h & -B & -B W x & -B W")
+    return r"\frac{d\dot\theta}{d\theta} = \begin{pmatrix} " + r" \\ ".join(rows) + r" \end{pmatrix}"
+
 
 EQUATIONS = (
-    Equation("SI 60", r"y = W h + b", DEFINITION, "the network"),
-    Equation("SI 61", r"h = \sigma(a)", DEFINITION, "the network"),
-    Equation("SI 62", r"a = A x + c", DEFINITION, "the network"),
-    Equation("SI 63", r"\mathcal{L}(\theta) = \sum L(\theta, x, y^*)", DEFINITION, "the total loss"),
-    Equation("SI 64", r"\Delta W = \eta \sum e h^T = -\eta\, \partial \mathcal{L} / \partial W", DERIVED, _sizes,
-             lambda: follows_the_gradient("W")),
-    Equation("SI 65", r"\Delta b = \eta \sum e = -\eta\, \partial \mathcal{L} / \partial b", DERIVED, _sizes,
-             lambda: follows_the_gradient("b")),
-    Equation("SI 66", r"\Delta A = \eta \sum ((W^T e) \odot D) x^T = -\eta\, \partial \mathcal{L} / \partial A", DERIVED,
-             _sizes, lambda: follows_the_gradient("A")),
-    Equation("SI 67", r"\Delta c = \eta \sum W^T e = -\eta\, \partial \mathcal{L} / \partial c", WRONG,
-             f"{_sizes}; without D the second equality fails", _eq67,
-             r"\Delta c = \eta \sum (W^T e) \odot D = -\eta\, \partial \mathcal{L} / \partial c"),
-    Equation("SI 68", r"\dot\theta = -\nabla \mathcal{L}", CHECKED,
-             f"gradient descent converges to it with order 1 in the rate, {INSTANCES} random 2-2-2 tanh networks", _eq68),
-    Equation("SI 69", r"\Delta W = \eta \sum e h^T", DEFINITION, "the rule"),
-    Equation("SI 70", r"\Delta b = \eta \sum e", DEFINITION, "the rule"),
-    Equation("SI 71", r"\Delta A = \sum ((B e) \odot D) x^T", WRONG, "must be eq. 66 for B = W': sizes 2-2-1, unknown sigma",
-             _eq71("A"), r"\Delta A = \eta \sum ((B e) \odot D) x^T"),
+    Equation("SI 60", r"y = W h + b", DEFINITION, "the network", held_in(networks())),
+    Equation("SI 61", r"h = \sigma(a)", DEFINITION, "the network", held_in(networks())),
+    Equation("SI 62", r"a = A x + c", DEFINITION, "the network", held_in(networks())),
+    Equation("SI 63", r"\mathcal{L}(\theta) = \sum L(\theta, x, y^*)", DEFINITION, "the total loss", held_in(networks())),
+    Equation("SI 64", r"\Delta W = \eta \sum e h^{\mathsf T} = -\eta\, \frac{\partial \mathcal L}{\partial W}", EXPLICIT,
+             _sizes, held_in(networks(), also=lambda: follows_the_gradient("W"))),
+    Equation("SI 65", r"\Delta b = \eta \sum e = -\eta\, \frac{\partial \mathcal L}{\partial b}", EXPLICIT, _sizes,
+             held_in(networks(), also=lambda: follows_the_gradient("b"))),
+    Equation("SI 66", r"\Delta A = \eta \sum ((W^{\mathsf T} e) \odot D) x^{\mathsf T}"
+             r" = -\eta\, \frac{\partial \mathcal L}{\partial A}", EXPLICIT, _sizes,
+             held_in(networks(), also=lambda: follows_the_gradient("A"))),
+    Equation("SI 67", r"\Delta c = \eta \sum W^{\mathsf T} e = -\eta\, \frac{\partial \mathcal L}{\partial c}", WRONG,
+             f"{_sizes}; without D the second equality fails", held_in(networks(), also=_eq67),
+             r"\Delta c = \eta \sum (W^{\mathsf T} e) \odot D = -\eta\, \frac{\partial \mathcal L}{\partial c}"),
+    Equation("SI 68", r"\dot\theta = -\nabla \mathcal L", CHECKED,
+             f"gradient descent converges to it with order 1 in the rate, {INSTANCES} random 2-2-2 tanh networks",
+             held_in(networks(), also=_eq68)),
+    Equation("SI 69", r"\Delta W = \eta \sum e h^{\mathsf T}", DEFINITION, "the rule",
+             held_in(networks("feedback alignment"))),
+    Equation("SI 70", r"\Delta b = \eta \sum e", DEFINITION, "the rule", held_in(networks("feedback alignment"))),
+    Equation("SI 71", r"\Delta A = \sum ((B e) \odot D) x^{\mathsf T}", WRONG,
+             "must be eq. 66 for B = W': sizes 2-2-1, unknown sigma; and as it is run",
+             held_in(networks("feedback alignment"), also=_eq71("A")),
+             r"\Delta A = \eta \sum ((B e) \odot D) x^{\mathsf T}"),
     Equation("SI 72", r"\Delta c = \sum (B e) \odot D", WRONG,
-             "must be eq. 67, corrected, for B = W': sizes 2-2-1, unknown sigma", _eq71("c"),
-             r"\Delta c = \eta \sum (B e) \odot D"),
-    Equation("SI 73", r"(\dot W, \dot b, \dot A, \dot c) = (\mathcal{F}_W, \mathcal{F}_A, \mathcal{F}_b, \mathcal{F}_c)",
-             WRONG, "backprop's scalar flow, F = -L: two of the four printed equalities fail", _eq73,
-             r"(\dot W, \dot b, \dot A, \dot c) = (\mathcal{F}_W, \mathcal{F}_b, \mathcal{F}_A, \mathcal{F}_c)"),
-    Equation("SI 74", r"\partial^2 \mathcal{F} / \partial\theta\, \partial\theta, \text{ rows } W, b, A, c, "
-             r"\text{ columns } W, A, b, c", WRONG,
-             "F = -L in the scalar case: as printed the matrix is not symmetric", _eq74,
-             r"\partial^2 \mathcal{F} / \partial\theta\, \partial\theta, \text{ rows and columns } W, b, A, c"),
-    Equation("SI 75", r"\dot W = e h", DERIVED, "eq. 69 for sizes 1-1-1, one pair, sigma the identity", _scalar("W")),
-    Equation("SI 76", r"\dot b = e", DERIVED, "eq. 70, likewise", _scalar("b")),
-    Equation("SI 77", r"\dot A = B e x", DERIVED, "eq. 71, corrected, likewise", _scalar("A")),
-    Equation("SI 78", r"\dot c = B e", DERIVED, "eq. 72, corrected, likewise", _scalar("c")),
-    Equation("SI 79", r"d\dot\theta / d\theta \text{ with first row } (h^2, -h, -W x h + e x, -W + e)", WRONG,
-             "all 16 elements derived: the first and the last of the first row are misprinted; 4 of 6 pairs differ", _eq79,
-             r"\text{first row } (-h^2, -h, -W x h + e x, -W h + e)"),
+             "must be eq. 67, corrected, for B = W': sizes 2-2-1, unknown sigma; and as it is run",
+             held_in(networks("feedback alignment"), also=_eq71("c")), r"\Delta c = \eta \sum (B e) \odot D"),
+    Equation("SI 73", r"(\dot W, \dot b, \dot A, \dot c) = (\mathcal F_W, \mathcal F_A, \mathcal F_b, \mathcal F_c)",
+             WRONG, "backprop's scalar flow, F = L, the loss: none of the four printed equalities holds, for the sign, and "
+             "two for the order", held_in(scalars_of_backprop, also=_eq73),
+             r"(\dot W, \dot b, \dot A, \dot c) = -(\mathcal F_W, \mathcal F_b, \mathcal F_A, \mathcal F_c)"),
+    Equation("SI 74", _second("WAbc"), WRONG,
+             "F = L in the scalar case: the rows run over W, b, A, c and the columns over W, A, b, c, so that as printed "
+             "the matrix is not symmetric", held_in(scalars, also=_eq74), _second("WbAc")),
+    Equation("SI 75", r"\dot W = e h", DERIVED, "eq. 69 for sizes 1-1-1, one pair, sigma the identity",
+             held_in(scalars, also=_scalar("W"))),
+    Equation("SI 76", r"\dot b = e", DERIVED, "eq. 70, likewise", held_in(scalars, also=_scalar("b"))),
+    Equation("SI 77", r"\dot A = B e x", DERIVED, "eq. 71, corrected, likewise", held_in(scalars, also=_scalar("A"))),
+    Equation("SI 78", r"\dot c = B e", DERIVED, "eq. 72, corrected, likewise", held_in(scalars, also=_scalar("c"))),
+    Equation("SI 79", _derivative("h^2 & -h & -W x h + e x & -W + e"), WRONG,
+             "all 16 elements derived: the first and the last of the first row are misprinted; 4 of 6 pairs differ",
+             held_in(scalars, also=_eq79), _derivative("-h^2 & -h & -W x h + e x & -W h + e")),
 )

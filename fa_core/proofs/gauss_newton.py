@@ -4,13 +4,15 @@
     dA = eta (delta_GN o D) x',   D = sigma'(A x),   dh = eta D^2 x'x delta_GN + O(eta^2)         (eqs. 57-59)
 """
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy as sp
 
-from fa_core.proofs import DEFINITION, DERIVED, WRONG, Equation
+from fa_core.proofs import DEFINITION, EXPLICIT, WRONG, Equation
 from fa_core.proofs.pseudoinverse import is_pseudoinverse
+from fa_core.proofs.reading import held_in, kept
 
 SHAPES = ((2, 1), (1, 2), (2, 2), (2, 3))  # (n_h, n_o) of the symbolic matrices
 INSTANCES = 120
@@ -113,26 +115,6 @@ def _eq50():
     return True
 
 
-def _eq51():
-    for n_h, n_o in SHAPES:
-        h, e = errors_of(n_h, n_o)
-        L = sp.Matrix([(e.T * e)[0] / 2])
-        if not _is_zero(L.jacobian(h) - e.T * e.jacobian(h)):
-            return False
-    return True
-
-
-def _eq52():
-    """With e'e_hh read as the sum over k of e_k times the Hessian of e_k."""
-    for n_h, n_o in SHAPES:
-        h, e = errors_of(n_h, n_o)
-        L, J = (e.T * e)[0] / 2, e.jacobian(h)
-        curvature = sum((e[k] * sp.hessian(e[k], h) for k in range(n_o)), sp.zeros(n_h))
-        if not _is_zero(sp.hessian(L, h) - J.T * J - curvature):
-            return False
-    return True
-
-
 def jacobian_symbols(n_o: int, n_h: int):
     """A symbolic Jacobian e_h."""
     return sp.Matrix(n_o, n_h, lambda i, j: sp.Symbol(f"J{i}{j}", real=True))
@@ -189,16 +171,17 @@ def symbolic_network(n_i=2, n_h=2, n_o=2, sigma=sp.tanh):
 
 
 def _eq56():
-    """-dL/dA_ji = sum_k e_k W_kj D_j x_i with D at A x, for tanh; with D at h it differs."""
-    A, W, x, a, e, L = symbolic_network()
+    """-dL/dA_ji = sum_k e_k W_kj D_j x_i with D at A x, for tanh and the logistic unit, identically; with D at h it
+    differs."""
     z = sp.Symbol("z")
-    slope = sp.diff(sp.tanh(z), z)
-    values = {s: sp.Rational(k + 2, 7) for k, s in enumerate(sorted(L.free_symbols, key=str))}
-    for j in range(2):
-        for i in range(2):
+    for unit in (sp.tanh(z), 1 / (1 + sp.exp(-z))):
+        A, W, x, a, e, L = symbolic_network(sigma=lambda v, unit=unit: unit.subs(z, v))
+        slope = sp.diff(unit, z)
+        values = {s: sp.Rational(k + 2, 7) for k, s in enumerate(sorted(L.free_symbols, key=str))}
+        for j, i in ((0, 0), (1, 0), (0, 1), (1, 1)):
             signal = sum(e[k] * W[k, j] for k in range(2)) * x[i]
             gradient = -sp.diff(L, A[j, i])
-            right, printed = signal * slope.subs(z, a[j]), signal * slope.subs(z, sp.tanh(a[j]))
+            right, printed = signal * slope.subs(z, a[j]), signal * slope.subs(z, unit.subs(z, a[j]))
             if sp.expand(gradient - right) != 0 or abs((gradient - printed).subs(values).evalf()) < 1e-3:
                 return False
     return True
@@ -229,30 +212,110 @@ def _eq59():
         for n in (instance(s) for s in range(100)) for r in (small_rates(n),))
 
 
-_shapes = "explicit symbols, n_h x n_o = " + ", ".join(f"{a}x{b}" for a, b in SHAPES)
+# --- The worlds in which what the page shows is evaluated ----------------------------------------------------------
+
+@kept
+def second_order_models():
+    """Symbols: first and second derivatives of L, and the stationary point of its second-order model."""
+    for n in (1, 2):
+        g = sp.Matrix(sp.symbols(f"g0:{n}"))
+        H = sp.Matrix(n, n, lambda i, j: sp.Symbol(f"H{min(i, j)}{max(i, j)}"))
+        d = sp.Matrix(sp.symbols(f"d0:{n}"))
+        model = (g.T * d)[0] + (d.T * H * d)[0] / 2
+        (at,) = sp.solve([model.diff(v) for v in d], list(d), dict=True)
+        yield {"L_{hh}": H, "L_h": g.T, r"\Delta h": sp.Matrix([at[v] for v in d])}
+
+
+@kept
+def unknown_errors():
+    """Unknown functions e(h), with L and the derivatives of both; e_hh is the stack of the second ones of each e_k."""
+    for shape in SHAPES:
+        h, e = errors_of(*shape)
+        L = (e.T * e)[0] / 2
+        yield {"e": e, "e_h": e.jacobian(h), "e_{hh}": tuple(sp.hessian(e_k, h) for e_k in e),
+               "L_h": sp.Matrix([L]).jacobian(h), "L_{hh}": sp.hessian(L, h)}
+
+
+@kept
+def damped_steps():
+    """Random Jacobians with singular values from 1 to 2, n_h below, equal to and above n_o: the Gauss-Newton step, as the
+    least-squares solution."""
+    for seed, (n_h, n_o) in itertools.product(range(10), ((2, 1), (1, 2), (3, 3), (5, 2), (2, 4))):
+        rng = np.random.default_rng([seed, n_h, n_o])
+        U, _, V = np.linalg.svd(rng.standard_normal((n_o, n_h)), full_matrices=False)
+        J, e = U * rng.uniform(1, 2, min(n_o, n_h)) @ V, rng.standard_normal((n_o, 1))
+        step = np.linalg.lstsq(J, -e, rcond=None)[0]
+        yield {"e_h": J, "e": e, r"\Delta h": step, "I": np.eye(n_h), "limits": {r"\lambda\to0^+": {r"\lambda": 1e-6}},
+               "tolerance": 1e-5}
+
+
+def _central(f, shape, step: float = 1e-5):
+    """The derivative of a number by a matrix of that shape, by central differences."""
+    units = np.eye(int(np.prod(shape))).reshape(-1, *shape)
+    return np.array([(f(step * u) - f(-step * u)) / (2 * step) for u in units]).reshape(shape)
+
+
+def networks(rate: float = 1e-6):
+    """Random networks of random sizes and three kinds of unit, with what backprop and pseudobackprop change at that rate."""
+    for seed, units in itertools.product(range(8), UNITS):
+        net = instance(seed, units)
+        net = replace(net, A=net.A[:4, :3], W=net.W[:3, :4], x=net.x[:3], target=net.target[:3])
+
+        def loss(dA, net=net):
+            return ((net.target - net.W @ net.hidden(dA)) ** 2).sum() / 2
+
+        n_h, n_i = net.A.shape
+        pseudo = rate * np.outer(net.gauss_newton * net.D, net.x)
+        column = {"h": net.hidden(), "x": net.x, "e": net.e, "y": net.target - net.e, r"\delta_{GN}": net.gauss_newton}
+        sigma, slope = UNITS[units]
+        yield {k: v[:, None] for k, v in column.items()} | {
+            "A": net.A, "W": net.W, "D": net.D, r"\eta": rate, r"\sigma": sigma, r"\sigma'": slope, "e_h": -net.W,
+            "gradient": -rate * _central(loss, net.A.shape), "pseudo": pseudo,
+            r"\Delta h": net.change_of_h(net.gauss_newton, rate), "tolerance": 1e-5,
+            "index": {"i": n_i, "j": n_h, "k": len(net.W)}}
+
+
+def changing(which: str):
+    """The networks with the change of A that is the "gradient" or the "pseudo" one."""
+    return lambda: (world | {r"\Delta A": world[which]} for world in networks())
+
+
+def as_matrices():
+    """The networks without indices: names stand for whole matrices."""
+    return ({name: value for name, value in world.items() if name != "index"} for world in networks())
+
+
+_shapes = "n_h x n_o = " + ", ".join(f"{a}x{b}" for a, b in SHAPES)
 
 EQUATIONS = (
-    Equation("SI 50", r"\Delta h = -L_{hh}^{-1} L_h^T", DERIVED,
-             "stationary point of the second-order model of L, 1, 2 and 3 dimensions, L_hh invertible", _eq50),
-    Equation("SI 51", r"L_h = e^T e_h", DERIVED, f"unknown functions e(h), {_shapes}", _eq51),
-    Equation("SI 52", r"L_{hh} = e_h^T e_h + e^T e_{hh}", DERIVED,
-             f"unknown functions e(h), {_shapes}; e'e_hh is the sum over k of e_k times its Hessian", _eq52),
-    Equation("SI 53", r"\Delta h = -(e_h^T e_h)^{-1} e_h^T e = -e_h^+ e", WRONG,
+    Equation("SI 50", r"\Delta h = -L_{hh}^{-1} L_h^{\mathsf T}", EXPLICIT,
+             "stationary point of the second-order model of L, 1, 2 and 3 dimensions, L_hh invertible",
+             held_in(second_order_models, also=_eq50)),
+    Equation("SI 51", r"L_h = e^{\mathsf T} e_h", EXPLICIT, f"unknown functions e(h), {_shapes}", held_in(unknown_errors)),
+    Equation("SI 52", r"L_{hh} = e_h^{\mathsf T} e_h + e^{\mathsf T} e_{hh}", EXPLICIT,
+             f"unknown functions e(h), {_shapes}; e'e_hh is the sum over k of e_k times its Hessian",
+             held_in(unknown_errors)),
+    Equation("SI 53", r"\Delta h = -(e_h^{\mathsf T} e_h)^{-1} e_h^{\mathsf T} e = -e_h^+ e", WRONG,
              "determinant and Penrose's four conditions, explicit symbolic Jacobians up to 3x2 and 2x3; for n_h > n_o "
-             "the inverse does not exist", _eq53,
-             r"-\lim_{\lambda \to 0^+} (e_h^T e_h + \lambda I)^{-1} e_h^T e = -e_h^+ e"),
-    Equation("SI 54", r"y = W h = W \sigma(A x)", DEFINITION, "the network"),
-    Equation("SI 55", r"\delta_{GN} = -e_h^+ e = W^+ e", DERIVED, f"{_shapes}: n_h <= n_o and n_h > n_o", _eq55),
+             "the inverse does not exist; 50 random Jacobians", held_in(damped_steps, also=_eq53),
+             r"\Delta h = -\lim_{\lambda \to 0^+} (e_h^{\mathsf T} e_h + \lambda I)^{-1} e_h^{\mathsf T} e = -e_h^+ e"),
+    Equation("SI 54", r"y = W h = W \sigma(A x)", DEFINITION, "the network", held_in(as_matrices)),
+    Equation("SI 55", r"\delta_{GN} = -e_h^+ e = W^+ e", EXPLICIT, f"{_shapes}: n_h <= n_o and n_h > n_o; and as numbers",
+             held_in(as_matrices, also=_eq55)),
     Equation("SI 56", r"\Delta A_i^j = \eta \sum_k e^k W_j^k D^j x^i \text{ with } D^j = \sigma'(h^j)", WRONG,
-             "the gradient of L for two tanh units, two inputs and two outputs; with D at h it differs", _eq56,
-             r"\Delta A_i^j = \eta \sum_k e^k W_j^k D^j x^i \text{ with } D^j = \sigma'(\textstyle\sum_i A_i^j x^i)"),
-    Equation("SI 57", r"\Delta A_i^j = \eta \sum_k e^k W_k^+ D^j x^i", DEFINITION,
-             "pseudobackprop, where W_k^+ lacks its index j: (W^+)_k^j"),
-    Equation("SI 58", r"\Delta h^j = \sigma(\textstyle\sum_i (A_i^j + \Delta A_i^j) x^i) - \sigma(\sum_i A_i^j x^i)",
-             DEFINITION, "the change of h"),
+             "the gradient of L, symbolically for two tanh or logistic units, two inputs and two outputs, and for 24 random "
+             "networks of tanh, logistic and linear units; with D at h it differs",
+             held_in(changing("gradient"), also=_eq56),
+             r"\Delta A_i^j = \eta \sum_k e^k W_j^k D^j x^i \text{ with } D^j = \sigma'(\sum_i A_i^j x^i)"),
+    Equation("SI 57", r"\Delta A_i^j = \eta \sum_k e^k W_k^+ D^j x^i", WRONG,
+             "pseudobackprop as it is run, 24 random networks: W_k^+ lacks its index j", held_in(changing("pseudo")),
+             r"\Delta A_i^j = \eta \sum_k e^k (W^+)_k^j D^j x^i"),
+    Equation("SI 58", r"\Delta h^j = \sigma(\sum_i (A_i^j + \Delta A_i^j) x^i) - \sigma(\sum_i A_i^j x^i)",
+             DEFINITION, "the change of h", held_in(changing("pseudo"))),
     Equation("SI 59", r"\Delta h^j \approx \eta (D^j)^2 \sum_i (x^i)^2 \sum_k e^k W_k^+ D^j x^i "
-             r"= \eta (D^j)^2 x^T x\, \delta_{GN}^j", WRONG,
+             r"= \eta (D^j)^2 x^{\mathsf T} x\, \delta_{GN}^j", WRONG,
              "first derivative in the rate, any sigma; slope 1 of the relative error on 100 random networks. The last form "
-             "holds, the one before it has D^j x^i too often", _eq59,
-             r"\Delta h^j \approx \eta (D^j)^2 \sum_i (x^i)^2 \sum_k e^k (W^+)_k^j = \eta (D^j)^2 x^T x\, \delta_{GN}^j"),
+             "holds, the one before it has D^j x^i too often", held_in(changing("pseudo"), also=_eq59),
+             r"\Delta h^j \approx \eta (D^j)^2 \sum_i (x^i)^2 \sum_k e^k (W^+)_k^j "
+             r"= \eta (D^j)^2 x^{\mathsf T} x\, \delta_{GN}^j"),
 )

@@ -8,13 +8,15 @@ step k = eta b^(1/3), the two scalars follow a map in which no other parameter i
     u <- u + k (1 - u v),   v <- v + k (1 - u v) u,   s_y = u v.
 """
 
+import itertools
 from functools import cache
 
 import numpy as np
 import sympy as sp
 
-from fa_core import measures
-from fa_core.proofs import CHECKED, DEFINITION, DERIVED, WRONG, Equation
+from fa_core import flow, measures
+from fa_core.proofs import CHECKED, DEFINITION, EXPLICIT, WRONG, Equation
+from fa_core.proofs.reading import held_in, kept
 
 SHAPES = ((2, 1), (1, 2), (2, 2), (3, 2), (2, 3))  # (n_h, n_o) of the symbolic matrices
 INSTANCES = 120
@@ -134,64 +136,10 @@ def matrices(n_h: int, n_o: int):
     return B, y, B * y
 
 
-def each_shape(check):
-    """A check that `check(B, y, By)` is zero, after expansion, for every shape."""
-    return lambda: all(sp.Matrix([check(*matrices(*s))]).expand().is_zero_matrix for s in SHAPES)
-
-
 def under_the_lemma(B, y, By):
     """W, h, the scalar s_y and e where eqs. 39 and 40 hold."""
     W, h = s_w * y * By.T, s_h * By
     return W, h, s_w * s_h * (By.T * By)[0], y - W * h
-
-
-def _eq34(B, y, By):
-    # A symbolic A and x with two inputs.
-    n_h = len(By)
-    A = sp.Matrix(n_h, 2, lambda i, j: sp.Symbol(f"A{i}{j}"))
-    x = sp.Matrix(sp.symbols("x0:2"))
-    e = sp.Matrix(sp.symbols(f"e0:{len(y)}"))
-    return (A + eta * B * e * x.T) * x - (A * x + (x.T * x)[0] * eta * B * e)
-
-
-def _eq40(B, y, By):
-    """The step of the induction: W and h after an update, less the forms of eqs. 39 and 40 with the new scalars."""
-    W, h, s_y, e = under_the_lemma(B, y, By)
-    new_h, new_w = s_h + eta * (1 - s_y), s_w + eta * (1 - s_y) * s_h
-    return (W + eta * e * h.T - new_w * y * By.T).col_join((h + eta * B * e - new_h * By).T)
-
-
-def _eq41(B, y, By):
-    W, h, s_y, _ = under_the_lemma(B, y, By)
-    return W * h - s_y * y
-
-
-def _eq42(B, y, By):
-    _, _, s_y, e = under_the_lemma(B, y, By)
-    return e - (1 - s_y) * y
-
-
-def _eq43(B, y, By):
-    _, h, s_y, e = under_the_lemma(B, y, By)
-    return eta * e * h.T - eta * (1 - s_y) * s_h * y * By.T
-
-
-def _eq44(B, y, By):
-    _, _, s_y, e = under_the_lemma(B, y, By)
-    return eta * B * e - eta * (1 - s_y) * By
-
-
-def _eq45() -> bool:
-    """The corrected eq. 45 follows from eq. 44; the printed one stays at zero for ever, and so contradicts eq. 44."""
-    s_y = sp.Symbol("s_y")
-    printed, corrected = s_h + eta * (1 - s_y) * s_h, s_h + eta * (1 - s_y)
-    stays = printed.subs(s_h, 0) == 0
-    return each_shape(lambda B, y, By: s_h * By + eta * (1 - s_y) * By - corrected * By)() and stays
-
-
-def _eq46(B, y, By):
-    W, h, s_y, e = under_the_lemma(B, y, By)
-    return W + eta * e * h.T - (s_w + eta * (1 - s_y) * s_h) * y * By.T
 
 
 def is_pseudoinverse(M, N, d=1) -> bool:
@@ -235,13 +183,9 @@ def _eq49():
     return sp.Matrix.hstack(printed, right).rank() == 2 and (B * y).T.pinv() == right
 
 
-def _eq29():
-    return all(largest_angle(train(B, y, rate_of(0.2, B, y), 100, x=x), B) < 1e-4
-               for B, y, x in map(instance, range(INSTANCES)))
-
-
-def _eq47():
-    """s B e = W^+ e with s = 1 / (s_w |B y*|^2), identically; at the first two steps W = 0, and B e is not."""
+@cache
+def _theorem():
+    """Eq. 48: W+ e as the Moore-Penrose inverse gives it, identically in the symbols; and W = 0 before the second update."""
     for n_h, n_o in SHAPES:
         y, b = columns(n_h, n_o)
         one_less = sp.Symbol("one_less_s_y")  # e = (1 - s_y) y*, B e = (1 - s_y) b
@@ -260,37 +204,167 @@ def _eq47():
     return not W.is_zero_matrix
 
 
-_shapes = "explicit symbols, n_h x n_o = " + ", ".join(f"{a}x{b}" for a, b in SHAPES)
+# --- The worlds in which what the page shows is evaluated ----------------------------------------------------------
+
+def step_of_the_lemma():
+    """Symbols, before and after one update from where eqs. 39 and 40 hold: h and W are those after it, with the scalars
+    after it; for eqs. 39 and 40."""
+    for shape in SHAPES:
+        B, y, By = matrices(*shape)
+        W, h, s_y, e = under_the_lemma(B, y, By)
+        yield {"B": B, "y^*": y, "h": h + eta * B * e, "W": W + eta * e * h.T, "s_h": s_h + eta * (1 - s_y),
+               "s_w": s_w + eta * (1 - s_y) * s_h}
+
+
+def lemma():
+    """Symbols at a time at which eqs. 39 and 40 hold, and the update made there, with the scalars that it makes."""
+    for shape in SHAPES:
+        B, y, By = matrices(*shape)
+        W, h, s_y, e = under_the_lemma(B, y, By)
+        yield {"B": B, "y^*": y, "h": h, "W": W, "e": e, "s_h": s_h, "s_w": s_w, "s_y": s_y, r"\eta": eta,
+               r"\Delta W": eta * e * h.T, r"\Delta h": eta * B * e, "s_h^t": s_h, "s_w^t": s_w, "s_y^t": s_y,
+               "s_h^{t+1}": sp.cancel((h + eta * B * e)[0] / By[0]),
+               "s_w^{t+1}": sp.cancel((W + eta * e * h.T)[0, 0] / (y[0] * By[0]))}
+
+
+def one_input():
+    """Symbols: h before and after an update of A, with two inputs; eq. 34."""
+    rate = sp.Symbol("eta_A")
+    for shape in SHAPES:
+        B, y, By = matrices(*shape)
+        A = sp.Matrix(len(By), 2, lambda i, j: sp.Symbol(f"A{i}{j}"))
+        x, e = sp.Matrix(sp.symbols("x0:2")), sp.Matrix(sp.symbols(f"e0:{len(y)}"))
+        yield {"B": B, "e": e, "x": x, "h_t": A * x, "h_{t+1}": (A + rate * B * e * x.T) * x, r"\eta_A": rate,
+               r"\eta_B": (x.T * x)[0] * rate}
+
+
+def updates(times=(0, 1, 5)):
+    """Two successive states of networks trained on one pair by eqs. 35-38, in the first updates and later; and one update
+    of A and W at rates of their own, by `flow.batch`."""
+    for seed in range(10):
+        B, y, x = instance(seed)
+        rate = rate_of(0.2, B, y)
+        path = train(B, y, rate, max(times) + 1)
+        rng = np.random.default_rng(seed)
+        A, W_ = rng.standard_normal((len(B), len(x))), rng.standard_normal((len(y), len(B)))
+        # T x = y*, by the T of least norm
+        run = {k: flow.batch(y @ x.T / (x**2).sum(), B, k, 1, A=A, W=W_, S=x @ x.T) for k in (0.1, 0.3)}
+        once = {r"\eta_A": 0.1, r"\eta_W": 0.3, "x": x, r"\Delta A": run[0.1].A[1] - A, r"\Delta W": run[0.3].W[1] - W_,
+                "A_t": A, "A_{t+1}": run[0.1].A[1], r"\Delta A_t": run[0.1].A[1] - A, "e": y - W_ @ A @ x, "h": A @ x,
+                "B": B}
+        for t in times:
+            (W, h, e), (W_next, h_next, _) = path[t : t + 2]
+            yield once | {"W_t": W, "W_{t+1}": W_next, "h_t": h, "h_{t+1}": h_next, r"\Delta W_t": rate * e @ h.T,
+                          r"\Delta h_t": rate * B @ e}
+
+
+def trained():
+    """What `train` changes in one update, by eqs. 37 and 38."""
+    for seed in range(10):
+        B, y, _ = instance(seed)
+        rate = rate_of(0.2, B, y)
+        path = train(B, y, rate, 8)
+        for (W, h, e), (W_next, h_next, _) in itertools.pairwise(path):
+            yield {r"\Delta W": W_next - W, r"\Delta h": h_next - h, "e": e, "h": h, "B": B, r"\eta": rate}
+
+
+def followed(steps=(0.05, 0.2, 0.38, 0.6), instances: int = INSTANCES):
+    """Networks trained as matrices, A by eqs. 30-33, at every fifth update from the second on while the NSE is above 1e-10.
+
+    Angles between B e and W+ e of less than 1e-4 degrees count as 0."""
+    def worlds():
+        for seed in range(instances):
+            B, y, x = instance(seed)
+            path = train(B, y, rate_of(steps[seed % len(steps)], B, y), 60, x=x)
+            for W, _, e in path[2::5]:
+                if (e**2).sum() > 1e-10 * (y**2).sum():
+                    yield {r"\delta_{FA}": B @ e, "W": W, "e": e, "tolerance": np.radians(1e-4)}
+    return worlds
+
+
+STEPS = (0.05, 0.3, 0.375, 0.385, 0.5, 0.6, 0.64, 0.65, 0.7, 0.8, 0.9)
+
+
+@kept
+def of_each_step():
+    """The scalars and the matrices of networks trained from zero at several k = eta |B y*|^(2/3), on both sides of 0.3805
+    and of 0.6461, at the first two updates and later; s is what takes B e to W+ e."""
+    for seed, k in itertools.product(range(3), STEPS):
+        B, y, _ = instance(seed)
+        b = B @ y
+        rate, size = rate_of(k, B, y), float((b**2).sum())
+        with np.errstate(over="ignore", invalid="ignore"):
+            path = train(B, y, rate, 40)
+        for t, (W, _, e) in enumerate(path):
+            s = float((y.T @ W @ b).item() / ((y**2).sum() * size))
+            if (e**2).sum() < 1e-10 * (y**2).sum() or abs(s) * size > 1e6:
+                break
+            yield {"B": B, "y^*": y, "W": W, "e": e, "s_w": s, "s_y": 1 - float((y.T @ e).item() / (y**2).sum()), "t": t,
+                   "k": k, r"\eta": rate, "s": 1 / (s * size) if s else 1.0, "tolerance": 1e-6}
+
+
+def _bounds(_, corrected) -> bool:
+    """The two steps that the page names are those at which each statement begins to fail, to the digits shown; the first
+    applies from the second update on, and the second fails somewhere at each larger step that is tried."""
+    _, theorem, both = corrected.clauses
+    unit = {"B": np.eye(1), "y^*": np.eye(1), r"\eta": 1.0}
+    named, shown = (clause.given[-1].values(unit)[1] for clause in (theorem, both))
+    if abs(named - threshold(theorem_holds)) > 5e-5 or abs(shown - threshold(both_positive)) > 5e-5:
+        return False
+    worlds = list(of_each_step())
+    as_said = all(theorem.applies(w) == (w["t"] >= 2 and w["k"] < named) for w in worlds)
+    return as_said and {w["k"] for w in worlds if not both.chains[0].holds(w)} == {k for k in STEPS if k > shown}
+
+
+@kept
+def pairs():
+    """Random B and y*; the s of eq. 48, which is that of the corrected eq. 49."""
+    for seed in range(INSTANCES):
+        B, y, _ = instance(seed)
+        yield {"B": B, "y^*": y, "s": 1 / float(((B @ y) ** 2).sum()), "tolerance": 1e-8}
+
+
+_shapes = "n_h x n_o = " + ", ".join(f"{a}x{b}" for a, b in SHAPES)
+_induction = f"induction: true of zero, and handed on by an update, {_shapes}"
 
 EQUATIONS = (
     Equation("SI 29", r"\delta_{FA} \propto W^+ e", CHECKED,
-             f"{INSTANCES} random instances, angle below 1e-4 degrees at every step from the second update on", _eq29),
-    Equation("SI 30", r"W_{t+1} = W_t + \Delta W_t", DEFINITION, "the dynamics"),
-    Equation("SI 31", r"A_{t+1} = A_t + \Delta A_t", DEFINITION, "the dynamics"),
-    Equation("SI 32", r"\Delta W = \eta_W e h^T", DEFINITION, "the rule"),
-    Equation("SI 33", r"\Delta A = \eta_A B e x^T", DEFINITION, "the rule"),
-    Equation("SI 34", r"h_{t+1} = h_t + \eta_B B e,\ \eta_B = x^T x\, \eta_A", DERIVED, f"{_shapes}, two inputs",
-             each_shape(_eq34)),
-    Equation("SI 35", r"W_{t+1} = W_t + \Delta W_t", DEFINITION, "as eq. 30"),
-    Equation("SI 36", r"h_{t+1} = h_t + \Delta h_t", DEFINITION, "the dynamics of h, by eq. 34"),
-    Equation("SI 37", r"\Delta W = \eta e h^T", DEFINITION, "eq. 32 with one rate"),
-    Equation("SI 38", r"\Delta h = \eta B e", DEFINITION, "eq. 34 with one rate"),
-    Equation("SI 39", r"h = s_h B y^*", DERIVED, f"induction step, {_shapes}", each_shape(_eq40)),
-    Equation("SI 40", r"W = s_w y^* (B y^*)^T", DERIVED, f"induction step, {_shapes}", each_shape(_eq40)),
-    Equation("SI 41", r"W h = s_y y^*", DERIVED, _shapes, each_shape(_eq41)),
-    Equation("SI 42", r"e = (1 - s_y) y^*", DERIVED, _shapes, each_shape(_eq42)),
-    Equation("SI 43", r"\Delta W = \eta (1 - s_y) s_h y^* (B y^*)^T", DERIVED, _shapes, each_shape(_eq43)),
-    Equation("SI 44", r"\Delta h = \eta (1 - s_y) B y^*", DERIVED, _shapes, each_shape(_eq44)),
+             f"{INSTANCES} random instances, angle below 1e-4 degrees, from the second update on, at four step sizes",
+             held_in(followed())),
+    Equation("SI 30", r"W_{t+1} = W_t + \Delta W_t", DEFINITION, "the dynamics", held_in(updates)),
+    Equation("SI 31", r"A_{t+1} = A_t + \Delta A_t", DEFINITION, "the dynamics", held_in(updates)),
+    Equation("SI 32", r"\Delta W = \eta_W e h^{\mathsf T}", DEFINITION, "the rule", held_in(updates)),
+    Equation("SI 33", r"\Delta A = \eta_A B e x^{\mathsf T}", DEFINITION, "the rule", held_in(updates)),
+    Equation("SI 34", r"h_{t+1} = h_t + \eta_B B e,\ \eta_B = x^{\mathsf T} x\, \eta_A", EXPLICIT, f"{_shapes}, two inputs",
+             held_in(one_input)),
+    Equation("SI 35", r"W_{t+1} = W_t + \Delta W_t", DEFINITION, "as eq. 30", held_in(updates)),
+    Equation("SI 36", r"h_{t+1} = h_t + \Delta h_t", DEFINITION, "the dynamics of h, by eq. 34", held_in(updates)),
+    Equation("SI 37", r"\Delta W = \eta e h^{\mathsf T}", DEFINITION, "eq. 32 with one rate", held_in(trained)),
+    Equation("SI 38", r"\Delta h = \eta B e", DEFINITION, "eq. 34 with one rate", held_in(trained)),
+    Equation("SI 39", r"h = s_h B y^*", EXPLICIT, _induction, held_in(step_of_the_lemma)),
+    Equation("SI 40", r"W = s_w y^* (B y^*)^{\mathsf T}", EXPLICIT, _induction, held_in(step_of_the_lemma)),
+    Equation("SI 41", r"W h = s_y y^*", EXPLICIT, _shapes, held_in(lemma)),
+    Equation("SI 42", r"e = (1 - s_y) y^*", EXPLICIT, _shapes, held_in(lemma)),
+    Equation("SI 43", r"\Delta W = \eta (1 - s_y) s_h y^* (B y^*)^{\mathsf T}", EXPLICIT, _shapes, held_in(lemma)),
+    Equation("SI 44", r"\Delta h = \eta (1 - s_y) B y^*", EXPLICIT, _shapes, held_in(lemma)),
     Equation("SI 45", r"s_h^{t+1} = s_h^t + \eta (1 - s_y^t) s_h^t", WRONG,
-             f"from eq. 44, {_shapes}; as printed s_h stays 0", _eq45, r"s_h^{t+1} = s_h^t + \eta (1 - s_y^t)"),
-    Equation("SI 46", r"s_w^{t+1} = s_w^t + \eta (1 - s_y^t) s_h^t", DERIVED, _shapes, each_shape(_eq46)),
-    Equation("SI 47", r"s B e = W^+ e \text{ at every step},\ s > 0", WRONG,
-             f"Penrose's four conditions, {_shapes}; W = 0 before the first two updates, so that W+e = 0 there", _eq47,
-             r"\frac{1}{s_w |B y^*|^2} B e = W^+ e \text{ where } s_w > 0\text{, that is from the second update on}"),
-    Equation("SI 48", r"s B y^* = (y^* (B y^*)^T)^+ y^*", DERIVED,
-             f"with s = 1 / |By*|^2, Penrose's four conditions, {_shapes}", _eq48),
-    Equation("SI 49", r"(y^* (B y^*)^T)^+ y^* = (B y^*)^{T+} y^{*+} y^* = B^{T+} y^{*T+} "
-             r"= s B y^*,\ s = (B y^*)^T (B y^*)", WRONG,
-             f"Penrose's four conditions, {_shapes}; counterexample to B'+ y*'+ with B = diag(1, 2)", _eq49,
-             r"(y^* (B y^*)^T)^+ y^* = (B y^*)^{T+} = s B y^*,\ s = 1 / (B y^*)^T (B y^*)"),
+             f"from eq. 44, {_shapes}; as printed s_h stays 0", held_in(lemma), r"s_h^{t+1} = s_h^t + \eta (1 - s_y^t)"),
+    Equation("SI 46", r"s_w^{t+1} = s_w^t + \eta (1 - s_y^t) s_h^t", EXPLICIT, f"from eq. 43, {_shapes}", held_in(lemma)),
+    Equation("SI 47", r"s B e = W^+ e,\ s > 0", WRONG,
+             f"Penrose's four conditions, {_shapes}; networks trained at {len(STEPS)} step sizes; the two bounds by "
+             "bisection. W = 0 before the first two updates, so that W+e = 0 there; beyond the first bound s_w turns "
+             "negative (at 0.7 before update 12, at 0.8 before update 11)",
+             held_in(of_each_step, also=_theorem, reads=_bounds),
+             r"\frac{1}{s_w \lVert B y^* \rVert^2} B e = W^+ e \text{ if } s_w \ne 0;\ "
+             r"s_w > 0 \text{ if } t \ge 2,\ \eta \lVert B y^* \rVert^{2/3} < 0.6461;\ "
+             r"1 - s_y > 0 \text{ always if } \eta \lVert B y^* \rVert^{2/3} < 0.3805"),
+    Equation("SI 48", r"s B y^* = (y^* (B y^*)^{\mathsf T})^+ y^*", EXPLICIT,
+             f"with s = 1 / |By*|^2: Penrose's four conditions, {_shapes}; numbers, {INSTANCES} random instances",
+             held_in(pairs, also=_eq48)),
+    Equation("SI 49", r"(y^* (B y^*)^{\mathsf T})^+ y^* = (B y^*)^{\mathsf T +} y^{*+} y^*"
+             r" = B^{\mathsf T +} y^{*\mathsf T +} = s B y^*,\ s = (B y^*)^{\mathsf T} (B y^*)", WRONG,
+             f"Penrose's four conditions, {_shapes}; counterexample to B'+ y*'+ with B = diag(1, 2)",
+             held_in(pairs, also=_eq49),
+             r"(y^* (B y^*)^{\mathsf T})^+ y^* = (B y^*)^{\mathsf T +} = s B y^*,\ "
+             r"s = \frac{1}{(B y^*)^{\mathsf T} (B y^*)}"),
 )
