@@ -120,7 +120,7 @@ WRONG_ONES = [e for e in TABLE if e.kind == WRONG]
 
 
 def as_printed(equation: Equation, latex: str) -> bool:
-    """Whether the last side of the first chain of that LaTeX (of eq. 28 the last but one) has the value written out above."""
+    """Whether the last side of the first chain of that LaTeX (of eq. 28 the last but one) has the value given above."""
     world, expected = PRINTED[equation.key]
     world = world()
     try:

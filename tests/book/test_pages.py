@@ -42,6 +42,22 @@ def test_a_notebooks_figures_are_numbered_and_its_verdicts_are_on_the_page(name,
     assert page.locator("table.verdict").count() == len(notebooks.verdicts(notebook)) > 0
 
 
+def test_every_erratum_leads_to_the_place_that_shows_it(html):
+    text = (html / "book" / "errata.html").read_text()
+    links = re.findall(r'href="\.\./(notebooks/\w+\.html)#(erratum-[a-z0-9-]+)"', text)
+    assert len(links) > 40
+    for page, place in set(links):
+        assert f'id="{place}"' in (html / page).read_text(), (page, place)
+
+
+def test_theorems_and_proofs_are_set_as_such_and_numbered(page_of):
+    page = page_of("notebooks/13_convergence")
+    titles = page.locator("div.proof.theorem .admonition-title").all_inner_texts()
+    assert len(titles) >= 3
+    assert all(re.match(r"Theorem \d+", title) for title in titles)
+    assert page.locator("div.proof.proof, div.proof.admonition.proof").count() >= 3
+
+
 def test_the_scorecard_has_every_claim_once_with_its_verdict(page_of):
     rows = [row.inner_text() for row in page_of("book/scorecard").locator("article tbody tr").all()]
     assert len(rows) == len(claims.ledger())
