@@ -186,8 +186,7 @@ def _eq49():
 
 @cache
 def _theorem():
-    """W+ e as the Moore-Penrose inverse gives it, identically in the symbols, where s_w is one more than in eq. 48; and W = 0
-    before the second update."""
+    """W+ e as the Moore-Penrose inverse gives it, identically in the symbols; and W = 0 before the second update."""
     for n_h, n_o in SHAPES[:3]:
         y, b = columns(n_h, n_o)
         one_less = sp.Symbol("one_less_s_y")  # e = (1 - s_y) y*, B e = (1 - s_y) b
@@ -353,8 +352,8 @@ EQUATIONS = (
              f"from eq. 44, {_shapes}; as printed s_h stays 0", held_in(lemma), r"s_h^{t+1} = s_h^t + \eta (1 - s_y^t)"),
     Equation("SI 46", r"s_w^{t+1} = s_w^t + \eta (1 - s_y^t) s_h^t", EXPLICIT, f"from eq. 43, {_shapes}", held_in(lemma)),
     Equation("SI 47", r"s B e = W^+ e,\ s > 0", WRONG,
-             f"Penrose's four conditions, n_h x n_o = 2x1, 1x2, 2x2; networks trained at {len(STEPS)} step sizes; the two bounds by "
-             "bisection. W = 0 before the first two updates, so that W+e = 0 there; beyond the first bound s_w turns "
+             f"Penrose's four conditions, n_h x n_o = 2x1, 1x2, 2x2; networks trained at {len(STEPS)} step sizes; the two "
+             "bounds by bisection. W = 0 before the first two updates, so that W+e = 0 there; beyond the first bound s_w turns "
              "negative (at 0.7 before update 12, at 0.8 before update 11)",
              held_in(of_each_step, also=_theorem, reads=_bounds),
              r"\frac{1}{s_w \lVert B y^* \rVert^2} B e = W^+ e \text{ if } s_w \ne 0;\ "
