@@ -353,8 +353,8 @@ EQUATIONS = (
     Equation("SI 46", r"s_w^{t+1} = s_w^t + \eta (1 - s_y^t) s_h^t", EXPLICIT, f"from eq. 43, {_shapes}", held_in(lemma)),
     Equation("SI 47", r"s B e = W^+ e,\ s > 0", WRONG,
              f"Penrose's four conditions, n_h x n_o = 2x1, 1x2, 2x2; networks trained at {len(STEPS)} step sizes; the two "
-             "bounds by bisection. W = 0 before the first two updates, so that W+e = 0 there; beyond the first bound s_w turns "
-             "negative (at 0.7 before update 12, at 0.8 before update 11)",
+             "bounds by bisection. W = 0 before the first two updates, so that W+e = 0 there; beyond the first bound s_w "
+             "turns negative (at 0.7 before update 12, at 0.8 before update 11)",
              held_in(of_each_step, also=_theorem, reads=_bounds),
              r"\frac{1}{s_w \lVert B y^* \rVert^2} B e = W^+ e \text{ if } s_w \ne 0;\ "
              r"s_w > 0 \text{ if } t \ge 2,\ \eta \lVert B y^* \rVert^{2/3} < 0.6461;\ "
