@@ -1,6 +1,7 @@
 """Feedback alignment: the module behind the executable companion to Lillicrap et al. (2016).
 
-Importing the package takes no torch with it: `rules`, `measures`, `linear` and `claims` need NumPy and SciPy only;
+Importing the package takes no torch with it: `rules`, `measures`, `linear` and `claims` need NumPy and SciPy only (to learn,
+`linear` takes numba too, unless it is asked for its plain text);
 `network`, `training` and `records` need torch and say so when imported.
 
 The conventions that every room keeps - stated here once, printed with every experiment:

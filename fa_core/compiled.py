@@ -1,14 +1,15 @@
 """Online learning in small networks, compiled by numba: the same steps as the plain text, one run after another.
 
-The plain text is `fa_core.training.step` with what it calls: it is what to read, and what this room is tested against. In a
-small network, an example at a time, it spends most of its time between operations; here a run's weights stay in the cache
-while it goes through all its examples.
+The plain text is `fa_core.linear.plain` and, of the torch engine, `fa_core.training.step` with what it calls: that is what
+to read, and what this room is tested against. In a small network, an example at a time, it spends most of its time between
+operations; here a run's weights stay in the cache while it goes through all its examples.
 
 Which path runs when:
 
 * `training.train` takes this one for experiments that say so, `products="compiled"`: minibatches of one, on the CPU, without
   dropout and distortions, any rule but "pseudobackprop" (`Experiment` refuses others). All other experiments, and so every
   record made before there was this path, take the plain one.
+* `linear.learn` takes it, except for the rule "pseudobackprop" and where it is called with `compiled=False`.
 
 Targets, weights and examples are drawn outside, by the same generators in the same order, and probes, schedule, switches
 and checkpoints are those of the loop around it. Only the order of the additions within a sum is another: from first to last.
@@ -261,3 +262,118 @@ def parts(flat: np.ndarray, network):
         middle, end = start + n_in * n_out, start + (n_in + 1) * n_out
         yield flat[:, start:middle].reshape(runs, n_in, n_out), flat[:, middle:end].reshape(runs, 1, n_out)
         start = end
+
+
+# ---- the networks of `fa_core.linear`, in its shapes: `(runs, ...)`, matrices in the paper's columns
+
+
+@inlined
+def products(M, x, out):
+    """out = M x, four sums side by side, so that no addition waits for the one before it."""
+    rows, columns = M.shape
+    for k in range(0, rows - 3, 4):
+        a, b, c, d = 0.0, 0.0, 0.0, 0.0
+        for i in range(columns):
+            a += M[k, i] * x[i]
+            b += M[k + 1, i] * x[i]
+            c += M[k + 2, i] * x[i]
+            d += M[k + 3, i] * x[i]
+        out[k], out[k + 1], out[k + 2], out[k + 3] = a, b, c, d
+    for k in range(rows - rows % 4, rows):
+        out[k] = 0.0
+        for i in range(columns):
+            out[k] += M[k, i] * x[i]
+
+
+@inlined
+def squared_error(T, W0, W, row, squares):
+    """|T - W W0|^2, row by row; the squares of each column are summed first."""
+    hidden, total = W.shape[1], 0.0
+    for i in range(len(row)):
+        squares[i] = 0.0
+    for o in range(len(T)):
+        for i in range(len(row)):
+            row[i] = T[o, i]
+        for k in range(0, hidden - 3, 4):
+            a, b, c, d = W[o, k], W[o, k + 1], W[o, k + 2], W[o, k + 3]
+            for i in range(len(row)):
+                row[i] = row[i] - a * W0[k, i] - b * W0[k + 1, i] - c * W0[k + 2, i] - d * W0[k + 3, i]
+        for k in range(hidden - hidden % 4, hidden):
+            for i in range(len(row)):
+                row[i] -= W[o, k] * W0[k, i]
+        for i in range(len(row)):
+            squares[i] += row[i] * row[i]
+    for i in range(len(row)):
+        total += squares[i]
+    return total
+
+
+def linear_steps(T, W0, W, B, W0_learns, perturbed, outputs_perturbed, rate, sigma, x, xi, zeta, nse):
+    """Learn from examples one by one, in place; writes the normalised squared error after each, nse `(runs, n)`.
+
+    B `(n or 1, runs, n_h, n_o)`: at each example, or one for all; delta = B e, or W' e where it is empty. x
+    `(runs, n, n_i)`; with `perturbed` the perturbations xi `(runs, n, n_h)` of the hidden units and zeta `(runs, n, n_o)` of
+    the outputs, which teach the outputs with `outputs_perturbed`.
+    """
+    runs, n, n_i = x.shape
+    n_h, n_o = W0.shape[1], W.shape[1]
+    example, error, squares = np.zeros(n_i), np.zeros(n_i), np.zeros(n_i)
+    h, delta, e, taught = np.zeros(n_h), np.zeros(n_h), np.zeros(n_o), np.zeros(n_o)
+    for run in range(runs):
+        target, w0, w, scale = T[run], W0[run], W[run], 0.0
+        for o in range(n_o):
+            for i in range(n_i):
+                scale += target[o, i] ** 2
+        for t in range(n):
+            for i in range(n_i):
+                example[i] = x[run, t, i]
+            products(w0, example, h)
+            products(target, example, e)
+            products(w, h, taught)
+            for o in range(n_o):
+                e[o] -= taught[o]
+                taught[o] = e[o]
+            if perturbed:
+                disturbed, undisturbed = 0.0, 0.0
+                for o in range(n_o):
+                    moved = 0.0
+                    for k in range(n_h):
+                        moved += w[o, k] * xi[run, t, k]
+                    disturbed += (e[o] - moved - zeta[run, t, o]) ** 2
+                    undisturbed += e[o] ** 2
+                rise = (disturbed - undisturbed) / (2 * sigma**2)
+                for k in range(n_h):
+                    delta[k] = -rise * xi[run, t, k]
+                if outputs_perturbed:
+                    for o in range(n_o):
+                        taught[o] = -rise * zeta[run, t, o]
+            elif len(B):
+                products(B[t % len(B), run], e, delta)
+            else:
+                for k in range(n_h):
+                    delta[k] = 0.0
+                for o in range(n_o):
+                    for k in range(n_h):
+                        delta[k] += w[o, k] * e[o]
+            for o in range(n_o):
+                step = rate * taught[o]
+                for k in range(n_h):
+                    w[o, k] += step * h[k]
+            if W0_learns:
+                for k in range(n_h):
+                    step = rate * delta[k]
+                    for i in range(n_i):
+                        w0[k, i] += step * example[i]
+            nse[run, t] = squared_error(target, w0, w, error, squares) / scale
+
+
+def linear(rule: str, rate: float, net, B, x, perturbations, sigma: float) -> np.ndarray:
+    """What `fa_core.linear.plain` does, for every rule but pseudobackprop."""
+    real, T = numba.float64, numba.types
+    cube = real[:, :, ::1]
+    loop = kernel(linear_steps, "linear_steps", cube, cube, cube, real[:, :, :, ::1], T.boolean, T.boolean, T.boolean, real,
+                  real, real[:, :, :], real[:, :, :], real[:, :, :], real[:, ::1])
+    nse = np.empty(x.shape[:2])
+    loop(net.T, net.W0, net.W, B if rule == "feedback alignment" else B[:0], rule != "shallow", rule.startswith("node"),
+         rule.endswith("both"), rate, sigma, x, *perturbations, nse)
+    return nse

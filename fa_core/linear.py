@@ -8,6 +8,7 @@ W `(runs, n_o, n_h)`, B `(runs, n_h, n_o)`, vectors `(runs, n, 1)`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -110,15 +111,19 @@ class Curves:
         return np.where(below.any(1), np.take_along_axis(getattr(self, name), below.argmax(1)[:, None], 1)[:, 0], np.nan)
 
 
+AT_ONCE = 100  # examples that a compiled loop is handed with feedback weights of their own
+
+
 @np.errstate(over="ignore", invalid="ignore")
 def learn(rule: str, rate: float, seeds, examples: int, *, sizes=(30, 20, 10), init=0.01, feedback=0.5,
           sigma: float = 0.1, probe_every: int = 20, pseudo: bool = False,
-          feedback_at: Callable[[int, np.ndarray], np.ndarray] | None = None) -> Curves:
+          feedback_at: Callable[[int, np.ndarray], np.ndarray] | None = None, compiled: bool = True) -> Curves:
     """Train the networks of these seeds online, on x ~ N(0, I), and measure.
 
     rate multiplies the update of each example. sigma: standard deviation of the perturbations. pseudo: probe the angle
     between B e and W^+ e too. `feedback_at(t, B)` gives the feedback weights used at example t, for controls; by
-    default B itself. A run that diverges goes on as infinities and NaN, which no threshold counts as learned. Raises
+    default B itself. compiled: take the steps of `fa_core.compiled`, but for pseudobackprop, and not those of `plain`; they
+    differ in rounding alone. A run that diverges goes on as infinities and NaN, which no threshold counts as learned. Raises
     ValueError for an unknown rule.
     """
     if rule not in RULES:
@@ -127,33 +132,54 @@ def learn(rule: str, rate: float, seeds, examples: int, *, sizes=(30, 20, 10), i
     n_i, n_h, n_o = sizes
     x = draw(seeds, "examples", (examples, n_i))
     seen_at_probes = draw(seeds, "probes", (PROBED, n_i)).mT
-    perturbed = rule in PERTURBATIONS
-    if perturbed:
-        xi = sigma * draw(seeds, "hidden perturbations", (examples, n_h))
-        zeta = sigma * draw(seeds, "output perturbations", (examples, n_o)) * (rule == "node perturbation, both")
+    perturbations = np.empty((2, len(x), 0, 0))
+    if rule in PERTURBATIONS:
+        perturbations = [sigma * draw(seeds, "hidden perturbations", (examples, n_h)),
+                         sigma * draw(seeds, "output perturbations", (examples, n_o)) * (rule == PERTURBATIONS[1])]
+    take = plain
+    if compiled and rule != "pseudobackprop":
+        from fa_core import compiled as machine_code  # numba takes half a second to import
+
+        take = machine_code.linear
     probes = np.arange(0, examples + 1, probe_every)
-    nse, measured = [net.nse()], [_probe(net, seen_at_probes, pseudo)]
-    for t in range(examples):
-        B = net.B if feedback_at is None else feedback_at(t, net.B)
+    nse, measured = np.empty((len(x), examples + 1)), [_probe(net, seen_at_probes, pseudo)]
+    nse[:, 0] = net.nse()
+    # As far as the next probe; and not too far at once where each example has feedback weights of its own.
+    stops = sorted({*probes, examples, *(range(0, examples, AT_ONCE) if feedback_at else ())})
+    for start, stop in pairwise(stops):
+        B = np.stack([feedback_at(t, net.B) for t in range(start, stop)]) if feedback_at else net.B[None]
+        nse[:, start + 1 : stop + 1] = take(rule, rate, net, B, x[:, start:stop],
+                                            [p[:, start:stop] for p in perturbations], sigma)
+        if stop % probe_every == 0:
+            measured.append(_probe(net, seen_at_probes, pseudo))
+    angle, positive, weight_angle, *pseudo_angle = (np.stack(m, axis=1) for m in zip(*measured, strict=True))
+    return Curves(nse, probes, angle, positive, weight_angle, net, *pseudo_angle)
+
+
+def plain(rule: str, rate: float, net: Ensemble, B, x, perturbations, sigma: float) -> np.ndarray:
+    """Train the networks on some examples, in place: x `(runs, n, n_i)`; returns `nse` after each, `(runs, n)`.
+
+    B `(n or 1, runs, n_h, n_o)`: the feedback weights at each example, or those for all. perturbations: for the rules that
+    want them, of the hidden units `(runs, n, n_h)` and of the outputs `(runs, n, n_o)`, of standard deviation sigma.
+    """
+    nse = np.empty(x.shape[:2])
+    for t in range(x.shape[1]):
         xt = x[:, t, :, None]
         h = net.W0 @ xt
         e = net.T @ xt - net.W @ h
-        if perturbed:
+        if rule in PERTURBATIONS:
             # How much the loss rises when the units are disturbed, relative to the undisturbed pass.
-            xt_i, zeta_t = xi[:, t, :, None], zeta[:, t, :, None]
-            disturbed = e - net.W @ xt_i - zeta_t
+            xi, zeta = (p[:, t, :, None] for p in perturbations)
+            disturbed = e - net.W @ xi - zeta
             rise = ((disturbed * disturbed).sum(1, keepdims=True) - (e * e).sum(1, keepdims=True)) / (2 * sigma**2)
-            delta = -rise * xt_i
-            at_outputs = e if rule == "node perturbation, hidden" else -rise * zeta_t
+            delta = -rise * xi
+            at_outputs = e if rule == "node perturbation, hidden" else -rise * zeta
         else:
-            delta, at_outputs = SIGNALS[rule](net.W, B, e), e
+            delta, at_outputs = SIGNALS[rule](net.W, B[t % len(B)], e), e
         net.W += rate * at_outputs @ h.mT
         net.W0 += rate * delta @ xt.mT
-        nse.append(net.nse())
-        if (t + 1) % probe_every == 0:
-            measured.append(_probe(net, seen_at_probes, pseudo))
-    angle, positive, weight_angle, *pseudo_angle = (np.stack(m, axis=1) for m in zip(*measured, strict=True))
-    return Curves(np.stack(nse, axis=1), probes, angle, positive, weight_angle, net, *pseudo_angle)
+        nse[:, t] = net.nse()
+    return nse
 
 
 def _probe(net: Ensemble, x: np.ndarray, pseudo: bool):
