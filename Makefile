@@ -19,7 +19,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS := 1
 NOTEBOOK ?=
 
-.PHONY: help book test smoke refresh records bench portable lint lock clean
+.PHONY: help book test smoke refresh records bench portable faults lint lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -52,6 +52,9 @@ portable: $(READY) ## strict nbval with one thread, with two, and with the proce
 	OMP_NUM_THREADS=2 $(PY) -m pytest -q --nbval --nbval-current-env -n 1 --dist loadscope notebooks
 	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE NPY_DISABLE_CPU_FEATURES="$$($(PY) -m benchmarks.simd)" \
 	  $(PY) -m pytest -q --nbval --nbval-current-env -n $(JOBS) --dist loadscope notebooks
+
+faults: $(READY) ## plant faults in a copy, one at a time, and name those that no test notices (about an hour)
+	$(PY) -m tests.faults
 
 lint: $(READY) ## ruff and codespell
 	$(PY) -m ruff check .

@@ -1,14 +1,17 @@
 """Ensembles of networks: seeds, masks, initial weights, shapes."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fa_core.network import generator, initialise, receptive_fields, update
+from fa_core.data import tasks
+from fa_core.network import draw_feedback, generator, initialise, receptive_fields, update
 from fa_core.rules import rule
-from fa_core.training import Run, train
+from fa_core.training import Run, step, train
 from tests.helpers import linear_experiment, same, tanh_experiment
 
 
@@ -150,3 +153,87 @@ def test_backprop_with_dropout_is_the_gradient_of_the_network_that_is_left(hidde
     update(network, h, slopes, rule("backprop")(target - h[-1], slopes, network.W[1:]), (1.0,) * 3)
     for new, old in zip(network.W, W, strict=True):
         torch.testing.assert_close(new, old.detach() - old.grad)
+
+
+# ---- draws
+
+
+def test_no_array_of_a_run_is_drawn_with_the_numbers_of_another():
+    # Numbers that two purposes share would tie B to W before anything is learned, or a mask to the sign of what it keeps.
+    experiment = tanh_experiment(sizes=(40, 30, 30, 30), density=(0.5, 0.5, 0.5), feedback_density=(0.5, 0.5), biases=0.3,
+                                 dropout=(0.5, 0.5, 0.5), redraw_feedback=True, examples=1000, batch=1000, probes=())
+    run = Run(experiment, (7,))
+    run.task.next_chunk()
+    whole = initialise(experiment.but(density=None, feedback_density=None), (7,))
+    drawn = {name: a.flatten() for name, a in whole.arrays().items()}
+    drawn |= {f"mask {i}": m.flatten() for i, m in enumerate(run.network.mask + run.network.feedback_mask)}
+    drawn |= {"examples": run.task.batch(0, 1000)[0].flatten(), "tests": run.task.test_x.flatten()}
+    drawn |= {f"kept {i}": k.flatten() for i, k in enumerate(run.network.draw_kept(run.dropped, 100)[:-1])}
+    drawn |= {f"redrawn {i}": b.flatten() for i, b in enumerate(draw_feedback(experiment, run.redraw))}
+    drawn |= {"target": tasks.draw([tasks.generator(7, "target")], (40, 30), 1.0).flatten()}
+    for (one, a), (other, b) in combinations(drawn.items(), 2):
+        n = min(len(a), len(b))
+        correlation = torch.corrcoef(torch.stack([a[:n].double(), b[:n].double()]))[0, 1]
+        assert abs(correlation) < 6 / np.sqrt(n), (one, other)
+    for w, mask in zip(whole.W, run.network.mask, strict=True):
+        kept = w[mask == 1]
+        assert abs(kept.sign().mean()) < 6 / np.sqrt(len(kept)), "of either sign are kept"
+
+
+def test_biases_are_drawn_on_the_scale_that_is_given_or_on_that_of_w():
+    def biases(scale):
+        return initialise(linear_experiment(weights=(0.1, 0.4), biases=scale, sizes=(30, 500, 500)), (0, 1)).b
+
+    assert all((b == 0).all() for b in biases(0.0))
+    for b, scale in zip([*biases(0.7), *biases(None)], (0.7, 0.7, 0.1, 0.4), strict=True):
+        assert 0.98 * scale < b.abs().max() <= scale
+
+
+# ---- weight decay
+
+
+@pytest.mark.parametrize("products", ["", "oneDNN", "bfloat16"])
+@pytest.mark.parametrize("batch", [1, 5, 40])
+def test_a_step_takes_the_decay_of_each_example_of_the_minibatch_from_w_and_b(products, batch):
+    experiment = linear_experiment(dtype="float32", products=products, batch=batch, examples=400 * batch, weights=0.5,
+                                   biases=0.5, probes=())
+    rate, decay = 2.0**-6, 2.0**-5
+    with_decay, without = (initialise(experiment, (0, 1)) for _ in range(2))
+    before = [a.clone() for a in (*without.W, *without.b)]
+    x = torch.randn(2, batch, 30, generator=torch.Generator().manual_seed(0))
+    for network, d in ((with_decay, decay), (without, 0.0)):
+        step(experiment.but(weight_decay=d), network.taking(products), rule("backprop"), x, torch.zeros(2, batch, 10),
+             (rate, rate))
+    for a, b, start in zip((*with_decay.W, *with_decay.b), (*without.W, *without.b), before, strict=True):
+        torch.testing.assert_close(b - a, rate * batch * decay * start, rtol=2e-3, atol=2e-6)
+
+
+def test_a_step_applies_dropout_and_a_silenced_unit_learns_nothing():
+    experiment = tanh_experiment(dropout=(0.5, 0.5, 0.5), density=None, feedback_density=None, momentum=0.0,
+                                 weight_decay=0.0)
+    network = initialise(experiment, (0,))
+    keep = network.draw_kept([tasks.generator(0, "dropout")], 1)
+    before = [w.clone() for w in network.W]
+    x = torch.randn(1, 1, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    error = step(experiment, network, rule("feedback alignment"), x, torch.ones(1, 1, 4).double(), (0.1,) * 3, keep)
+    h = x * keep[0] * 2
+    for i, unit in enumerate((torch.tanh, torch.tanh, lambda a: a)):
+        h = unit(h @ before[i] + initialise(experiment, (0,)).b[i])
+        h = h if i == 2 else h * keep[i + 1] * 2
+    torch.testing.assert_close(error, 1 - h)
+    for i in range(3):
+        change = (network.W[i] - before[i])[0]
+        from_below = keep[i][0, 0].bool()
+        above = keep[i + 1][0, 0].bool() if keep[i + 1] is not None else torch.ones(4, dtype=bool)
+        assert (change[from_below][:, above] != 0).all()
+        assert (change[~from_below] == 0).all()
+        assert (change[:, ~above] == 0).all()
+
+
+def test_a_bias_learns_from_the_sum_over_a_minibatch():
+    experiment = linear_experiment(batch=4, probes=())
+    network = initialise(experiment, (0,))
+    x = torch.randn(1, 4, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    error = step(experiment, network, rule("feedback alignment"), x, torch.ones(1, 4, 10).double(), (0.1, 0.1))
+    torch.testing.assert_close(network.b[1][0, 0], 0.1 * error[0].sum(0))
+    torch.testing.assert_close(network.b[0][0, 0], 0.1 * (error[0] @ network.B[0][0]).sum(0))

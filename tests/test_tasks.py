@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fa_core import training
-from fa_core.data import backgrounds, mnist, svhn, tasks
+from fa_core.data import backgrounds, mnist, svhn, tasks, timit
 from tests.helpers import linear_experiment
 
 QUADRATIC = linear_experiment(task="quadratic", sizes=(5, 4, 3), target=0.5, hidden="tanh")
@@ -170,3 +170,65 @@ def test_what_a_distortion_brings_in_from_outside_an_image_is_black_as_its_backg
     assert distorted.amin() >= task.x.min() - 1e-5
     assert not torch.equal(distorted[0], task.x[task.order[0, :300]])
     assert not torch.equal(task.batch(0, 300)[0], distorted), "anew each time"
+
+
+@pytest.mark.usefixtures("small_sets")
+@pytest.mark.parametrize("name", ["mnist", "autoencoder", "backgrounds", "svhn"])
+def test_a_task_is_tested_on_the_test_set_scaled_as_the_training_set_is(name):
+    side = 32 if name == "svhn" else 28
+    n_out = side**2 if name == "autoencoder" else 10
+    task = tasks.make(linear_experiment(task=name, **DIGITS | {"sizes": (side**2, 3, n_out)}), (0, 1))
+    source = {"backgrounds": backgrounds, "svhn": svhn}.get(name, mnist)
+    images, labels = source.load("test")
+    _, _, scale = tasks.load(name)
+    assert np.array_equal(task.test_x[0].numpy(), scale(images))
+    if name == "autoencoder":
+        assert torch.equal(task.test_x, task.test_y)
+        np.testing.assert_allclose(scale(images), images / 255 * 1.8 - 0.9, atol=1e-6)
+        return
+    assert np.array_equal(task.labels, labels)
+    wanted = np.full((50, 10), -0.9)
+    wanted[np.arange(50), labels] = 0.9
+    np.testing.assert_allclose(task.test_y[0], wanted, rtol=1e-6)
+    task.next_chunk()
+    x, y = task.batch(0, 30)
+    images, labels = source.load("train")
+    for run in range(2):
+        for i in range(30):
+            n = int(task.order[run, i])
+            assert np.array_equal(x[run, i].numpy(), scale(images[n]))
+            assert y[run, i].argmax() == labels[n]
+    assert not torch.equal(task.order[0], task.order[1])
+    assert not torch.equal(task.order[0], torch.arange(len(task.order[0])))
+
+
+@pytest.mark.parametrize("experiment", [linear_experiment(), QUADRATIC, TEACHER], ids=lambda e: e.task)
+def test_no_test_example_is_one_that_is_learned_from(experiment):
+    task = tasks.make(experiment, experiment.seeds)
+    task.next_chunk()
+    x, _ = task.batch(0, tasks.DRAWN)
+    for seen, tested in zip(x, task.test_x, strict=True):
+        assert len(torch.cat([seen, tested]).unique(dim=0)) == len(seen) + len(tested)
+
+
+def test_the_exclusive_or_is_right_where_one_input_alone_is():
+    task = tasks.make(linear_experiment(task="xor", sizes=(2, 2, 1), examples=1000, probes=()), (0,))
+    task.next_chunk()
+    x, y = task.batch(0, 1000)
+    assert torch.equal(y[..., 0], (x.sum(2) == 1).double())
+    for four in x[0].split(4):
+        assert len(four.unique(dim=0)) == 4, "each once in four"
+    assert torch.equal(task.test_y[..., 0], (task.test_x.sum(2) == 1).double())
+
+
+def test_timits_features_are_scaled_by_the_moments_of_the_training_set(monkeypatch):
+    rng = np.random.default_rng(0)
+    sets = {split: timit.Frames(rng.normal(centre, width, (500, 39)).astype(np.float32), rng.integers(6, size=500))
+            for split, centre, width in (("train", 3, 2), ("test", 5, 8))}
+    monkeypatch.setattr(timit, "load", sets.__getitem__)
+    monkeypatch.setattr(tasks, "VALIDATION", dict.fromkeys(tasks.VALIDATION, 100))
+    train = sets["train"].features
+    for name, wanted in (("timit at hand", sets["test"].features), ("timit at hand validation", train[400:])):
+        task = tasks.make(linear_experiment(task=name, **DIGITS | {"sizes": (39, 3, 6), "examples": 300}), (0,))
+        np.testing.assert_allclose(task.test_x[0], (wanted - train.mean(0)) / train.std(0), atol=1e-4)
+    np.testing.assert_allclose(task.x, ((train - train.mean(0)) / train.std(0))[:400], atol=1e-4)

@@ -151,8 +151,10 @@ def load(name: str):
         source.whole()
     train, test = source.load("train"), source.load("test")
     if base == "timit":
+        reference = train.features
+
         def scale(features):
-            return source.standardise(features, train.features)
+            return source.standardise(features, reference)
     elif base == "autoencoder":
         def scale(images):
             return (images / np.float32(255) * np.float32(1.8) - np.float32(0.9)).astype(np.float32)
