@@ -238,8 +238,10 @@ def unfit(notebook) -> list[str]:
 
 
 def problems(notebook) -> list[str]:
-    """What keeps a notebook from being committed: that it is unfit, or not in normal form."""
-    return unfit(notebook) + ([] if normalise(notebook) == notebook else ["not in normal form: run `make refresh`"])
+    """What keeps a notebook from being committed: that it is unfit, has cells that the book leaves out, or is not in normal
+    form."""
+    raw = [f"cell {n} is a raw one, which the book leaves out" for n, c in enumerate(notebook.cells) if c.cell_type == "raw"]
+    return unfit(notebook) + raw + ([] if normalise(notebook) == notebook else ["not in normal form: run `make refresh`"])
 
 
 def _of_type(notebook, mime: str) -> list[dict]:

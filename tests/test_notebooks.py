@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 
 from fa_core import claims, notebooks, records
 from fa_core.__main__ import main
@@ -347,6 +347,7 @@ def test_a_notebook_in_normal_form_has_no_problem():
     (lambda nb: nb.cells[1].metadata.update(execution={"a": 1}), "normal form"),
     (lambda nb: nb.cells[0].metadata.update(tags=[]), "normal form"),
     (lambda nb: nb.metadata.update(papermill={}), "normal form"),
+    (lambda nb: nb.cells.append(new_raw_cell("x", id="cell-02")), "cell 2 is a raw one, which the book leaves out"),
     (lambda nb: nb.cells[1].outputs.append(new_output("stream", text="2")), "normal form"),
 ])
 def test_what_must_not_be_committed_is_found(change, says):
@@ -360,3 +361,14 @@ def test_the_normal_form_is_a_fixed_point_and_keeps_outputs_and_captions():
     assert notebooks.normalise(notebook) == notebook
     assert notebook.cells[1].outputs[0].text == "1\n2\n"
     assert notebook.cells[1].metadata["mystnb"]["figure"]["name"] == "f"
+
+
+def test_a_warning_fails_the_build_of_the_book_and_a_book_without_one_is_built(tmp_path):
+    source = tmp_path / "source"
+    (source / "notebooks").mkdir(parents=True)
+    notebooks.write(executed(new_output("stream", text="1")), source / "notebooks" / "01_a.ipynb")
+    (source / "_config.yml").write_text("title: t\nexecute:\n  execute_notebooks: 'off'\n")
+    (source / "_toc.yml").write_text("format: jb-book\nroot: index\nchapters:\n- file: notebooks/01_a\n")
+    for text, passes in (("[a page](nowhere.md)", False), ("[a page](notebooks/01_a.ipynb)", True)):
+        (source / "index.md").write_text(f"# T\n\n{text}\n")
+        assert (notebooks.build(source, tmp_path) == 0) == passes

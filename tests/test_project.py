@@ -199,6 +199,18 @@ def test_the_book_lies_where_jupyter_book_looks():
     assert [name for name in layout if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize("fails", ["run", "build", ""])
+def test_the_book_is_made_only_if_every_notebook_ran_and_the_build_passed(tmp_path, fails):
+    # A program that writes down what it is asked for, and fails at one of the two, stands in for Python.
+    program, asked = tmp_path / "python", tmp_path / "asked"
+    program.write_text(f'#!/bin/sh\necho "$3" >> {asked}\n[ "$3" != "{fails}" ]\n')
+    program.chmod(0o755)
+    made = subprocess.run(["make", "book", f"PY={program}", "READY="], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert asked.read_text().split() == (["run"] if fails == "run" else ["run", "build"])
+    assert (made.returncode == 0) == (not fails)
+    assert ("The book is at" in made.stdout) == (not fails)
+
+
 # ---- continuous integration
 def test_ci_is_executable_and_well_formed():
     script = ROOT / ".ci" / "run"
