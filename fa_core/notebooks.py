@@ -6,6 +6,7 @@
 import ast
 import base64
 import copy
+import errno
 import os
 import re
 import shutil
@@ -35,6 +36,7 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 NORMAL = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 TRANSIENT = ("execution", "papermill")  # metadata that differ from one execution to the next
 ALLOWED = "raises-exception"  # Jupyter's tag of a cell whose error is meant
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MARKER = "papermill-error-cell-tag"  # papermill's, of a cell that it put in beside an error
 
 
@@ -144,9 +146,11 @@ def execute(name: str, out: Path, given: dict | None = None) -> float:
     except DeadKernelError:
         died = True
     except OSError as error:
-        target.unlink(missing_ok=True)  # it may be cut
-        raise NotebookError(f"{name}: {target} cannot be written ({error.strerror or error}): make room there, or give "
-                            "another folder with --out") from error
+        if error.errno not in FULL:
+            raise
+        target.unlink(missing_ok=True)  # it is cut
+        raise NotebookError(f"{name}: {target} cannot be written ({error.strerror}): make room there, or give another "
+                            "folder with --out") from error
     seconds = time.monotonic() - start
     notebook = read(target)
     notebook.cells = [c for c in notebook.cells if MARKER not in c.metadata.get("tags", [])]

@@ -1,5 +1,7 @@
 """The notebooks: what papermill executes, the form they are committed in, and what they report."""
 
+import errno
+import os
 from collections import Counter
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -196,6 +198,19 @@ def test_a_kernel_that_died_is_told_with_the_notebook_the_cell_the_copy_and_the_
     assert str(error.value).startswith(f"98_dies, cell [3]: its kernel died (the copy with its output: {copy}). Memory is")
     assert notebooks.read(copy).cells[1].outputs[0].text == "before\n"
     assert "execution counts are [1, 2, None, None], wanted 1 to 4" in notebooks.unfit(notebooks.read(copy))
+
+
+def test_a_full_disk_leaves_no_cut_copy_and_says_what_to_do(own_notebooks, monkeypatch, tmp_path):
+    own_notebooks("98_full", "1")
+
+    def full(source, target, *_, **__):
+        Path(target).write_text('{"cells": [')
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(notebooks.papermill, "execute_notebook", full)
+    with pytest.raises(notebooks.NotebookError, match=r"98_full.ipynb cannot be written \(No space left on device\)"):
+        notebooks.execute("98_full", tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_cell_may_fail_where_its_tag_says_so(own_notebooks, tmp_path):
