@@ -1,7 +1,11 @@
-"""Tests that need a GPU are skipped, with the reason, where there is none."""
+"""Tests that need a GPU are skipped, with the reason, where there is none; no test is timed by hypothesis."""
 
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)  # a loaded one takes long, and is no fault
+settings.load_profile("any machine")
 
 from fa_core import mkl
 

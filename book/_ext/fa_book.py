@@ -8,12 +8,16 @@ Nothing here computes or stores a result: verdicts are read from the notebooks b
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
-from sphinx.util.docutils import SphinxDirective
+import fa_scorecard
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from fa_core import claims, experiments, notebooks, proofs, records, verification
 
@@ -33,6 +37,7 @@ def gathered(source: Path, rows_of: Callable, key: str) -> dict[str, dict]:
     return found
 
 
+@cache
 def verdicts(source: Path) -> dict[str, dict]:
     """The reported claims by id, from the notebooks in the book's sources."""
     return gathered(source, notebooks.verdicts, "id")
@@ -48,69 +53,107 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(r) + " |" for r in [head, ["---"] * len(head), *rows]) + "\n"
 
 
-def heading(source: Path, name: str) -> str:
-    """The title of a notebook, linked to it; where it is not written yet, its name and that."""
+def title(source: Path, name: str) -> str:
+    """The title of a notebook; where it is not written yet, its name and that."""
     file = source / "notebooks" / f"{name}.ipynb"
     if not file.exists():
-        return f"`{name}`, not written yet"
-    title = notebooks.read(file).cells[0].source.splitlines()[0].removeprefix("# ")
-    return f"[{title}](../notebooks/{file.name})"
+        return f"{name}, not written yet"
+    return notebooks.read(file).cells[0].source.splitlines()[0].removeprefix("# ")
 
 
-def ours(row: dict) -> str:
-    """What was measured, with its interval, n and further conditions."""
-    if row["verdict"] == claims.UNTESTED:
-        return "–"
-    parts = [{"what": "", **row}, *row["also"]]
-    text = [(f"{p['what']}: " if p["what"] else "") + claims.measured_text(*measured(p), p["kind"]) for p in parts]
-    text[0] += f", n = {row['n']}" if row["n"] else ""
-    return "; ".join(text)
-
-
-def measured(row: dict) -> tuple[float, tuple[float, float] | None]:
-    """The value and the interval of a row as numbers: infinities and NaN are text in JSON."""
-    return float(row["value"]), tuple(map(float, row["interval"])) if row["interval"] else None
-
-
-def judged(verdict: str, why: str = "") -> str:
-    """A verdict with its mark."""
-    return f"{claims.MARKS[verdict]} {verdict}" + (f": {cell(why)}" if why else "")
+def rows(source: Path) -> dict[str, dict]:
+    """What became of every claim of the ledger, by id; of those that no notebook reports, that they are not tested."""
+    found = verdicts(source)
+    missing = {"value": "nan", "n": 0, "interval": None, "kind": claims.ESTIMATE, "also": [], "verdict": claims.UNTESTED,
+               "why": "in a notebook that is still to be written", "reason": NOT_WRITTEN}
+    return {k: found.get(k, missing) for k in claims.ledger()}
 
 
 def counts(source: Path) -> str:
     """One paragraph: how many claims there are of each verdict."""
-    reported = verdicts(source)
-    ledger = claims.ledger()
-    tally = Counter(reported[k]["verdict"] if k in reported else NOT_WRITTEN for k in ledger)
+    tally = Counter(row["verdict"] for row in rows(source).values())
     parts = [f"**{tally[v]} {v}**" for v in (claims.REPRODUCED, claims.MISSED, claims.UNDECIDED, claims.UNTESTED)]
     parts += [f"{tally[v]} {v}" for v in claims.VERDICTS if claims.STAND_IN in v and tally[v]]
     parts += [f"{tally[claims.PROPERTY]} a {claims.PROPERTY} and no evidence"] if tally[claims.PROPERTY] else []
-    parts += [f"{tally[NOT_WRITTEN]} in notebooks that are still to be written"] if tally[NOT_WRITTEN] else []
-    return f"Of the {len(ledger)} claims in the ledger: " + ", ".join(parts) + "."
+    return f"Of the {tally.total()} claims in the ledger: " + ", ".join(parts) + "."
 
 
-def scorecard(source: Path) -> str:
-    """Every claim of the ledger, a section for each notebook."""
-    reported, text = verdicts(source), []
-    head = ["claim", "paper", "ours", "bound", "verdict"]
-    by_notebook: dict[str, list[claims.Claim]] = {}
-    for claim in claims.ledger().values():
-        by_notebook.setdefault(claim.notebook, []).append(claim)
-    for name, of_it in by_notebook.items():
-        rows = []
-        for claim in of_it:
-            what = f"{cell(claim.states)}. *{cell(claim.measure)}.*"
-            what += f" Depends on: {cell(claim.depends)}." if claim.depends else ""
-            what += f" (Added on {claim.added}.)" if claim.added else ""
-            row = reported.get(claim.id)
-            bound = claims.interval_text(claim.accept)
-            if row:
-                further = ((c["what"], (float(c["low"]), float(c["high"]))) for c in row["also"])
-                bound += "".join(f"; {what_else} {claims.interval_text(limits)}" for what_else, limits in further)
-            rows.append([what, cell(claim.paper) or "no number", cell(ours(row)) if row else "–", cell(bound),
-                         judged(row["verdict"], row["why"]) if row else judged(claims.UNTESTED)])
-        text.append(f"## {heading(source, name)}\n\n{table(head, rows)}")
-    return "\n".join(text)
+def evidence(source: Path, link: Callable[[str], str]) -> str:
+    """The verdicts on all claims as one picture."""
+    return fa_scorecard.evidence(rows(source), link("book/scorecard"))
+
+
+def picture(source: Path, link: Callable[[str], str]) -> str:
+    """All claims as one picture: bounds, what was measured, the paper's numbers."""
+    return fa_scorecard.picture(rows(source))
+
+
+def scorecard(source: Path, link: Callable[[str], str]) -> str:
+    """Every claim of the ledger in a table, a part for each notebook."""
+    def cell_of(name: str, id: str) -> str:
+        return link(f"notebooks/{name}") + (f"#{anchor(id)}" if id else "")
+
+    headings = {c.notebook: title(source, c.notebook) for c in claims.ledger().values()}
+    return fa_scorecard.table(rows(source), headings, cell_of)
+
+
+def anchor(id: str) -> str:
+    """The name, on a notebook's page, of the output that judges a claim."""
+    return f"judged-{id}"
+
+
+def value(source: Path, asked: str) -> str:
+    """A number of a claim, filled into prose: `id`, or `id what`, or `id what format`.
+
+    `what`: value, low or high (the ends of its interval), n, or a further condition by its name in quotation marks; the
+    format is Python's, such as .2f; `.3g` by default. Raises ValueError for what the notebooks' outputs do not have.
+    """
+    found = re.fullmatch(r'([\w.-]+)(?: (value|low|high|n|"[^"]+"))?(?: (\.\d[efg%]))?', asked)
+    if not found:
+        raise ValueError(f"{asked!r} is not `id`, `id what` or `id what format`")
+    id, what, form = found[1], found[2] or "value", found[3] or ".3g"
+    row = verdicts(source).get(id)
+    if row is None or row["verdict"] == claims.UNTESTED:
+        raise ValueError(f"{id!r} is no claim that a notebook has tested")
+    number, ends = fa_scorecard.numbers(row)
+    named = {"value": number, "n": float(row["n"])} | dict(zip(("low", "high"), ends, strict=False))
+    named |= {f'"{c["what"]}"': float(c["value"]) for c in row["also"]}
+    if what not in named:
+        raise ValueError(f"{id!r} has no {what}; it has: {', '.join(named)}")
+    return format(named[what], form).replace("-", "−")
+
+
+class Ours(SphinxRole):
+    """A number of ours in the text, from a notebook's output: {ours}`fig2b.angle-shrinks value .0f`."""
+
+    def run(self):
+        try:
+            return [nodes.Text(value(Path(self.env.srcdir), self.text))], []
+        except ValueError as error:
+            message = self.inliner.reporter.error(f"ours: {error}", line=self.lineno)
+            return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
+
+
+class Judged(SphinxRole):
+    """The mark and the word of a verdict, linked to its row on the scorecard: {judged}`fig2b.angle-shrinks`."""
+
+    def run(self):
+        row = rows(Path(self.env.srcdir)).get(self.text)
+        if row is None:
+            message = self.inliner.reporter.error(f"judged: {self.text!r} is no claim", line=self.lineno)
+            return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
+        address = self.env.app.builder.get_relative_uri(self.env.docname, "book/scorecard")
+        words = f"{claims.MARKS[row['verdict']]} {row['verdict']}"
+        return [nodes.reference("", words, refuri=f"{address}#{self.text}", internal=True,
+                                classes=["judged", *fa_scorecard.kind(row["verdict"]).split()])], []
+
+
+def with_anchors(app, doctree) -> None:
+    """Give each verdict on a notebook's page a name that a link can lead to."""
+    for node in doctree.findall(nodes.raw):
+        if found := re.match(r"<table class='verdict'>.*?\(([\w.-]+)\)</td>", node.astext()):
+            named = node.astext().replace("<table", f"<table id='{anchor(found[1])}'", 1)
+            node.children = [nodes.Text(named)]
 
 
 def status(source: Path) -> str:
@@ -236,31 +279,42 @@ def formula(latex: str) -> str:
     return " ".join(latex.split()).replace("\\|", "\\Vert ").replace("|", "\\vert ")
 
 
-PAGES = {"counts": counts, "equations": equations, "records": recorded, "scorecard": scorecard, "status": status,
-         "speed": speed}
+PAGES = {"counts": counts, "equations": equations, "records": recorded, "status": status, "speed": speed}
+HTML = {"evidence": evidence, "picture": picture, "scorecard": scorecard}  # given the addresses of other pages
 
 
 class Generated(SphinxDirective):
-    """Text made from the notebooks: one of `PAGES`."""
+    """Text or HTML made from the notebooks: one of `PAGES` or of `HTML`."""
 
     required_arguments = 1
 
     def run(self):
         name = self.arguments[0]
+        if name in HTML:
+            def link(page: str) -> str:
+                return self.env.app.builder.get_relative_uri(self.env.docname, page)
+
+            return [nodes.raw("", HTML[name](Path(self.env.srcdir), link), format="html")]
         if name not in PAGES:
-            raise self.error(f"unknown page {name!r}; there are: {', '.join(PAGES)}")
+            raise self.error(f"unknown page {name!r}; there are: {', '.join([*PAGES, *HTML])}")
         return self.parse_text_to_nodes(PAGES[name](Path(self.env.srcdir)), allow_section_headings=True)
 
 
-def without_thebe(app, pagename, templatename, context, doctree):
-    """Leave out the scripts of Thebe, which Jupyter Book always adds: unused here, twice on a page, and from a network."""
-    scripts = ((s, f"{s} {getattr(s, 'attributes', '')}".lower()) for s in context["script_files"])
-    context["script_files"] = [s for s, text in scripts if "thebe" not in text]
+def scripts(app, pagename, templatename, context, doctree):
+    """Leave out the scripts of Thebe, which Jupyter Book always adds: unused here, twice on a page, and from a network.
+    The scorecard has one of its own."""
+    if pagename == "book/scorecard":
+        app.add_js_file("scorecard.js")
+    there = ((s, f"{s} {getattr(s, 'attributes', '')}".lower()) for s in context["script_files"])
+    context["script_files"] = [s for s, text in there if "thebe" not in text]
 
 
 def setup(app):
-    """Register the directive."""
+    """Register the directive and the roles."""
     app.add_directive("fa-book", Generated)
+    app.add_role("ours", Ours())
+    app.add_role("judged", Judged())
     app.connect("source-read", say_what_is_stale)
-    app.connect("html-page-context", without_thebe, priority=900)
+    app.connect("doctree-read", with_anchors)
+    app.connect("html-page-context", scripts, priority=900)
     return {"parallel_read_safe": True, "version": "1"}

@@ -58,15 +58,138 @@ def test_theorems_and_proofs_are_set_as_such_and_numbered(page_of):
     assert page.locator("div.proof.proof, div.proof.admonition.proof").count() >= 3
 
 
-def test_the_scorecard_has_every_claim_once_with_its_verdict(page_of):
-    rows = [row.inner_text() for row in page_of("book/scorecard").locator("article tbody tr").all()]
-    assert len(rows) == len(claims.ledger())
-    reported = {v["id"]: v for n in notebooks.names() for v in notebooks.verdicts(notebooks.read(notebooks.path(n)))}
-    for claim, row in zip(claims.ledger().values(), rows, strict=True):
-        flat = " ".join(row.split()).replace("’", "'")  # Sphinx sets typographic quotes
-        assert " ".join(claim.states.split()) in flat
-        verdict = reported[claim.id]["verdict"]
-        assert re.search(rf"{re.escape(claims.MARKS[verdict])} {verdict}(:|$)", flat)
+REPORTED = {v["id"]: v for n in notebooks.names() for v in notebooks.verdicts(notebooks.read(notebooks.path(n)))}
+
+
+def in_words(low: float, high: float) -> str:
+    """A bound as the scorecard is to say it."""
+    if high == float("inf"):
+        return f"at least {low:g}"
+    if low == -float("inf"):
+        return f"at most {high:g}"
+    return f"exactly {low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def test_every_column_of_the_scorecard_says_what_its_source_says(page_of):
+    page = page_of("book/scorecard")
+    rows = page.locator("table.scorecard tr[id]").all()
+    assert sorted(row.get_attribute("id") for row in rows) == sorted(claims.ledger())
+    for row in rows:
+        claim = claims.ledger()[row.get_attribute("id")]
+        said = REPORTED[claim.id]
+        what, paper, ours, bound, verdict = (" ".join(cell.inner_text().split()) for cell in row.locator("td").all())
+        assert what.startswith(f"{claim.states} {claim.id}")
+        assert paper == (claim.paper or "–")
+        assert bound == in_words(*claim.accept)
+        assert verdict == f"{claims.MARKS[said['verdict']]} {said['verdict']} {said['why']}".strip()
+        if said["verdict"] == claims.UNTESTED:
+            assert ours == "–"
+        elif said["kind"] == claims.ESTIMATE:
+            assert ours == "{:.3g} {:.3g} to {:.3g}".format(*map(float, (said["value"], *said["interval"])))
+        elif said["kind"] == claims.END:
+            low, high = map(float, said["interval"])
+            upper = float(said["value"]) == high
+            assert ours == f"{said['value']:.3g} {'upper' if upper else 'lower'} end of an interval, the other " + (
+                f"{low if upper else high:.3g}")
+        else:
+            assert re.fullmatch(rf"{re.escape(format(float(said['value']), '.3g'))} [a-zP ]+", ours)
+        folded = {term.inner_text(): entry.inner_text() for term, entry in zip(
+            row.locator("dt").all(), row.locator("dd").all(), strict=True)} if open_details(row) else {}
+        assert " ".join(folded["measure"].split()) == " ".join(claim.measure.split())
+        assert folded.get("depends on", "") == claim.depends
+        assert folded.get("added to the ledger", "") == claim.added
+        assert folded.get("runs", "0") == str(said["n"])
+        assert folded["repeat it"] == f"make refresh NOTEBOOK={claim.notebook}"
+        address = row.locator("dd a").first.get_attribute("href")
+        assert address == f"../notebooks/{claim.notebook}.html#judged-{claim.id}"
+        for c in said["also"]:
+            assert folded[c["what"]].startswith(f"{float(c['value']):.3g}")
+            assert folded[c["what"]].endswith(f"bound {in_words(float(c['low']), float(c['high']))}")
+
+
+def open_details(row) -> bool:
+    """Unfold what a row of the scorecard has folded."""
+    row.locator("summary").click()
+    return row.locator("details").get_attribute("open") is not None
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_the_cell_that_judges_a_claim_can_be_linked_to(name, page_of):
+    page = page_of(f"notebooks/{name}")
+    for claim in (c for c in claims.ledger().values() if c.notebook == name):
+        judged = page.locator(f"[id='judged-{claim.id}']")
+        assert judged.count() == 1
+        assert f"({claim.id})" in judged.inner_text()
+
+
+def test_in_the_picture_a_mark_is_on_the_band_exactly_where_its_number_is_in_the_bound(page_of):
+    page = page_of("book/scorecard")
+    drawn = page.locator(".claims-picture a.claim").all()
+    assert sorted(a.get_attribute("href")[1:] for a in drawn) == sorted(claims.ledger())
+
+    def span(line, part):
+        """From where to where a part of a line goes, in pixels; None where the line has no such part."""
+        box = line.locator(f"i.{part}").first.bounding_box() if line.locator(f"i.{part}").count() else None
+        return box and (box["x"], box["x"] + box["width"])
+
+    for line in drawn:
+        said = REPORTED[line.get_attribute("href")[1:]]
+        low, high = map(float, said["accept"])
+        left, right = span(line, "bound")
+        mark = span(line, "ours")
+        assert (mark is None) == (said["verdict"] == claims.UNTESTED)
+        if mark:
+            value, middle = float(said["value"]), sum(mark) / 2
+            assert (left - 2 <= middle <= right + 2) == (low <= value <= high), said["id"]
+            assert value >= low or middle < left, said["id"]
+            assert value <= high or middle > right, said["id"]
+        if mark and said["interval"]:
+            begin, end = span(line, "interval")
+            ends = [float(v) for v in said["interval"]]
+            assert (left - 1.5 <= begin and end <= right + 1.5) == (low <= ends[0] and ends[1] <= high), said["id"]
+            assert begin - 5 <= middle <= end + 5
+        assert line.locator("em").inner_text() == claims.MARKS[said["verdict"]]
+
+
+def test_the_scorecard_is_filtered_by_words_and_by_verdict_and_a_link_to_a_claim_shows_it(page_of):
+    page = page_of("book/scorecard")
+    visible, search = page.locator("table.scorecard tr[id]:visible"), page.locator(".claims-filter input[type=search]")
+    count = page.locator(".claims-filter output")
+    assert visible.count() == len(REPORTED)
+    search.fill("Spiking  MNIST")
+    assert count.inner_text() == f"{visible.count()} of {len(REPORTED)} claims"
+    assert 0 < visible.count() < 6
+    assert all({"spiking", "mnist"} <= set(re.findall("[a-z]+", text.lower())) for text in visible.all_text_contents())
+    assert page.locator("table.scorecard tbody:visible").count() == 1  # of the other notebooks no heading is left
+    search.fill("")
+    for verdict in {v["verdict"] for v in REPORTED.values()}:
+        box = page.locator(f".claims-filter input[value='{verdict}']")
+        box.uncheck()
+        assert visible.count() == sum(v["verdict"] != verdict for v in REPORTED.values())
+        box.check()
+    search.fill("no claim says this")
+    assert visible.count() == 0
+    assert page.locator(".claims-none").is_visible()
+    page.evaluate("location.hash = '#fig2b.angle-shrinks'")
+    page.wait_for_function("document.querySelector('.claims-filter input[type=search]').value === ''")
+    shown = page.locator("tr[id='fig2b.angle-shrinks']")
+    assert shown.is_visible()
+    assert shown.locator("details").get_attribute("open") is not None
+    box = shown.bounding_box()
+    assert 0 < box["y"] < 900
+
+
+def test_the_introduction_has_a_square_for_every_claim_and_numbers_from_the_notebooks(page_of):
+    page = page_of("book/introduction")
+    squares = {a.get_attribute("href").split("#")[1]: a.inner_text() for a in page.locator(".evidence a").all()}
+    assert squares == {id: claims.MARKS[v["verdict"]] for id, v in REPORTED.items()}
+    for link in page.locator("a.judged").all():
+        address, id = link.get_attribute("href").split("#")
+        assert address == "scorecard.html"
+        assert link.inner_text() == f"{claims.MARKS[REPORTED[id]['verdict']]} {REPORTED[id]['verdict']}"
+    points = page.locator("section[id='what-was-found'] li")
+    assert 5 <= points.count() <= 8
+    assert f"{REPORTED['fig3a.feedback-alignment']['value']:.2f} % of errors" in points.nth(1).inner_text()
 
 
 def test_the_status_page_lists_every_record_that_a_notebook_shows_with_its_seeds_and_minutes(page_of):
