@@ -4,11 +4,10 @@ import pytest
 import torch
 from hypothesis import settings
 
-settings.register_profile("any machine", deadline=None)  # a loaded one takes long, and is no fault
-settings.load_profile("any machine")
-
 from fa_core import mkl
 
+settings.register_profile("any machine", deadline=None)  # a loaded one takes long, and is no fault
+settings.load_profile("any machine")
 mkl.pin()  # here and not where the first network is made: tests take products before
 
 
