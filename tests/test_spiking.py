@@ -586,6 +586,19 @@ def test_the_trials_of_fig_4_are_what_their_comments_say():
     assert len({(e.examples, e.seeds, e.retests, e.probes) for e in described.TRIALS}) == 1
 
 
+def test_a_trial_in_full_is_the_network_of_the_figure_with_what_the_trial_has():
+    plain, *_, cut = map(described.in_full, described.TRIALS)
+    assert differences(plain.but(feedback=0.1), described.FIGURE) == {"examples", "seeds", "products", "retests"}
+    assert plain.feedback == (0.1, 0.1, 0.1)
+    assert cut.schedule == ((0, 1.0), (180 * 60_000, 0.3), (240 * 60_000, 0.1))
+    for trial in described.TRIALS:
+        e = described.in_full(trial)
+        assert (e.squash, e.biases, e.rate * 5) == (trial.squash, trial.biases, pytest.approx(trial.rate))
+        for b, a, base in zip(e.feedback, trial.feedback, described.TRIALS[0].feedback, strict=True):
+            assert b / 0.1 == pytest.approx(a / base)
+        assert not set(e.seeds) & {s for other in (*REPORTED, *described.TRIALS) for s in other.seeds}
+
+
 @pytest.mark.parametrize(("control", "still"), [(described.NO_FEEDBACK, {0, 1, 2}), (described.CUT, {0, 1})],
                          ids=lambda p: getattr(p, "name", ""))
 def test_a_control_takes_away_what_it_says(control, still):

@@ -224,6 +224,20 @@ TRIALS = (
     trial("cut", cuts=((3, 0.3), (4, 0.1))),
 )
 
+LONG = 300  # passes
+
+
+def in_full(trial: SpikingExperiment) -> SpikingExperiment:
+    """The setting of a trial in the network of the figure, for `LONG` passes: the rate falls at the same shares of them."""
+    longer = LONG * EPOCH / trial.examples
+    return FIGURE.but(
+        name="fig4-long", examples=LONG * EPOCH, seeds=(200,), squash=trial.squash, biases=trial.biases, rate=trial.rate / 5,
+        feedback=tuple(round(b / w, 3) for b, w in zip(trial.feedback, WIDE, strict=True)),
+        schedule=tuple((int(at * longer), f) for at, f in trial.schedule), products=trial.products, retests=20,
+        probes=(0, 1000, *epochs(0.1, 0.5, 1, 2, 3, 5, 10, *range(20, LONG + 1, 10))),
+        snapshots=(1000, *epochs(0.5, LONG)))
+
+
 SEARCHES = (Search(name="rate of the reduced spiking network", trials=RATES, chosen=RATES[2], settles=("rate",),
                    criterion="error at step", reported=(REDUCED, ONE_EACH, SHARED)),)
 
