@@ -237,6 +237,15 @@ def measured_text(value: float, interval=None, kind: str = ESTIMATE) -> str:
     return text + f" [{interval[0]:.3g}, {interval[1]:.3g}]"
 
 
+def counted(verdicts) -> str:
+    """How many of some verdicts there are of each kind, in words; those on a stand-in and what is no evidence apart."""
+    verdicts = list(verdicts)
+    parts = [f"**{verdicts.count(v)} {v}**" for v in (REPRODUCED, MISSED, UNDECIDED, UNTESTED)]
+    parts += [f"{verdicts.count(v)} {v}" for v in VERDICTS if STAND_IN in v and v in verdicts]
+    parts += [f"{verdicts.count(PROPERTY)} a {PROPERTY} and no evidence"] if PROPERTY in verdicts else []
+    return f"Of the {len(verdicts)} claims in the ledger: " + ", ".join(parts) + "."
+
+
 class Reporter:
     """Reports the claims of one notebook. In any profile but `paper`, all are `not tested`."""
 

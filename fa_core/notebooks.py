@@ -314,11 +314,27 @@ def run(chosen: list[str], *, out: str = STAGE, profile: str = "paper", jobs: in
                 says = "FAILED"
                 failed.append(str(error))
             print(f"{name:24} {says:>8}  ({count} of {len(todo)})", flush=True)
+    if write_back and (FOLDER.parent / "README.md").exists():
+        count_in(FOLDER.parent / "README.md")
     for message in failed:
         print(f"\n{message}", file=sys.stderr)
     if failed:
         print(f"\n{len(failed)} of {len(todo)} notebooks failed", file=sys.stderr)
     return min(len(failed), 1)
+
+
+COUNTS = re.compile(r"(?<=<!-- counts -->\n).*?(?=\n<!-- end of counts -->)", re.S)
+
+
+def counts() -> str:
+    """How many claims there are of each verdict, in words, by the committed notebooks."""
+    return claims.counted(row["verdict"] for name in names() for row in verdicts(read(path(name))))
+
+
+def count_in(readme: Path) -> None:
+    """Write the counts of verdicts between the marks that a text has for them."""
+    text = COUNTS.sub(counts(), readme.read_text(encoding="utf-8"))
+    files.write(readme, lambda opened: opened.write(text.encode()))
 
 
 def _announced(name: str, folder: Path, given: dict) -> float:

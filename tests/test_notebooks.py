@@ -70,6 +70,18 @@ def test_only_what_is_the_case_by_our_own_making_is_no_evidence_and_only_texture
     assert [row["id"] for row in rows if row["stand_in"]] == ["sn5.background-images"]
 
 
+def test_the_readme_counts_the_verdicts(tmp_path):
+    readme = notebooks.ROOT / "README.md"
+    assert notebooks.counts() in readme.read_text(encoding="utf-8"), "`make refresh` counts again"
+    rows = [row["verdict"] for name in NAMES for row in notebooks.verdicts(notebooks.read(notebooks.path(name)))]
+    for verdict in (claims.REPRODUCED, claims.MISSED, claims.UNDECIDED, claims.UNTESTED):
+        assert f"**{rows.count(verdict)} {verdict}**" in notebooks.counts()
+    other = tmp_path / "README.md"
+    other.write_text("a\n<!-- counts -->\nOf old.\n<!-- end of counts -->\nb\n")
+    notebooks.count_in(other)
+    assert other.read_text() == f"a\n<!-- counts -->\n{notebooks.counts()}\n<!-- end of counts -->\nb\n"
+
+
 def test_every_notebook_of_the_ledger_that_exists_has_claims_there():
     assert {c.notebook for c in claims.ledger().values()} >= set(NAMES)
 

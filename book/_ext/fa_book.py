@@ -71,11 +71,7 @@ def rows(source: Path) -> dict[str, dict]:
 
 def counts(source: Path) -> str:
     """One paragraph: how many claims there are of each verdict."""
-    tally = Counter(row["verdict"] for row in rows(source).values())
-    parts = [f"**{tally[v]} {v}**" for v in (claims.REPRODUCED, claims.MISSED, claims.UNDECIDED, claims.UNTESTED)]
-    parts += [f"{tally[v]} {v}" for v in claims.VERDICTS if claims.STAND_IN in v and tally[v]]
-    parts += [f"{tally[claims.PROPERTY]} a {claims.PROPERTY} and no evidence"] if tally[claims.PROPERTY] else []
-    return f"Of the {tally.total()} claims in the ledger: " + ", ".join(parts) + "."
+    return claims.counted(row["verdict"] for row in rows(source).values())
 
 
 def evidence(source: Path, link: Callable[[str], str]) -> str:
