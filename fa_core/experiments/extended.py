@@ -8,6 +8,7 @@ trials for either algorithm, on seeds and images that are not reported. Runs in 
 """
 
 from fa_core.experiments import Experiment, Stages
+from fa_core.experiments.search import Search
 
 BATCH, HELD_OUT = 100, 5_000
 EPOCH, TRIAL = 60_000 - HELD_OUT, 50_000  # examples to an epoch of a run, and of a trial
@@ -75,10 +76,45 @@ def longer(trial: Experiment) -> Experiment:
 SECOND = {rule: tuple(longer(FIRST[rule][n - 1]) for n in best)
           for rule, best in ((FEEDBACK, (8, 4, 7)), (BACKPROP, (5, 3, 4)))}
 
+CHOSEN = {FEEDBACK: SECOND[FEEDBACK][1], BACKPROP: SECOND[BACKPROP][2]}
+
+
+def reported(trial: Experiment, name: str) -> Experiment:
+    """The setting of a trial, in stages to its own end, on all images but those held out; tested on the test images."""
+    return trial.but(name=name, task="mnist", seeds=SEEDS, held_out=HELD_OUT, stages=STAGES, examples=MOST * EPOCH,
+                     probes=probes(MOST, EPOCH), schedule=trial.schedule[:2])
+
+
+FEEDBACK_ALIGNMENT = reported(CHOSEN[FEEDBACK], "note5-feedback-alignment").but(
+    snapshots=("W0",), snapshot_runs=1, snapshot_units=36)
+BACKPROPAGATION = reported(CHOSEN[BACKPROP], "note5-backprop")
+# One rate for all layers, as the note has it: the best trial of that kind of the last round that has one.
+ONE_RATE = {FEEDBACK: reported(FIRST[FEEDBACK][1], "note5-one-rate-feedback-alignment"),
+            BACKPROP: reported(SECOND[BACKPROP][1], "note5-one-rate-backprop")}
+
+# Backprop's weight decay, times the rate; the first of them is the note's, and the trial that was taken.
+DECAYS = (CHOSEN[BACKPROP], *(CHOSEN[BACKPROP].but(name=f"note5-decay-{d:g}", weight_decay=d)
+                              for d in (1e-5, 1e-4, 1e-3, 1e-2)))
+
+
+def search(number: str, rule: str, trials, chosen: Experiment, **more) -> Search:
+    """A round of the search for one algorithm's setting."""
+    return Search(name=f"note 5, {rule.split(',')[0]}, {number} round", trials=trials, chosen=chosen,
+                  settles=("rate", "weights", "feedback", "schedule"), beside=f"note 5, plain network, {number} round",
+                  **more)
+
+
+_ROUNDS = {rule: search("first", rule, FIRST[rule], best, reported=())
+           for rule, best in ((FEEDBACK, FIRST[FEEDBACK][7]), (BACKPROP, FIRST[BACKPROP][4]))}
+SEARCHES = (*_ROUNDS.values(), *(
+    search("second", rule, SECOND[rule], CHOSEN[rule], reported=(run,), after=_ROUNDS[rule])
+    for rule, run in ((FEEDBACK, FEEDBACK_ALIGNMENT), (BACKPROP, BACKPROPAGATION))))
+
 # ---- ReLU used directly, by the note's own recipe: one rate, no slow start, no stages; and the piecewise-linear unit by the
 # very same. One epoch of all images shows it.
 DIRECT = {unit: PLAIN.but(name=f"note5-direct-{unit}", task="mnist", hidden=unit, schedule=((0, 1.0),), seeds=SEEDS,
                           examples=60_000, probes=tuple(range(0, 60_001, 6_000))) for unit in ("relu", "leaky")}
 
-RECORDED = (*(e for searched in (FIRST, SECOND) for trials in searched.values() for e in trials), *DIRECT.values())
+RECORDED = (*(e for searched in (FIRST, SECOND) for trials in searched.values() for e in trials),
+            FEEDBACK_ALIGNMENT, BACKPROPAGATION, *ONE_RATE.values(), *DECAYS[1:], *DIRECT.values())
 LIVE = ()
