@@ -29,7 +29,7 @@ def test_ten_of_them_are_noticed():
 
 
 HARMLESS = Fault("nothing at all", "fa_core/measures.py", "axis: int = -1", "axis: int = -2 + 1",
-                 ("tests/test_measures.py::test_an_angle_is_signed_and_goes_to_180_degrees",))
+                 ("tests/test_measures.py::test_positive_share",))
 PROGRAM = """
 import sys
 from tests import faults
