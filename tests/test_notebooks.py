@@ -18,6 +18,8 @@ NAMES = notebooks.names()
 # Of these alone some claims may be untested, where data or hours of computation are wanting, with the command that tests
 # them.
 LARGE = ("08_mnist_extended", "09_svhn", "10_timit")
+# These go beyond the paper, and have none of its claims to report.
+BEYOND = ("18_from_zero", "19_any_start")
 NOT_YET = "not run yet"  # of a claim of the ledger's second set, for the time being
 
 
@@ -83,7 +85,7 @@ def test_the_readme_counts_the_verdicts(tmp_path):
 
 
 def test_every_notebook_of_the_ledger_that_exists_has_claims_there():
-    assert {c.notebook for c in claims.ledger().values()} >= set(NAMES)
+    assert set(NAMES) - {c.notebook for c in claims.ledger().values()} == set(BEYOND)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -108,7 +110,7 @@ def test_the_smoke_profile_of_each_notebook_runs_without_a_record(name, tmp_path
     monkeypatch.setenv(records.ENVIRONMENT, str(tmp_path / "no records here"))
     notebooks.execute(name, tmp_path, {"profile": "smoke"})
     ran = notebooks.read(tmp_path / f"{name}.ipynb")
-    assert {r["verdict"] for r in notebooks.verdicts(ran)} == {claims.UNTESTED}
+    assert {r["verdict"] for r in notebooks.verdicts(ran)} == (set() if name in BEYOND else {claims.UNTESTED})
     assert all(r["source"] == "live" for r in notebooks.results(ran))
     assert ran.metadata["fa_core"]["given"] == {"profile": "smoke"}
 

@@ -130,7 +130,22 @@ def closed_form(chain: Chain, t) -> list:
 
     Raises ValueError where the matrices T'C_l'C_l T do not commute, for which no closed form is known.
     """
-    T, C, layers = chain.T, chain.C, len(chain.B) + 1
+    t, V, left, norms = np.asarray(t, dtype=float), *_axes(chain)
+    rates, scales = _mode(norms)
+    y = np.stack([progress(t * r, len(chain.B) + 1) for r in rates], axis=1)
+    right = [V, *left[:-1]]
+    return [np.einsum("ik,pk,jk->pij", up, np.array(scales[j]) * y ** (2**j), down)
+            for j, (up, down) in enumerate(zip(left, right, strict=True))]
+
+
+def speeds(chain: Chain) -> np.ndarray:
+    """lambda of each mode, in the order of the singular values of C_1 T. Raises ValueError as `closed_form` does."""
+    return np.array(_mode(_axes(chain)[-1])[0])
+
+
+def _axes(chain: Chain):
+    """(V, [U_1, ..., U_{L-1}, TV], |C_l T v_k| `(L - 1, modes)`)."""
+    T, C = chain.T, chain.C
     _, s, Vt = np.linalg.svd(C[0] @ T, full_matrices=False)
     Vt = Vt[s > 1e-12 * s.max(initial=1e-300)]
     columns = [c @ T @ Vt.T for c in C[:-1]]
@@ -138,12 +153,7 @@ def closed_form(chain: Chain, t) -> list:
     if any(np.abs(g - np.diag(np.diag(g))).max(initial=0) > 1e-8 * np.abs(g).max() for g in grams):
         raise ValueError("the closed form wants matrices T'C_l'C_l T that commute; for others there is integrate")
     norms = np.array([np.linalg.norm(x, axis=0) for x in columns])
-    rates, scales = _mode(norms)
-    y = np.stack([progress(np.asarray(t) * r, layers) for r in rates], axis=1)
-    left = [x / n for x, n in zip(columns, norms, strict=True)] + [T @ Vt.T]
-    right = [Vt.T, *left[:-1]]
-    return [np.einsum("ik,pk,jk->pij", up, np.array(scales[j]) * y ** (2**j), down)
-            for j, (up, down) in enumerate(zip(left, right, strict=True))]
+    return Vt.T, [x / n for x, n in zip(columns, norms, strict=True)] + [T @ Vt.T], norms
 
 
 # --- ReLU: the law of a unit, with each signal gated by its layer or not

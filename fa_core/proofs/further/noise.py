@@ -74,8 +74,9 @@ def predicted(examples: int, c) -> sp.Expr:
 
 
 def learn_online(B_, rate: float, examples: int, runs: int, *, batch: int = 1, linear: float = 0.0, seed: int = 0):
-    """Mean of tr(BW) over many runs before and after each update, and its standard error: x normal `(n_i,)`, y* = x'Q x for
-    fixed normal Q, less their means, plus `linear` times a fixed linear function; from zero, means over `batch` examples."""
+    """Mean of tr(BW) over many runs before and after each update, and its standard error: x uniform `(n_i,)` of variance 1,
+    y* = x'Q x for fixed normal Q, less their means, plus `linear` times a fixed linear function; from zero, by means over
+    `batch` examples."""
     n_h, n_o = B_.shape
     n_i = 4
     rng = np.random.default_rng(seed)
@@ -84,7 +85,7 @@ def learn_online(B_, rate: float, examples: int, runs: int, *, batch: int = 1, l
     a, w = np.zeros((runs, n_h, n_i)), np.zeros((runs, n_o, n_h))
     kept = [np.zeros(runs)]
     for _ in range(examples):
-        x = rng.standard_normal((runs, batch, n_i))
+        x = rng.uniform(-np.sqrt(3), np.sqrt(3), (runs, batch, n_i))
         target = np.einsum("rbi,kij,rbj->rbk", x, Q, x) - np.einsum("kii->k", Q) + x @ T.T
         h = x @ a.mT
         e = target - h @ w.mT
