@@ -41,8 +41,8 @@ class _Send(torch.autograd.Function):
 
 
 class _Feedback:
-    """What the layers share: B, the unit, and the two rules. `up(x, W, b)` is the layer's own map, `down(shape, delta, B)`
-    the transpose of its linear part."""
+    """What the layers share: B, the unit, and the two rules. `_up(x, W, b)` is the layer's own map,
+    `_down(shape, delta, B)` the transpose of its linear part."""
 
     def set_feedback(self, activation: Callable[[Tensor], Tensor] | None, rule: str, scale: float) -> None:
         """Draw B as PyTorch draws W, times `scale`. Raises ValueError for an unknown rule."""
@@ -57,11 +57,11 @@ class _Feedback:
         """f(W x + b)."""
         f = self.activation or (lambda a: a)
         if self.transport:  # backprop, to compare with
-            return f(self.up(x, self.weight, self.bias))
-        a = self.up(x.detach(), self.weight, self.bias)
+            return f(self._up(x, self.weight, self.bias))
+        a = self._up(x.detach(), self.weight, self.bias)
         if not x.requires_grad:
             return f(a)
-        sent = _Send.apply(x, self.B, a.shape, self.down)
+        sent = _Send.apply(x, self.B, a.shape, self._down)
         return f(a + sent) if self.rule == "gated" else f(a) + sent
 
 
@@ -77,10 +77,10 @@ class FeedbackLinear(_Feedback, nn.Linear):
         super().__init__(in_features, out_features, bias, device, dtype)
         self.set_feedback(activation, rule, scale)
 
-    up = staticmethod(functional.linear)
+    _up = staticmethod(functional.linear)
 
     @staticmethod
-    def down(shape, delta: Tensor, B: Tensor) -> Tensor:
+    def _down(shape, delta: Tensor, B: Tensor) -> Tensor:
         """delta B, in the layout of rows."""
         return delta @ B
 
@@ -99,11 +99,11 @@ class FeedbackConv2d(_Feedback, nn.Conv2d):
             raise ValueError(f"padding {self.padding!r} of mode {self.padding_mode!r}: feedback wants numbers, and zeros")
         self.set_feedback(activation, rule, scale)
 
-    def up(self, x: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
+    def _up(self, x: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
         """The convolution."""
         return functional.conv2d(x, W, b, self.stride, self.padding, self.dilation, self.groups)
 
-    def down(self, shape, delta: Tensor, B: Tensor) -> Tensor:
+    def _down(self, shape, delta: Tensor, B: Tensor) -> Tensor:
         """Its transpose, with B for W."""
         return nn.grad.conv2d_input(shape, B, delta.contiguous(), self.stride, self.padding, self.dilation, self.groups)
 

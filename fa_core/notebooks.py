@@ -348,7 +348,7 @@ def stage(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     for part in ("book", "notebooks"):
         shutil.copytree(ROOT / part, folder / part)
-    for file in ("_config.yml", "_toc.yml", "benchmarks/results.json"):
+    for file in ("_config.yml", "_toc.yml", "benchmarks/results.json", "benchmarks/results.svg"):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, folder / file)
     return folder / "notebooks"

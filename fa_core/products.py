@@ -1,4 +1,4 @@
-"""How the matrix products of learning are taken: the field `products` of an experiment.
+"""How the matrix products of learning are taken: the field `products` of an experiment::
 
     ""          as torch takes them, on a CPU by MKL, in the experiment's own precision
     "oneDNN"    in float32, by oneDNN: up to twice as fast on processors of whose vectors MKL leaves half unused, no faster
@@ -6,7 +6,7 @@
     "bfloat16"  of factors rounded to bfloat16, with sums in float32 that are then rounded too: see `Rounded`
 
 Where learning reads and changes a matrix m of weights, or reads one of feedback, `of(m, products)` stands for it. It is
-there for these alone, so that the text of a step is one for all:
+there for these alone, so that the text of a step is one for all::
 
     x @ m, x @ m.mT             a layer's input from below, its teaching signal from above
     add_outer(m, h, d, ...)     m <- shrink m + rate h' d, the update

@@ -465,7 +465,7 @@ def test_a_damaged_checkpoint_or_another_experiments_is_refused(tmp_path):
 
 
 def test_a_run_that_diverges_is_ended_and_said():
-    e = TINY.but(rate=float("inf"), examples=12_000, probes=(0, 12_000), snapshots=(), seeds=(3,))
+    e = TINY.but(rate=1e38, examples=12_000, probes=(0, 12_000), snapshots=(), seeds=(3,))
     with pytest.warns(training.DivergenceWarning, match="1 of 1 runs diverged .seed 3 at example 6,000"):
         history = train(e)
     assert history.diverged.tolist() == [6000]

@@ -6,7 +6,7 @@ SymPy's own `parse_latex` takes products to commute and knows no transposes, dot
 A formula is one or more clauses, set apart by semicolons. A clause is a list of chains, `a = b \le c`, and what comes after
 a text that ends in "if" are the conditions under which they hold. Other text is passed over. A chain that begins with its
 relation, or has none, goes on from `before`. Names are looked up in a world, a dictionary, spelt as in the LaTeX without
-spaces: `\dot A`, `W_{t+1}`, `y^*`, `s_h^t`, `\phi_h`. Other keys of a world:
+spaces: `\dot A`, `W_{t+1}`, `y^*`, `s_h^t`, `\phi_h`. Other keys of a world::
 
     index      sizes of the indices, e.g. {"i": 3, "j": 2}: then `A_i^j` is an element, row above and column below, `B_{jk}`
                in the order written, and a chain holds for all values of the indices that are not summed over
