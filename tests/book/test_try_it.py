@@ -97,7 +97,7 @@ def test_what_the_page_says_to_look_for_is_there(page_of):
     assert run(page, 15, rule="feedback alignment", broken="zero") > 10 * learned
     assert "not defined" in shown(page, "said")
     page.locator("[name=restart]").click()
-    assert run(page, 15, broken="redrawn") > 10 * learned
+    assert not run(page, 15, broken="redrawn") < 10 * learned  # it may run off, to infinity or NaN
     page.locator("[name=restart]").click()
     assert run(page, 15, broken="turned") < 0.05, "-B from the start is as good as B"
     page.locator("[name=broken]").select_option("")
