@@ -238,8 +238,12 @@ def in_full(trial: SpikingExperiment) -> SpikingExperiment:
         snapshots=(1000, *epochs(0.5, LONG)))
 
 
+# The trial with the fewest validation images wrong, 4.17 % after five passes where tanh had 4.74. Two of its constants are
+# not the paper's: the scale of B, and a rate four times as high.
+FINAL = in_full(TRIALS[4])
+
 SEARCHES = (Search(name="rate of the reduced spiking network", trials=RATES, chosen=RATES[2], settles=("rate",),
                    criterion="error at step", reported=(REDUCED, ONE_EACH, SHARED)),)
 
-RECORDED = (FIGURE, ANNEALED, *RATES, *STREAMS, *TAUS, ONE_EACH, SHARED, SHARED_BY_ALL, *TRIALS)
+RECORDED = (FIGURE, ANNEALED, *RATES, *STREAMS, *TAUS, ONE_EACH, SHARED, SHARED_BY_ALL, *TRIALS, FINAL)
 LIVE = (REDUCED, NO_FEEDBACK, CUT)
