@@ -17,6 +17,7 @@ network's, which lack the axis of runs.
 """
 
 import os
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
@@ -68,7 +69,7 @@ def add_outer(W, h: Tensor, d: Tensor, shrink: float, rate: float, mask: Tensor 
         W.mul_(mask)
 
 
-class Matrix:
+class Matrix(ABC):
     """Stands for the tensor m, whose memory it shares, in `x @ m`, `x @ m.mT` and `add_outer`: what all kinds have in
     common."""
 
@@ -92,13 +93,13 @@ class Matrix:
     def __rmatmul__(self, x: Tensor) -> Tensor:
         return self.times(x)
 
+    @abstractmethod
     def times(self, x: Tensor, transposed: bool = False) -> Tensor:
         """x m, or x m', in the dtype of x."""
-        raise NotImplementedError
 
+    @abstractmethod
     def add_outer(self, h: Tensor, d: Tensor, shrink: float, rate: float, mask: Tensor | None = None) -> None:
         """m <- (shrink m + rate h' d) o mask, in place."""
-        raise NotImplementedError
 
 
 class Transposed:
