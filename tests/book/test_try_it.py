@@ -102,11 +102,19 @@ def test_what_the_page_says_to_look_for_is_there(page_of):
     assert run(page, 15, broken="turned") < 0.05, "-B from the start is as good as B"
     page.locator("[name=broken]").select_option("")
     page.locator("[name=restart]").click()
-    before = run(page, 5)
-    turned = run(page, 2, broken="turned")
+    page.locator("[name=rate]").fill("0.004")
+    before = run(page, 10)
+    assert run(page, 2, broken="turned") > before
     assert float(shown(page, "angle").rstrip("°")) > 90
-    assert turned > before
-    assert run(page, 60) < turned, "W turns round"
+    assert max(run(page, 1) for _ in range(20)) > 0.5, "most of what was learned is lost"
+    assert run(page, 38) < 1e-3, "W turns round"
+    assert float(shown(page, "angle").rstrip("°")) < 45
+    page.locator("[name=broken]").select_option("")
+    page.locator("[name=restart]").click()
+    page.locator("[name=rate]").fill("0.008")
+    run(page, 5)
+    assert not run(page, 10, broken="turned") < 1
+    assert "diverged" in shown(page, "said")
 
 
 def test_who_asks_for_less_motion_sees_a_new_state_once_a_second(browser, html):
