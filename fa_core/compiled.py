@@ -308,8 +308,9 @@ def squared_error(T, W0, W, row, squares):
     return total
 
 
-def linear_steps(T, W0, W, B, W0_learns, perturbed, outputs_perturbed, rate, sigma, x, xi, zeta, nse):
-    """Learn from examples one by one, in place; writes the normalised squared error after each, nse `(runs, n)`.
+def linear_steps(T, W0, W, B, W0_learns, perturbed, outputs_perturbed, rate, sigma, x, xi, zeta, measured_at, nse):
+    """Learn from examples one by one, in place; writes the normalised squared error, nse `(runs, n)`, after each for which
+    measured_at `(n,)` is true.
 
     B `(n or 1, runs, n_h, n_o)`: at each example, or one for all; delta = B e, or W' e where it is empty. x
     `(runs, n, n_i)`; with `perturbed` the perturbations xi `(runs, n, n_h)` of the hidden units and zeta `(runs, n, n_o)` of
@@ -364,16 +365,17 @@ def linear_steps(T, W0, W, B, W0_learns, perturbed, outputs_perturbed, rate, sig
                     step = rate * delta[k]
                     for i in range(n_i):
                         w0[k, i] += step * example[i]
-            nse[run, t] = squared_error(target, w0, w, error, squares) / scale
+            if measured_at[t]:
+                nse[run, t] = squared_error(target, w0, w, error, squares) / scale
 
 
-def linear(rule: str, rate: float, net, B, x, perturbations, sigma: float) -> np.ndarray:
+def linear(rule: str, rate: float, net, B, x, perturbations, sigma: float, measured_at) -> np.ndarray:
     """What `fa_core.linear.plain` does, for every rule but pseudobackprop."""
     real, T = numba.float64, numba.types
     cube = real[:, :, ::1]
     loop = kernel(linear_steps, "linear_steps", cube, cube, cube, real[:, :, :, ::1], T.boolean, T.boolean, T.boolean, real,
-                  real, real[:, :, :], real[:, :, :], real[:, :, :], real[:, ::1])
-    nse = np.empty(x.shape[:2])
+                  real, real[:, :, :], real[:, :, :], real[:, :, :], T.boolean[:], real[:, ::1])
+    nse = np.full(x.shape[:2], np.nan)
     loop(net.T, net.W0, net.W, B if rule == "feedback alignment" else B[:0], rule != "shallow", rule.startswith("node"),
-         rule.endswith("both"), rate, sigma, x, *perturbations, nse)
+         rule.endswith("both"), rate, sigma, x, *perturbations, measured_at, nse)
     return nse

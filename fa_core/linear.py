@@ -89,7 +89,7 @@ def initialise(seeds, sizes=(30, 20, 10), target=1.0, init=0.01, feedback=0.5) -
 
 @dataclass
 class Curves:
-    """What was measured. nse `(runs, examples + 1)` at every example from 0 on; at `probes` `(points,)`:
+    """What was measured. nse `(runs, examples + 1)` at every example from 0 on, NaN at those left out; at `probes` `(points,)`:
     angle between B e and W' e, share of errors with e'WBe > 0, angle between W and B', each `(runs, points)`; if it
     was asked for, also the angle between B e and W^+ e (Fig. S13c)."""
 
@@ -116,18 +116,21 @@ AT_ONCE = 100  # examples that a compiled loop is handed with feedback weights o
 
 @np.errstate(over="ignore", invalid="ignore")
 def learn(rule: str, rate: float, seeds, examples: int, *, sizes=(30, 20, 10), init=0.01, feedback=0.5,
-          sigma: float = 0.1, probe_every: int = 20, pseudo: bool = False,
+          sigma: float = 0.1, probe_every: int = 20, nse_every: int = 1, pseudo: bool = False,
           feedback_at: Callable[[int, np.ndarray], np.ndarray] | None = None, compiled: bool = True) -> Curves:
     """Train the networks of these seeds online, on x ~ N(0, I), and measure.
 
-    rate multiplies the update of each example. sigma: standard deviation of the perturbations. pseudo: probe the angle
-    between B e and W^+ e too. `feedback_at(t, B)` gives the feedback weights used at example t, for controls; by
+    rate multiplies the update of each example. sigma: standard deviation of the perturbations. nse_every: take the error
+    after every so many examples; in large networks that costs more than to learn. pseudo: probe the angle between B e and
+    W^+ e too. `feedback_at(t, B)` gives the feedback weights used at example t, for controls; by
     default B itself. compiled: take the steps of `fa_core.compiled`, but for pseudobackprop, and not those of `plain`; they
     differ in rounding alone. A run that diverges goes on as infinities and NaN, which no threshold counts as learned. Raises
-    ValueError for an unknown rule.
+    ValueError for an unknown rule, and for nse_every below 1.
     """
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}; there are: {', '.join(RULES)}")
+    if nse_every < 1:
+        raise ValueError(f"nse_every wants a number of examples, 1 or more, got {nse_every}")
     net = initialise(seeds, sizes, init=init, feedback=feedback)
     n_i, n_h, n_o = sizes
     x = draw(seeds, "examples", (examples, n_i))
@@ -144,20 +147,22 @@ def learn(rule: str, rate: float, seeds, examples: int, *, sizes=(30, 20, 10), i
     probes = np.arange(0, examples + 1, probe_every)
     nse, measured = np.empty((len(x), examples + 1)), [_probe(net, seen_at_probes, pseudo)]
     nse[:, 0] = net.nse()
+    measured_at = np.arange(1, examples + 1) % nse_every == 0
     # As far as the next probe; and not too far at once where each example has feedback weights of its own.
     stops = sorted({*probes, examples, *(range(0, examples, AT_ONCE) if feedback_at else ())})
     for start, stop in pairwise(stops):
         B = np.stack([feedback_at(t, net.B) for t in range(start, stop)]) if feedback_at else net.B[None]
         nse[:, start + 1 : stop + 1] = take(rule, rate, net, B, x[:, start:stop],
-                                            [p[:, start:stop] for p in perturbations], sigma)
+                                            [p[:, start:stop] for p in perturbations], sigma, measured_at[start:stop])
         if stop % probe_every == 0:
             measured.append(_probe(net, seen_at_probes, pseudo))
     angle, positive, weight_angle, *pseudo_angle = (np.stack(m, axis=1) for m in zip(*measured, strict=True))
     return Curves(nse, probes, angle, positive, weight_angle, net, *pseudo_angle)
 
 
-def plain(rule: str, rate: float, net: Ensemble, B, x, perturbations, sigma: float) -> np.ndarray:
-    """Train the networks on some examples, in place: x `(runs, n, n_i)`; returns `nse` after each, `(runs, n)`.
+def plain(rule: str, rate: float, net: Ensemble, B, x, perturbations, sigma: float, measured_at) -> np.ndarray:
+    """Train the networks on some examples, in place: x `(runs, n, n_i)`; returns `nse` after each, `(runs, n)`, NaN where
+    measured_at `(n,)` is false.
 
     B `(n or 1, runs, n_h, n_o)`: the feedback weights at each example, or those for all. perturbations: for the rules that
     want them, of the hidden units `(runs, n, n_h)` and of the outputs `(runs, n, n_o)`, of standard deviation sigma.
@@ -178,7 +183,7 @@ def plain(rule: str, rate: float, net: Ensemble, B, x, perturbations, sigma: flo
             delta, at_outputs = SIGNALS[rule](net.W, B[t % len(B)], e), e
         net.W += rate * at_outputs @ h.mT
         net.W0 += rate * delta @ xt.mT
-        nse[:, t] = net.nse()
+        nse[:, t] = net.nse() if measured_at[t] else np.nan
     return nse
 
 

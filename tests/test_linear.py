@@ -222,3 +222,17 @@ def test_pseudobackprop_that_diverges_goes_on_as_nan():
     assert np.isnan(run.examples_to(0.01)).all()
     W = np.stack([np.full((2, 3), np.nan), np.eye(2, 3)])
     np.testing.assert_array_equal(linear.pseudoinverse(W)[1], np.eye(3, 2))
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("rule", ["feedback alignment", "node perturbation, both"])
+def test_the_error_may_be_taken_at_some_examples_alone_and_is_the_same_there(rule, compiled):
+    def nse(**every):
+        return linear.learn(rule, 0.002, [3, 4], 50, sizes=(6, 4, 3), probe_every=20, compiled=compiled, **every).nse
+
+    at = [0, 7, 14, 21, 28, 35, 42, 49]
+    all_of_them, some = nse(), nse(nse_every=7)
+    assert np.array_equal(some[:, at], all_of_them[:, at])
+    assert np.isnan(np.delete(some, at, axis=1)).all()
+    with pytest.raises(ValueError, match=r"nse_every wants .* 1 or more, got 0"):
+        nse(nse_every=0)
