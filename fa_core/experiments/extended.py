@@ -104,6 +104,16 @@ def search(number: str, rule: str, trials, chosen: Experiment, **more) -> Search
                   **more)
 
 
+# ---- what the note adds, one on top of the other, by feedback alignment alone, from the setting of the plain network.
+# Dropout "in a single hidden layer": which, and of how many units, is searched for, and whether B of the layers below may
+# then be larger; each trial as long as those of the second round.
+TOPMOST, MIDDLE, LOWEST = (0.0, 0.0, 0.0, 0.5), (0.0, 0.0, 0.5, 0.0), (0.0, 0.5, 0.0, 0.0)
+DROPOUT_TRIALS = tuple(
+    CHOSEN[FEEDBACK].but(name=f"note5-dropout-trial-{n}", dropout=dropout, feedback=feedback)
+    for n, (dropout, feedback) in enumerate((
+        (TOPMOST, (0.07, 0.07, 0.5)), (MIDDLE, (0.07, 0.07, 0.5)), (LOWEST, (0.07, 0.07, 0.5)),
+        ((0.0, 0.0, 0.0, 0.25), (0.07, 0.07, 0.5)), (TOPMOST, (0.14, 0.14, 0.5)), (TOPMOST, (0.07, 0.07, 1.0))), 1))
+
 _ROUNDS = {rule: search("first", rule, FIRST[rule], best, reported=())
            for rule, best in ((FEEDBACK, FIRST[FEEDBACK][7]), (BACKPROP, FIRST[BACKPROP][4]))}
 SEARCHES = (*_ROUNDS.values(), *(
@@ -116,5 +126,5 @@ DIRECT = {unit: PLAIN.but(name=f"note5-direct-{unit}", task="mnist", hidden=unit
                           examples=60_000, probes=tuple(range(0, 60_001, 6_000))) for unit in ("relu", "leaky")}
 
 RECORDED = (*(e for searched in (FIRST, SECOND) for trials in searched.values() for e in trials),
-            FEEDBACK_ALIGNMENT, BACKPROPAGATION, *ONE_RATE.values(), *DECAYS[1:], *DIRECT.values())
+            FEEDBACK_ALIGNMENT, BACKPROPAGATION, *ONE_RATE.values(), *DECAYS[1:], *DROPOUT_TRIALS, *DIRECT.values())
 LIVE = ()
