@@ -89,9 +89,9 @@ def initialise(seeds, sizes=(30, 20, 10), target=1.0, init=0.01, feedback=0.5) -
 
 @dataclass
 class Curves:
-    """What was measured. nse `(runs, examples + 1)` at every example from 0 on, NaN at those left out; at `probes`
-    `(points,)`: angle between B e and W' e, share of errors with e'WBe > 0, angle between W and B', each `(runs, points)`; if it
-    was asked for, also the angle between B e and W^+ e (Fig. S13c)."""
+    """What was measured. nse `(runs, examples + 1)` at every example from 0 on, NaN where it was not taken; at `probes`
+    `(points,)`: angle between B e and W' e, share of errors with e'WBe > 0, angle between W and B', each
+    `(runs, points)`; if it was asked for, also the angle between B e and W^+ e (Fig. S13c)."""
 
     nse: np.ndarray
     probes: np.ndarray
