@@ -38,6 +38,16 @@ SPARSE = FEEDBACK_ALIGNMENT.but(name="mnist-sparse", density=(1.0, 0.5), feedbac
                                 probes=probes(SHORTER))
 SHALLOW = BACKPROP.but(name="mnist-shallow", rule="shallow", examples=SHORTER, probes=probes(SHORTER))
 
+# ---- on five of the same seeds, to the same stopping time: what the Methods and Note 2 say beside the figure
+FIVE = {"seeds": (0, 1, 2, 3, 4), "snapshots": (), "snapshot_runs": None, "snapshot_units": None}
+# h (1 - h) in W0's update, roughly: 1/5 for 0.1 < h < 0.9, else 0.
+ROUGH = FEEDBACK_ALIGNMENT.but(name="mnist-rough", hidden="logistic, rough", **FIVE)
+# What of W0 learning changed most, in the inputs: the 20 leading singular vectors of the change.
+FEATURES = tuple(e.but(name=e.name.replace("mnist", "mnist-features"), features=20, **FIVE | {"probes": epochs(0, 80)})
+                 for e in (BACKPROP, FEEDBACK_ALIGNMENT))
+# An example at a time, at the same rate for each.
+ONLINE = FEEDBACK_ALIGNMENT.but(name="mnist-online", batch=1, products="compiled", **FIVE)
+
 # ---- the searches: seeds 100 onwards, validation images
 VALIDATION = BACKPROP.but(task="mnist validation", seeds=(100, 101), examples=500_000, snapshots=(), feedback=0.2,
                           probes=tuple(range(0, 500_001, 50_000)))
@@ -67,5 +77,5 @@ LONGEST = 400  # epochs: no run is meant to come so far
 STOPPING = VALIDATION.but(name="mnist-stopping", examples=LONGEST * 50_000, stages=Stages(cuts=0, patience=20),
                           probes=tuple(range(0, LONGEST * 50_000 + 1, 50_000)), products="oneDNN", feedback=BETA)
 
-RECORDED = (BACKPROP, FEEDBACK_ALIGNMENT, SPARSE, SHALLOW, *SEARCH, *ANGLES, *RATES, STOPPING)
+RECORDED = (BACKPROP, FEEDBACK_ALIGNMENT, SPARSE, SHALLOW, ROUGH, *FEATURES, ONLINE, *SEARCH, *ANGLES, *RATES, STOPPING)
 LIVE = (SHORT,)
