@@ -21,6 +21,7 @@ from fa_core.rules import rule
 
 PROBED = 1000  # test examples over which teaching signals are compared
 AT_ONCE = 2**18  # numbers in the inputs that a compiled loop is handed at once
+PAUSE = 1000  # examples after which a run can be left, at most, or as many whole minibatches
 LARGE = 100_000  # weights above which runs go one by one: a batch of large networks only thrashes the cache
 
 
@@ -101,8 +102,8 @@ def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path
     """Run an experiment and return its history.
 
     device: "cpu", "cuda", ...; by default CUDA where there is one, but for what is compiled, which is for the CPU.
-    With `checkpoint`, the state is written there, atomically, at most once in `every` seconds and at the end of each group
-    of seeds; the same call then goes on from it, and gives bit for bit what it would have given uninterrupted on the same
+    With `checkpoint`, the state is written there, atomically, once in `every` seconds (and those that a thousand examples
+    take) and at the end of each group of seeds; the same call then goes on from it, and gives bit for bit what it would have given uninterrupted on the same
     machine with the same number of threads.
     What was begun under other sources, versions or settings, on another device or number of threads is refused unless
     `mixed`.
@@ -213,7 +214,7 @@ class Run:
                 raise ValueError(f"{experiment.name}: stages want a probe after every epoch of {self.task.chunk:,} "
                                  f"examples; there is none at {min(missing):,}")
         self.changes = changes(experiment)
-        self.seen = 0
+        self.seen = self.begin = self.end = 0  # examples seen; where the chunk begins and ends
         self.diverged = np.full(len(seeds), -1)
         self.probed: list[dict[str, np.ndarray]] = []
         self.snapshots = self.snapshot("before")
@@ -225,28 +226,36 @@ class Run:
         return self.seen >= self.experiment.examples or self.ended >= 0
 
     def advance(self) -> None:
-        """Train on one chunk of examples."""
+        """Train to the end of the chunk of examples, or on the next thousand of it."""
         e, network = self.experiment, self.network
-        self.task.next_chunk()
-        begin = self.seen
-        end = min(begin + self.task.chunk, e.examples)
-        self.squares = torch.zeros((), dtype=torch.float64, device=self.device)  # of the errors of an epoch, summed
-        while self.seen < end:
+        if self.seen == self.end:
+            self.next_chunk()
+        pause = min(self.end, self.seen + max(e.batch, PAUSE - PAUSE % e.batch))
+        while self.seen < pause:
             if e.switch:
                 self.rule = rule(e.rule_at(self.seen))
             if self.redraw and (e.redraw_feedback is True or self.seen in e.redraw_feedback):
                 network.B = [b.to(w) for b, w in zip(draw_feedback(e, self.redraw), network.W[1:], strict=True)]
                 apply_masks(network.B, network.feedback_mask)
-            stop = self.unchanged_until(end)
-            self.learn(self.seen - begin, stop - begin)
+            stop = self.unchanged_until(pause)
+            self.learn(self.seen - self.begin, stop - self.begin)
             self.seen = stop
             self.probe_if_due()
+        if self.seen < self.end:
+            return
         finite = torch.stack([torch.isfinite(w).flatten(1).all(1) for w in network.W]).all(0).cpu().numpy()
         self.diverged[~finite & (self.diverged < 0)] = self.seen
         if e.plateau:
             self.lower_rate(self.squares.item())
         if e.stages and self.seen % self.task.chunk == 0:
             self.next_stage(self.probed[-1]["validation error"].item())
+
+    def next_chunk(self) -> None:
+        """Draw the next chunk of examples."""
+        self.drawn_from = [g.get_state() for g in self.task.generators]  # to draw it again, from a checkpoint within it
+        self.task.next_chunk()
+        self.begin, self.end = self.seen, min(self.seen + self.task.chunk, self.experiment.examples)
+        self.squares = torch.zeros((), dtype=torch.float64, device=self.device)  # of the errors of an epoch, summed
 
     def unchanged_until(self, end: int) -> int:
         """The example, `end` at the latest, up to which rates, rule and B stay as they are now and no probe is due."""
@@ -358,12 +367,16 @@ class Run:
                        np.array([self.ended]) if e.stages else None)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Everything needed to go on, between chunks."""
+        """Everything needed to go on, between calls of `advance`."""
         arrays = self.network.arrays()
         if self.velocity is not None:
             arrays |= {f"v{i}.{j}": a for i, pair in enumerate(self.velocity) for j, a in enumerate(pair)}
         flat = {f"array.{k}": v.cpu().numpy() for k, v in arrays.items()}
-        flat |= {f"generator.{i}": g.get_state().numpy() for i, g in enumerate(self.generators)}
+        states = [g.get_state() for g in self.generators]
+        if self.seen < self.end:
+            states[: len(self.drawn_from)] = self.drawn_from
+            flat |= {"begin": np.array(self.begin), "squares": self.squares.cpu().numpy()}
+        flat |= {f"generator.{i}": state.numpy() for i, state in enumerate(states)}
         if self.experiment.plateau or self.experiment.stages:
             flat |= {"lowest": np.array(self.lowest), "numbers": np.array([self.cuts, self.stalled, self.ended])}
         flat |= pack_probes(self.probed)
@@ -372,7 +385,8 @@ class Run:
 
     def restore(self, flat: dict[str, np.ndarray]) -> None:
         """Take up a state that `state` gave."""
-        self.seen, self.diverged = int(flat["seen"]), flat["diverged"]
+        self.seen = self.end = int(flat["seen"])
+        self.diverged = flat["diverged"]
         arrays = self.network.arrays()
         if self.velocity is not None:
             arrays |= {f"v{i}.{j}": a for i, pair in enumerate(self.velocity) for j, a in enumerate(pair)}
@@ -383,6 +397,11 @@ class Run:
             self.cuts, self.stalled, self.ended = map(int, flat["numbers"])
         for i, g in enumerate(self.generators):
             g.set_state(torch.from_numpy(flat[f"generator.{i}"]))
+        if "begin" in flat:  # within a chunk
+            self.seen = int(flat["begin"])
+            self.next_chunk()
+            self.seen = int(flat["seen"])
+            self.squares.copy_(torch.from_numpy(flat["squares"]))
         self.probed = unpack_probes(flat)
         self.snapshots = {k.split(".", 1)[1]: v for k, v in flat.items() if k.startswith("snapshot.")}
 

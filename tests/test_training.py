@@ -335,27 +335,56 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("experiment", [tanh_experiment(), tanh_experiment(redraw_feedback=True, momentum=0.0)],
-                         ids=["momentum", "redrawn feedback"])
-@pytest.mark.parametrize("chunks", [1, 2])
-def test_interrupted_and_started_again_gives_the_same_bits(tmp_path, monkeypatch, experiment, chunks):
-    whole = train(experiment)
-    path = tmp_path / "run.npz"
-    advance, count = Run.advance, 0
+def fields(thing, name="run") -> dict:
+    """All that an object holds, down to arrays, generators' states and plain values; not the functions."""
+    if isinstance(thing, torch.Generator):
+        thing = thing.get_state()
+    if isinstance(thing, torch.Tensor):
+        thing = thing.double().numpy() if thing.dtype == torch.bfloat16 else thing.numpy()
+    if isinstance(thing, np.ndarray):
+        return {name: (thing.shape, thing.tobytes())}
+    parts = thing if isinstance(thing, dict) else dict(enumerate(thing)) if isinstance(thing, list | tuple) else (
+        getattr(thing, "__dict__", None))
+    if parts is None:
+        return {name: thing}
+    return {k: v for key, part in parts.items() if not callable(part) for k, v in fields(part, f"{name}.{key}").items()}
 
-    def interrupted(self):
-        nonlocal count
-        if count == chunks:
-            raise Stop
-        count += 1
-        advance(self)
 
-    with monkeypatch.context() as m:
-        m.setattr(Run, "advance", interrupted)
-        with pytest.raises(Stop):
-            train(experiment, checkpoint=path, every=0)
-    assert path.exists()
-    assert same(train(experiment, checkpoint=path, every=0), whole)
+@pytest.mark.usefixtures("few_digits")
+@pytest.mark.parametrize("experiment", [
+    tanh_experiment(examples=2000, probes=(0, 500, 1030, 2000)),
+    tanh_experiment(examples=2000, probes=(0, 2000), redraw_feedback=True, momentum=0.0),
+    tanh_experiment(examples=2000, probes=(0, 2000), redraw_feedback=(700, 1340), switch=((990, "backprop"),)),
+    linear_experiment(examples=1500, probes=(0, 730), products="compiled", momentum=0.5),
+    DIGITS.but(examples=3000, probes=(0, 2000), seeds=(0,), fields=(), sizes=(784, 30, 10)),
+    STAGED.but(examples=2400, probes=tuple(range(0, 2401, 800)), seeds=(0,), momentum=0.5),
+], ids=["momentum", "redrawn feedback", "feedback redrawn twice, rule switched", "compiled",
+        "dropout, distortions, plateau", "stages"])
+def test_left_at_any_moment_a_run_goes_on_from_its_checkpoint_with_all_that_it_held(tmp_path, monkeypatch, experiment):
+    monkeypatch.setattr(training, "PAUSE", 250)  # several times within each chunk
+    run = Run(experiment, experiment.seeds)
+    inside = 0
+    while not run.done:
+        inside += run.seen % run.task.chunk > 0
+        training.save_checkpoint(tmp_path / "c.npz", experiment, [], run)
+        saved = training.load_checkpoint(tmp_path / "c.npz", experiment)
+        again = Run(experiment, experiment.seeds)
+        again.restore({k.removeprefix("state/"): v for k, v in saved.items()})
+        assert again.seen == run.seen
+        run.advance(), again.advance()
+        there, here = fields(run), fields(again)
+        assert there.keys() == here.keys()
+        assert [k for k in there if there[k] != here[k]] == []
+    assert inside >= 3
+    assert same(again.history(), run.history())
+
+
+def test_a_pause_within_a_chunk_changes_no_bit(monkeypatch):
+    for experiment in (tanh_experiment(), linear_experiment(examples=1500, products="compiled")):
+        whole = train(experiment)
+        with monkeypatch.context() as m:
+            m.setattr(training, "PAUSE", 70)
+            assert same(train(experiment), whole)
 
 
 def test_finished_groups_are_not_run_again(tmp_path, monkeypatch):
