@@ -103,8 +103,8 @@ def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path
 
     device: "cpu", "cuda", ...; by default CUDA where there is one, but for what is compiled, which is for the CPU.
     With `checkpoint`, the state is written there, atomically, once in `every` seconds (and those that a thousand examples
-    take) and at the end of each group of seeds; the same call then goes on from it, and gives bit for bit what it would have given uninterrupted on the same
-    machine with the same number of threads.
+    take) and at the end of each group of seeds; the same call then goes on from it, and gives bit for bit what it would
+    have given uninterrupted on the same machine with the same number of threads.
     What was begun under other sources, versions or settings, on another device or number of threads is refused unless
     `mixed`.
     progress: True shows a bar, False none, None one if standard error is a terminal.
