@@ -184,6 +184,34 @@ def test_a_curve_that_is_off_by_little_is_noticed(curve, by):
     assert sum(not r["agrees"] for r in rows.values()) == 1
 
 
+@pytest.mark.parametrize(("off", "agrees"), [(0.0005, True), (0.002, False)])
+def test_a_large_loss_is_compared_by_its_share(off, agrees):
+    result = records.run(SMALL)
+    result.history.curves["loss"] = 60 + 0 * result["loss"]
+    records.save(SMALL, result.history, result.about)
+    with pytest.MonkeyPatch.context() as m:
+        m.setattr(records, "train", lambda e, **_: enlarged(train(e), 60 * (1 + off)))
+        (loss,) = (r for r in verification.verify(SMALL) if r["curve"] == "loss")
+    assert loss["agrees"] is agrees
+    assert loss["difference"] == pytest.approx(off)
+
+
+def enlarged(history, loss):
+    history.curves["loss"] = loss + 0 * history.curves["loss"]
+    return history
+
+
+@pytest.mark.parametrize(("products", "agrees"), [("", False), ("bfloat16", True)])
+def test_rounded_products_are_allowed_more(products, agrees):
+    experiment = SMALL.but(products=products)
+    result = records.run(experiment)
+    result.history.curves["angle"] = result["angle"] + 0.3
+    records.save(experiment, result.history, result.about)
+    rows = {r["curve"]: r["agrees"] for r in verification.verify(experiment)}
+    assert rows.pop("angle") is agrees
+    assert all(rows.values())
+
+
 def renamed(history, curve):
     history.curves.setdefault(curve, history.curves["loss"])
     return history
@@ -196,6 +224,7 @@ def test_no_allowance_is_wider_than_what_it_is_for():
     assert verification.TOLERANCE.keys() == widest.keys()
     assert {k for k, v in verification.TOLERANCE.items() if v > widest[k]} == set()
     assert verification.TOLERANCE_TRACED <= 1e-3
+    assert verification.ROUNDED <= 5
     assert max(verification.FIRST.values()) <= 0.05
 
 
