@@ -7,7 +7,7 @@ operations; here a run's weights stay in the cache while it goes through all its
 Which path runs when:
 
 * `training.train` takes this one for experiments that say so, `products="compiled"`: minibatches of one, on the CPU, without
-  dropout and distortions, any rule but "pseudobackprop" (`Experiment` refuses others). All other experiments, and so every
+  dropout and distortions, a rule that has a `chain` (`Experiment` refuses others). All other experiments, and so every
   record made before there was this path, take the plain one.
 * `linear.learn` takes it, except for the rule "pseudobackprop" and where it is called with `compiled=False`.
 
@@ -28,18 +28,11 @@ import numba
 import numpy as np
 from numba import uintp
 
+from fa_core.rules import Rule
+
 UNITS = ("linear", "tanh", "logistic", "leaky", "relu")  # what is compiled knows them by their numbers
 LINEAR, TANH, LOGISTIC, LEAKY, RELU = range(5)
 LEAK = 1 / 20
-# rule -> whether teaching signals go down through W' and not B; whether those of the outputs, and of the layers below, are
-# sent on with their slope; whether the layers below the outputs learn.
-RULES = {
-    "backprop": (True, True, True, True),
-    "feedback alignment": (False, False, False, True),
-    "feedback alignment, outputs gated": (False, True, False, True),
-    "feedback alignment, gated": (False, True, True, True),
-    "shallow": (False, False, False, False),
-}
 
 inlined = numba.njit(forceinline=True, error_model="numpy")
 
@@ -141,7 +134,7 @@ def steps(W, velocity, mask, B, sizes, units, rule, rates, shrink, decay, moment
 
     W `(runs, all)`: of each layer the weights `(n_in, n_out)` row by row, then its biases as a row more; velocity and mask
     alike, or without columns where there is none. B `(runs, all)`: of each hidden layer, `(n_out, n_in)`. sizes: of the
-    layers of units, inputs first. units: of the hidden layers and of the outputs, by number. rule: of `RULES`. For each
+    layers of units, inputs first. units: of the hidden layers and of the outputs, by number. rule: a `Chain`. For each
     layer of W, rates; shrink, which a weight is multiplied by for its decay; and decay, shrink - 1. x `(runs, n, n_0)`,
     target `(runs, n, n_out)`.
     """
@@ -221,7 +214,7 @@ def steps_in(dtype):
                   T.UniTuple(T.boolean, 4), vector, vector, vector, real, cube, cube, T.float64[::1])
 
 
-def learn(network, velocity, rule: str, rates: tuple[float, ...], weight_decay: float, momentum: float, examples) -> float:
+def learn(network, velocity, rule: Rule, rates: tuple[float, ...], weight_decay: float, momentum: float, examples) -> float:
     """Train a `fa_core.network.Network` on the CPU, in place, as `fa_core.training.step` does in minibatches of one example.
 
     velocity: pairs of arrays like (W_l, b_l), or None without momentum. examples: pairs x `(runs, n, n_0)` and target
@@ -244,7 +237,7 @@ def learn(network, velocity, rule: str, rates: tuple[float, ...], weight_decay: 
     shrink = [1 - rate * weight_decay for rate in rates]
     squares, loop = np.zeros(runs), steps_in(W.dtype)
     for x, target in examples:
-        loop(W, v, mask, B, sizes, (UNITS.index(network.hidden), UNITS.index(network.output)), RULES[rule],
+        loop(W, v, mask, B, sizes, (UNITS.index(network.hidden), UNITS.index(network.output)), tuple(rule.chain),
              *(np.array(a, W.dtype) for a in (rates, shrink, [s - 1 for s in shrink])), W.dtype.type(momentum),
              x.numpy(), target.numpy(), squares)
     for learned, arrays in ((W, pairs), (v, velocity)) if velocity else ((W, pairs),):

@@ -1,7 +1,7 @@
 """An ensemble of multilayer networks: every array has a leading axis of independent runs.
 
     W[l]  (runs, n_l, n_{l+1})      b[l]  (runs, 1, n_{l+1})      activity  (runs, batch, units)
-    B[l]  (runs, n_{l+1}, n_l)      beside W[l], for l >= 1: nothing is sent to the inputs
+    B[l]  (runs, n, n_l)            into each hidden layer l from the n units that send to it, by most rules those of l + 1
 
 Rows are examples, so y = h W here is y = W h in the paper's columns. See `fa_core.rules` for the teaching signals.
 """
@@ -16,6 +16,7 @@ from fa_core import mkl
 from fa_core import products as matrices
 from fa_core.experiments import Experiment
 from fa_core.products import add_outer, affine
+from fa_core.rules import Rule, rule
 
 # Each unit: its function, and its derivative written in terms of the unit's output. 1.0 is the number: a linear
 # layer multiplies nothing.
@@ -116,6 +117,13 @@ class Network:
 
         return [one(p, w.shape[1]).to(self.b[0]) if p else None for p, w in zip(self.dropout, self.W, strict=True)] + [None]
 
+    def settle_feedback(self, learning: Rule) -> None:
+        """What holds of B at all times, restored after B or W has changed: where it has no connection, and how it is tied
+        to W."""
+        if learning.tie:
+            learning.tie(self.W[1:], self.B)
+        apply_masks(self.B, self.feedback_mask)
+
     def arrays(self) -> dict[str, Tensor]:
         """The arrays by name: W0, W1, ..., b0, ..., B1, ... (B has the number of the W beside it)."""
         return (
@@ -157,12 +165,9 @@ def initialise(experiment: Experiment, seeds: tuple[int, ...], device="cpu") -> 
         network.mask[0] = receptive_fields(*experiment.fields).to(network.W[0])[None]
     arrays = network.arrays()
     for name, values in experiment.given:
-        if name not in arrays or arrays[name][0].numel() != len(values):
-            raise ValueError(f"given {name} with {len(values)} values: there are "
-                             + ", ".join(f"{k} ({v[0].numel()})" for k, v in arrays.items()))
         arrays[name][:] = torch.tensor(values, dtype=dtype, device=device).reshape(arrays[name].shape[1:])
     apply_masks(network.W, network.mask)
-    apply_masks(network.B, network.feedback_mask)
+    network.settle_feedback(rule(experiment.rule))
     return network
 
 
@@ -179,10 +184,10 @@ def receptive_fields(maps: int, field: int, side: int) -> Tensor:
 
 
 def draw_feedback(experiment: Experiment, generators) -> list[Tensor]:
-    """Feedback weights B[l] for every hidden layer, float64."""
-    sizes = experiment.sizes
-    return [draw(generators, (n_above, n), scale, experiment.distribution)
-            for n, n_above, scale in zip(sizes[1:], sizes[2:], experiment.per_layer("feedback"), strict=False)]
+    """Feedback weights B[l] for every hidden layer, of the shapes that the rule says, float64."""
+    shapes = rule(experiment.rule).feedback.shapes(experiment.sizes)
+    return [draw(generators, shape, scale, experiment.distribution)
+            for shape, scale in zip(shapes, experiment.per_layer("feedback"), strict=True)]
 
 
 def apply_masks(arrays: list[Tensor], masks: list[Tensor | None]) -> None:
@@ -190,6 +195,11 @@ def apply_masks(arrays: list[Tensor], masks: list[Tensor | None]) -> None:
     for array, mask in zip(arrays, masks, strict=True):
         if mask is not None:
             array.mul_(mask)
+
+
+def gated(delta: Tensor, slope) -> Tensor:
+    """delta o f'; the slope of a linear layer is the number 1.0."""
+    return delta if isinstance(slope, float) else delta * slope
 
 
 def update(network: Network, h: list[Tensor], slopes: list, deltas: list, rates: tuple[float, ...], decay: float = 0.0,
@@ -205,7 +215,7 @@ def update(network: Network, h: list[Tensor], slopes: list, deltas: list, rates:
         if delta is None or rate == 0:
             continue
         shrink = 1 - rate * h[0].shape[1] * decay
-        d = delta if isinstance(slope, float) else delta * slope
+        d = gated(delta, slope)
         W, b, mask = network.W[layer], network.b[layer], network.mask[layer]
         bias_update = d if d.shape[1] == 1 else d.sum(1, keepdim=True)
         if velocity is None:

@@ -1,11 +1,11 @@
-"""Learning rules: how an error at the outputs becomes a teaching signal for every layer.
+"""Learning rules: how an error at the outputs becomes a teaching signal for every layer. Each rule is one object here.
 
-A rule is a function `rule(e, slopes, W, B) -> deltas` of
+A rule's equation is a function `signals(e, slopes, W, B) -> deltas` of
 
 * `e`: error `y* - y`, `(runs, batch, n_out)`;
 * `slopes`: `f_l'` of every layer from the first hidden one to the outputs, each `(runs, batch, n_l)`;
 * `W`: the forward weights *above* each hidden layer, `W[l]` from layer `l` to `l + 1`, `(runs, n_l, n_{l+1})`;
-* `B`: the feedback weights beside them, `B[l]` `(runs, n_{l+1}, n_l)`,
+* `B`: the feedback weights into each hidden layer, `(runs, n, n_l)` with n the units that send: see `Feedback`,
 
 and returns one teaching signal for each layer, the outputs last. The layer's update is then, for every rule alike,
 
@@ -13,23 +13,120 @@ and returns one teaching signal for each layer, the outputs last. The layer's up
 
 so a rule says what *arrives* at a layer, and never what the layer makes of it. `None` means: no signal, no learning.
 
-The functions use `@`, `*` and `.mT` alone, and one of them the pseudoinverse, so they work on NumPy arrays, on torch tensors
-and on what stands for a tensor in `fa_core.products`.
+A rule of your own is a decorated function, and an experiment takes it as it is, `Experiment(rule=mine, ...)`::
+
+    @learning_rule("mine", feedback=DIRECT)
+    def mine(e, slopes, W, B):
+        return [*(e @ b for b in B), e]
+
+The equations use `@`, `*` and `.mT` alone, and one of them the pseudoinverse, so they work on NumPy arrays, on torch tensors
+and on what stands for a tensor in `fa_core.products`. Four modules write feedback alignment out for themselves: `linear` as
+an independent reference, `flow` in continuous time, `spiking` for units that integrate, `nn` as PyTorch's autograd wants it.
 """
 
+import hashlib
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 
 
-def backprop(e, slopes, W, B=None):
-    """delta_out = e;  delta_l = W_l' (delta_{l+1} o f_{l+1}').  Derivatives travel down the chain."""
-    deltas = [e]
-    for w, slope in zip(reversed(W), reversed(slopes), strict=False):
-        deltas.insert(0, (deltas[0] * slope) @ w.mT)
-    return deltas
+class Feedback(NamedTuple):
+    """Between which layers feedback weights lie: one matrix `B[l]` into each hidden layer.
+
+    shapes: from the sizes of all layers of units to the shape of each `B[l]`, (units that send, units that receive).
+    forward: from W to the product of forward weights whose transpose each `B[l]` replaces, the one that a "weight angle"
+    compares it with.
+    """
+
+    shapes: Callable[[tuple[int, ...]], list[tuple[int, int]]]
+    forward: Callable[[list], list]
 
 
+LAYERWISE = Feedback(lambda sizes: [(above, n) for n, above in pairwise(sizes[1:])], list)
+DIRECT = Feedback(lambda sizes: [(sizes[-1], n) for n in sizes[1:-1]],
+                  lambda W: list(accumulate(reversed(W), lambda above, w: w @ above))[::-1])
+
+
+class Chain(NamedTuple):
+    """A rule whose signals go down layer by layer, in four words: all that the loops of `fa_core.compiled` understand."""
+
+    through_W: bool = False  # through W' and not through B
+    gated_outputs: bool = False  # the outputs' signal is sent on with their slope
+    gated_below: bool = False  # those of the hidden layers are
+    below_learns: bool = True  # the layers below the outputs learn
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """One learning rule; calling it gives its teaching signals. Made by `learning_rule`."""
+
+    name: str
+    signals: Callable[..., list]  # its equation: see the module
+    feedback: Feedback = LAYERWISE
+    # Changes B, in place, after each step: `learn(B, h, d, rates, shrink)` with h and d = delta o f' of every layer from the
+    # inputs and the first hidden layer on, and for each layer of W its rate and the factor that weight decay leaves of it.
+    learn: Callable[..., None] | None = None
+    # Ties B to W: `tie(W, B)` restores, in place, what holds between them: at the start, after each step and each new draw.
+    tie: Callable[..., None] | None = None
+    # For a rule that sends nothing through B: the rule whose signals are compared with backprop's in its place.
+    compared: "Rule | None" = None
+    chain: Chain | None = None  # None: there is no compiled loop for it
+
+    def __post_init__(self):
+        object.__setattr__(self, "__doc__", self.signals.__doc__)
+
+    def __call__(self, e, slopes, W, B=None) -> list:
+        return self.signals(e, slopes, W, B)
+
+    def changes_feedback(self) -> bool:
+        """Whether learning changes B."""
+        return bool(self.learn or self.tie)
+
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that change with the text of the rule's own functions, but not of what these call.
+        Raises ValueError where there is no text."""
+        parts = [f for f in (self.signals, self.learn, self.tie, *self.feedback) if f]
+        try:
+            text = "\n".join(inspect.getsource(f) for f in parts if f is not list)
+        except (OSError, TypeError) as error:
+            raise ValueError(f"the text of rule {self.name!r} is not to be found ({error}): define its functions in a file "
+                             "or in a notebook's cell") from error
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def try_out(self) -> None:
+        """Raises ValueError where, in a small network, the rule fails or does not give each layer a signal of its shape."""
+        import torch
+
+        sizes, g = (2, 3, 4, 5), torch.Generator().manual_seed(0)
+        W = [torch.rand(1, *shape, generator=g) for shape in pairwise(sizes)]
+        h = [torch.rand(1, 6, n, generator=g) for n in sizes]
+        B = [torch.rand(1, *shape, generator=g) for shape in self.feedback.shapes(sizes)]
+        where = f"rule {self.name!r}, tried on 6 examples in a network of 2-3-4-5 units,"
+        try:
+            deltas = self(h[-1], h[1:], W[1:], B)
+            if self.learn:
+                self.learn(B, h, h[1:], (0.1,) * 3, (1.0,) * 3)
+            if self.tie:
+                self.tie(W[1:], B)
+        except Exception as error:  # whatever somebody's rule may raise
+            raise ValueError(f"{where} fails: {type(error).__name__}: {error}") from error
+        found = [None if delta is None else tuple(delta.shape) for delta in deltas]
+        wanted = [(1, 6, n) for n in sizes[1:]]
+        if len(found) != 3 or any(f not in (None, w) for f, w in zip(found, wanted, strict=True)):
+            raise ValueError(f"{where} gives signals of the shapes {found}: wanted {wanted}, or None for a layer that does "
+                             "not learn")
+
+
+def learning_rule(name: str, **options: Any) -> Callable[[Callable[..., list]], Rule]:
+    """Make a `Rule` of that name of the function below; options: the other fields of `Rule`."""
+    return lambda signals: Rule(name, signals, **options)
+
+
+@learning_rule("feedback alignment", chain=Chain())
 def feedback_alignment(e, slopes, W, B):
     """delta_out = e;  delta_l = B_l delta_{l+1}.  No derivative is passed on (Methods, Figs. 3-5)."""
     deltas = [e]
@@ -38,24 +135,69 @@ def feedback_alignment(e, slopes, W, B):
     return deltas
 
 
+@learning_rule("backprop", compared=feedback_alignment, chain=Chain(True, True, True))
+def backprop(e, slopes, W, B):
+    """delta_out = e;  delta_l = W_l' (delta_{l+1} o f_{l+1}').  Derivatives travel down the chain."""
+    deltas = [e]
+    for w, slope in zip(reversed(W), reversed(slopes), strict=False):
+        deltas.insert(0, (deltas[0] * slope) @ w.mT)
+    return deltas
+
+
+@learning_rule("feedback alignment, outputs gated", chain=Chain(gated_outputs=True))
 def feedback_alignment_output_gated(e, slopes, W, B):
     """As feedback alignment, but the outputs send `e o y'`; the chain below is not gated."""
     return [*feedback_alignment(e * slopes[-1], slopes, W, B)[:-1], e]
 
 
+@learning_rule("feedback alignment, gated", chain=Chain(gated_outputs=True, gated_below=True))
 def feedback_alignment_gated(e, slopes, W, B):
     """delta_l = B_l (delta_{l+1} o f_{l+1}'): backprop with W' replaced by B, as most public code has it."""
     return backprop(e, slopes, [b.mT for b in B])
 
 
-def shallow(e, slopes, W, B=None):
+@learning_rule("shallow", compared=feedback_alignment, chain=Chain(below_learns=False))
+def shallow(e, slopes, W, B):
     """Only the output weights learn."""
     return [None] * len(W) + [e]
 
 
-def pseudobackprop(e, slopes, W, B=None):
+@learning_rule("pseudobackprop", compared=feedback_alignment)
+def pseudobackprop(e, slopes, W, B):
     """delta_l = W_l^+ (delta_{l+1} o f_{l+1}'): backprop with the pseudoinverse for the transpose (Note 15)."""
     return backprop(e, slopes, [pseudoinverse(w).mT for w in W])
+
+
+@learning_rule("direct feedback alignment", feedback=DIRECT)
+def direct_feedback_alignment(e, slopes, W, B):
+    """delta_out = e;  delta_l = B_l e: straight from the outputs to every hidden layer (Nøkland 2016)."""
+    return [*(e @ b for b in B), e]
+
+
+def signs_of_W(W, B):
+    """B_l <- |B_l| o sign(W_l'); where W is zero, B keeps the sign that it has."""
+    for w, b in zip(W, B, strict=True):
+        b[b * w.mT < 0] *= -1
+
+
+@learning_rule("sign symmetry", tie=signs_of_W)
+def sign_symmetry(e, slopes, W, B):
+    """As feedback alignment, gated, with the signs of W' in B and magnitudes drawn once (Liao et al. 2016, "frSF")."""
+    return feedback_alignment_gated(e, slopes, W, B)
+
+
+def as_W_learns(B, h, d, rates, shrink):
+    """dB_l = rate_l (sum over examples of (delta o f')_{l+1}' h_l), and W_l's decay: the transpose of W_l's own update."""
+    for layer, b in enumerate(B, start=1):
+        b *= shrink[layer]
+        b += rates[layer] * (d[layer].mT @ h[layer])
+
+
+@learning_rule("Kolen-Pollack", learn=as_W_learns)
+def kolen_pollack(e, slopes, W, B):
+    """As feedback alignment, gated, with B learning as W' does: the two meet as fast as weight decay takes their difference
+    away (Kolen and Pollack 1994; Akrout et al. 2019)."""
+    return feedback_alignment_gated(e, slopes, W, B)
 
 
 def pseudoinverse(w):
@@ -77,19 +219,28 @@ def pseudoinverse(w):
     return torch.linalg.pinv(w.where(there, 0.0)).where(there, torch.nan)
 
 
-RULES: dict[str, Callable] = {
-    "backprop": backprop,
-    "feedback alignment": feedback_alignment,
-    "feedback alignment, outputs gated": feedback_alignment_output_gated,
-    "feedback alignment, gated": feedback_alignment_gated,
-    "shallow": shallow,
-    "pseudobackprop": pseudobackprop,
-}
+RULES: dict[str, Rule] = {rule.name: rule for rule in (
+    backprop, feedback_alignment, feedback_alignment_output_gated, feedback_alignment_gated, shallow, pseudobackprop,
+    direct_feedback_alignment, sign_symmetry, kolen_pollack)}
 
 
-def rule(name: str) -> Callable:
+OWN: dict[str, Rule] = {}  # rules that experiments were given as objects; see `register`
+
+
+def rule(name: str) -> Rule:
     """The rule of that name. Raises ValueError that lists the names there are."""
     try:
-        return RULES[name]
+        return (RULES | OWN)[name]
     except KeyError:
-        raise ValueError(f"unknown rule {name!r}; there are: {', '.join(RULES)}") from None
+        raise ValueError(f"unknown rule {name!r}; there are: {', '.join(RULES | OWN)}") from None
+
+
+def register(own: Rule) -> str:
+    """The name by which experiments know a rule: of one that is not of this module, with a digest of its text, so that two
+    versions of it are never taken for each other. Raises ValueError where it cannot be run."""
+    if RULES.get(own.name) is own:
+        return own.name
+    own.try_out()
+    name = f"{own.name} ({own.digest()})"
+    OWN[name] = own
+    return name

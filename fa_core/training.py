@@ -16,8 +16,8 @@ from tqdm import tqdm
 from fa_core import files, measures, provenance
 from fa_core.data import tasks
 from fa_core.experiments import Experiment
-from fa_core.network import Network, apply_masks, draw_feedback, generator, initialise, update
-from fa_core.rules import rule
+from fa_core.network import Network, draw_feedback, gated, generator, initialise, update
+from fa_core.rules import Rule, backprop, rule
 
 PROBED = 1000  # test examples over which teaching signals are compared
 AT_ONCE = 2**18  # numbers in the inputs that a compiled loop is handed at once
@@ -166,7 +166,7 @@ def drive(experiment, groups: list[tuple[int, ...]], start: Callable, device: st
     return history
 
 
-def step(experiment: Experiment, network: Network, learning_rule: Callable, x, target, rates: tuple[float, ...],
+def step(experiment: Experiment, network: Network, learning: Rule, x, target, rates: tuple[float, ...],
          keep: list | None = None, velocity: list | None = None):
     """One step of learning from a minibatch, in place; returns the error `(runs, batch, n_out)` from before it.
 
@@ -175,8 +175,14 @@ def step(experiment: Experiment, network: Network, learning_rule: Callable, x, t
     h = network.forward(x, keep)
     slopes = network.slopes(h, keep)
     error = target - h[-1]
-    deltas = learning_rule(error, slopes, network.W[1:], network.B)
+    deltas = learning(error, slopes, network.W[1:], network.B)
     update(network, h, slopes, deltas, rates, experiment.weight_decay, experiment.momentum, velocity)
+    if learning.learn:
+        shrink = [1 - rate * x.shape[1] * experiment.weight_decay for rate in rates]
+        d = [None if delta is None else gated(delta, slope) for delta, slope in zip(deltas, slopes, strict=True)]
+        learning.learn(network.B, h, d, rates, shrink)
+    if learning.changes_feedback():
+        network.settle_feedback(learning)
     return error
 
 
@@ -236,7 +242,7 @@ class Run:
                 self.rule = rule(e.rule_at(self.seen))
             if self.redraw and (e.redraw_feedback is True or self.seen in e.redraw_feedback):
                 network.B = [b.to(w) for b, w in zip(draw_feedback(e, self.redraw), network.W[1:], strict=True)]
-                apply_masks(network.B, network.feedback_mask)
+                network.settle_feedback(self.rule)
             stop = self.unchanged_until(pause)
             self.learn(self.seen - self.begin, stop - self.begin)
             self.seen = stop
@@ -271,7 +277,7 @@ class Run:
 
             most = max(1, AT_ONCE // (len(self.seeds) * e.sizes[0]))
             examples = (self.task.batch(at, min(most, stop - at)) for at in range(start, stop, most))
-            self.squares += compiled.learn(self.network, self.velocity, e.rule_at(self.seen), self.rates(), e.weight_decay,
+            self.squares += compiled.learn(self.network, self.velocity, self.rule, self.rates(), e.weight_decay,
                                            e.momentum, examples)
             return
         rates, network = self.rates(), self.network.taking(e.products)
@@ -425,12 +431,13 @@ def unpack_probes(flat: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
 
 
 @torch.no_grad()
-def probe(network, task, learning_rule) -> dict[str, np.ndarray]:
+def probe(network, task, learning: Rule) -> dict[str, np.ndarray]:
     """Measures of every run on the test examples, each `(runs,)` or `(runs, hidden layers)`:
 
     loss: mean over examples of e'e / 2;  nse, or for labels test error in percent;
-    angle: between the teaching signals of feedback alignment's own B and of backprop, for each hidden layer, degrees;
-    weight angle: between W and B', degrees;  positive: share of examples whose two signals have a positive product.
+    angle: between the rule's teaching signals and backprop's, for each hidden layer, degrees; of a rule that sends nothing
+    through B, those of the rule it is `compared` by;  positive: share of examples whose two signals have a positive product;
+    weight angle: between B' and the forward weights that it stands for, degrees.
     """
     runs = network.W[0].shape[0]
     h = network.forward(task.test_x.expand(runs, -1, -1))
@@ -445,16 +452,14 @@ def probe(network, task, learning_rule) -> dict[str, np.ndarray]:
         values["silent"] = torch.stack([(a <= 0).all(1).double().mean(1) for a in h[1:-1]], dim=1).cpu().numpy()
     if network.B:
         slopes = network.slopes([a[:, :PROBED] for a in h])
-        # What this rule sends down; for a rule without B (backprop, shallow) what B would send.
-        sent = rule("feedback alignment") if learning_rule in NO_FEEDBACK else learning_rule
-        ours = sent(e[:, :PROBED], slopes, network.W[1:], network.B)[:-1]
-        backprop = rule("backprop")(e[:, :PROBED], slopes, network.W[1:])[:-1]
-        pairs = [(a.cpu().numpy(), b.cpu().numpy()) for a, b in zip(ours, backprop, strict=True)]
+        ours, backprops = ((learning.compared or learning)(e[:, :PROBED], slopes, network.W[1:], network.B)[:-1],
+                           backprop(e[:, :PROBED], slopes, network.W[1:])[:-1])
+        pairs = [((0 * b if a is None else a).cpu().numpy(), b.cpu().numpy()) for a, b in zip(ours, backprops, strict=True)]
         values["angle"] = np.stack([mean_angle(a, b) for a, b in pairs], axis=1)
         values["positive"] = np.stack([measures.positive_share(a, b) for a, b in pairs], axis=1)
         values["weight angle"] = np.stack(
             [measures.matrix_angle(w.cpu().numpy(), b.mT.cpu().numpy())
-             for w, b in zip(network.W[1:], network.B, strict=True)], axis=1)
+             for w, b in zip(learning.feedback.forward(network.W[1:]), network.B, strict=True)], axis=1)
     return values
 
 
@@ -476,9 +481,6 @@ def mean_angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     there = np.isfinite(angles)
     with np.errstate(invalid="ignore"):
         return np.where(there, angles, 0).sum(1) / there.sum(1)
-
-
-NO_FEEDBACK = (rule("backprop"), rule("shallow"), rule("pseudobackprop"))
 
 
 class CheckpointError(RuntimeError):

@@ -36,6 +36,13 @@ def test_the_records_of_the_paper_stay_found():
     assert experiments.find("mnist-feedback-alignment").digest == "14872da3d059"
 
 
+def test_every_record_there_is_is_of_an_experiment_of_that_name_and_digest():
+    known = {f"{e.name}-{e.digest}" for e in experiments.registry().values()}
+    there = {file.stem for file in (ROOT / "records").glob("*.npz")}
+    assert len(there) > 400
+    assert there <= known
+
+
 def test_the_digest_does_not_depend_on_the_name():
     assert PLAIN.but(name="other").digest == PLAIN.digest
 

@@ -75,7 +75,7 @@ def test_initial_weights_are_in_their_range_and_given_ones_are_kept():
     assert 0.6 < network.B[0].abs().max() <= 0.7
     assert network.W[2][1].flatten().tolist() == list(range(28))
     with pytest.raises(ValueError, match=r"given W2 with 3 values: there are W0 \(108\)"):
-        initialise(tanh_experiment(given=(("W2", (1.0, 2.0, 3.0)),)), (0,))
+        tanh_experiment(given=(("W2", (1.0, 2.0, 3.0)),))
 
 
 def test_wrong_shapes_are_refused_with_the_shape_that_is_wanted():

@@ -5,16 +5,16 @@ import pytest
 import torch
 
 from fa_core.network import UNITS, initialise, update
-from fa_core.rules import RULES, feedback_alignment, pseudoinverse, rule
-from fa_core.training import Run
+from fa_core.rules import OWN, RULES, feedback_alignment, learning_rule, pseudoinverse, register, rule
+from fa_core.training import Run, step, train
 from tests.helpers import tanh_experiment
 
-DEEP = tanh_experiment(density=None, feedback_density=None, momentum=0.0, weight_decay=0.0)
+DEEP = tanh_experiment(density=None, feedback_density=None, momentum=0.0, weight_decay=0.0, schedule=((0, 1.0),))
 
 
-def prepared(units="tanh", output="logistic", runs=3, batch=4):
+def prepared(units="tanh", output="logistic", runs=3, batch=4, rule="feedback alignment"):
     """A network with random biases, a minibatch, and its forward pass."""
-    experiment = DEEP.but(hidden=units, output=output, biases=0.2, seeds=tuple(range(runs)))
+    experiment = DEEP.but(hidden=units, output=output, biases=0.2, seeds=tuple(range(runs)), rule=rule)
     network = initialise(experiment, experiment.seeds)
     g = torch.Generator().manual_seed(0)
     x = torch.randn(runs, batch, 12, generator=g, dtype=torch.float64)
@@ -175,10 +175,10 @@ def test_a_run_that_diverges_under_pseudobackprop_leaves_the_others_whole():
 
 
 def test_rules_work_on_numpy_arrays_as_on_tensors():
-    network, _, target, h, slopes = prepared("tanh", "logistic")
-    e = target - h[-1]
-    as_numpy = [[a.numpy() for a in part] for part in (slopes, network.W[1:], network.B)]
     for name, function in RULES.items():
+        network, _, target, h, slopes = prepared("tanh", "logistic", rule=name)
+        e = target - h[-1]
+        as_numpy = [[a.numpy() for a in part] for part in (slopes, network.W[1:], network.B)]
         for a, b in zip(function(e.numpy(), *as_numpy), function(e, slopes, network.W[1:], network.B), strict=True):
             assert (a is None) == (b is None), name
             if a is not None:
@@ -195,3 +195,173 @@ def test_shallow_leaves_everything_below_the_outputs_alone():
 def test_an_unknown_rule_is_refused_with_the_names_there_are():
     with pytest.raises(ValueError, match="unknown rule 'magic'; there are: backprop, feedback alignment"):
         rule("magic")
+
+
+# ---- after 2016
+
+
+def test_direct_feedback_alignment_sends_the_error_to_every_hidden_layer_synapse_by_synapse():
+    network, _, target, h, slopes = prepared(rule="direct feedback alignment")
+    assert [tuple(b.shape) for b in network.B] == [(3, 4, 9), (3, 4, 7)]
+    e = target - h[-1]
+    *hidden, out = rule("direct feedback alignment")(e, slopes, network.W[1:], network.B)
+    assert out is e
+    for layer, delta in enumerate(hidden):
+        for r in range(3):
+            for n in range(4):
+                for j in range(delta.shape[2]):
+                    by_hand = sum(float(network.B[layer][r, k, j]) * float(e[r, n, k]) for k in range(4))
+                    assert float(delta[r, n, j]) == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_direct_feedback_alignment_is_feedback_alignment_where_there_is_one_hidden_layer():
+    two = DEEP.but(sizes=(12, 9, 4), probes=(0, 1000), snapshots=(), traced=())
+    ours, other = (Run(two.but(rule=name), (1,)) for name in ("direct feedback alignment", "feedback alignment"))
+    ours.advance()
+    other.advance()
+    assert all(torch.equal(a, b) for a, b in zip(ours.network.W, other.network.W, strict=True))
+    assert ours.probed[-1].keys() == other.probed[-1].keys()
+    assert all(np.array_equal(ours.probed[-1][k], other.probed[-1][k]) for k in ours.probed[-1])
+
+
+def test_the_weight_angle_of_direct_feedback_is_that_with_the_product_of_the_weights_above():
+    run = Run(DEEP.but(rule="direct feedback alignment", probes=(0,)), (0, 1))
+    _, W1, W2 = run.network.W
+    for r in range(2):
+        products = [(W1[r] @ W2[r]).numpy(), W2[r].numpy()]
+        for layer, product in enumerate(products):
+            a, b = product.ravel(), run.network.B[layer][r].numpy().T.ravel()
+            angle = np.degrees(np.arccos(a @ b / np.linalg.norm(a) / np.linalg.norm(b)))
+            assert run.probed[0]["weight angle"][r, layer] == pytest.approx(angle, abs=1e-6)
+
+
+def steps_taken(name, count=5, **changes):
+    """A network after some steps on one minibatch, and what it was before each; float64."""
+    experiment = DEEP.but(rule=name, batch=10, seeds=(0, 1), rate=0.02, **changes)
+    network, before = initialise(experiment, (0, 1)), []
+    g = torch.Generator().manual_seed(1)
+    x, target = torch.randn(2, 10, 12, generator=g).double(), torch.randn(2, 10, 4, generator=g).double()
+    for _ in range(count):
+        h = network.forward(x)
+        before.append(([w.clone() for w in network.W], [b.clone() for b in network.B], h, network.slopes(h), target - h[-1]))
+        step(experiment, network, rule(name), x, target, experiment.rates_at(0))
+    return network, before
+
+
+@pytest.mark.parametrize("density", [None, (1.0, 0.5)])
+def test_by_sign_symmetry_b_has_the_signs_of_w_from_the_start_on_and_the_magnitudes_that_were_drawn(density):
+    network, before = steps_taken("sign symmetry", weights=0.05, feedback_density=density)
+    drawn = initialise(DEEP.but(seeds=(0, 1), weights=0.05, feedback_density=density), (0, 1)).B
+    turned = 0
+    for W, B in (*((W, B) for W, B, *_ in before), (network.W, network.B)):
+        for w, b, magnitude in zip(W[1:], B, drawn, strict=True):
+            assert torch.equal(b.abs(), magnitude.abs())
+            assert (b * w.mT >= 0).all()
+    for (old, *_), new in zip([b[1:] for b in before], [b[1][0] for b in before[1:]], strict=False):
+        turned += int((old[0] != new).sum())
+    assert turned > 0, "signs change as W learns"
+
+
+def test_sign_symmetry_takes_the_steps_of_gated_feedback_alignment_with_its_b():
+    network, before = steps_taken("sign symmetry", count=1)
+    (_, W1, W2), (B1, B2), h, slopes, e = before[0]
+    d3 = e * slopes[2]
+    d2 = (d3 @ B2) * slopes[1]
+    d1 = (d2 @ B1) * slopes[0]
+    for ours, old, below, d in zip(network.W, before[0][0], h, (d1, d2, d3), strict=False):
+        torch.testing.assert_close(ours, old + 0.02 * below.mT @ d, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(B2.sign(), W2.mT.sign())
+    torch.testing.assert_close(B1.sign(), W1.mT.sign())
+
+
+def test_by_kolen_and_pollack_b_learns_what_w_learns_and_their_difference_decays():
+    network, before = steps_taken("Kolen-Pollack", weight_decay=0.5)
+    W, B, h, slopes, e = before[0]
+    d3 = e * slopes[2]
+    d2 = (d3 @ B[1]) * slopes[1]
+    kept = 1 - 0.02 * 10 * 0.5
+    for old, new, below, d in ((B[0], before[1][1][0], h[1], d2), (B[1], before[1][1][1], h[2], d3)):
+        by_hand = torch.zeros_like(old)
+        for n in range(10):
+            by_hand += d[:, n, :, None] * below[:, n, None, :]
+        torch.testing.assert_close(new, kept * old + 0.02 * by_hand, rtol=1e-12, atol=1e-14)
+    for w, b, w0, b0 in zip(network.W[1:], network.B, W[1:], B, strict=True):
+        torch.testing.assert_close(b.mT - w, kept**5 * (b0.mT - w0), rtol=1e-9, atol=1e-12)
+
+
+def test_a_run_by_kolen_and_pollack_comes_to_an_angle_of_zero_and_goes_on_from_its_state_to_the_bit():
+    experiment = DEEP.but(rule="Kolen-Pollack", weight_decay=0.1, rate=0.005, batch=10, examples=12_000,
+                          probes=(0, 12_000), seeds=(0, 1))
+    whole = train(experiment, progress=False)
+    assert whole["weight angle"][:, 0].min() > 60
+    assert whole["weight angle"][:, -1].max() < 1
+    first, second = Run(experiment, (0, 1)), Run(experiment, (0, 1))
+    first.advance()
+    second.restore(first.state())
+    while not second.done:
+        second.advance()
+    assert np.array_equal(second.probed[-1]["weight angle"], whole["weight angle"][:, -1])
+
+
+# ---- rules of one's own
+
+
+def test_an_experiment_takes_a_rule_of_ones_own_and_knows_it_by_its_name_and_text():
+    @learning_rule("mine")
+    def mine(e, slopes, W, B):
+        return feedback_alignment(e, slopes, W, B)
+
+    @learning_rule("mine")
+    def other(e, slopes, W, B):
+        return feedback_alignment(2 * e, slopes, W, B)
+
+    ours, theirs = DEEP.but(rule=mine), DEEP.but(rule=other)
+    assert ours.rule.startswith("mine (")
+    assert OWN[ours.rule] is mine
+    assert register(mine) == ours.rule
+    assert len({ours.digest, theirs.digest, DEEP.digest}) == 3
+    run, plain = Run(ours, (0,)), Run(DEEP, (0,))
+    run.advance()
+    plain.advance()
+    assert all(torch.equal(a, b) for a, b in zip(run.network.W, plain.network.W, strict=True))
+
+
+def test_a_rule_of_the_house_may_be_given_as_it_is():
+    assert DEEP.but(rule=RULES["backprop"]) == DEEP.but(rule="backprop")
+
+
+WRONG = {
+    "B of another shape": (lambda e, s, W, B: [*(e @ b for b in B), e], {}, "fails: RuntimeError"),
+    "a layer too few": (lambda e, s, W, B: feedback_alignment(e, s, W, B)[1:], {}, "gives signals of the shapes"),
+    "a signal of another shape": (lambda e, s, W, B: [e, e, e], {}, "gives signals of the shapes"),
+    "b that learns what it cannot": (lambda e, s, W, B: feedback_alignment(e, s, W, B),
+                                     {"learn": lambda B, h, d, rates, shrink: B[0].add_(h[0])}, "fails: RuntimeError"),
+    "b tied to what it is not like": (lambda e, s, W, B: feedback_alignment(e, s, W, B),
+                                      {"tie": lambda W, B: B[0].copy_(W[0])}, "fails: RuntimeError"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_rule_that_cannot_be_run_is_refused_when_the_experiment_is_described(what):
+    signals, options, message = WRONG[what]
+    with pytest.raises(ValueError, match=rf"rule 'wrong', tried on 6 examples in a network of 2-3-4-5 units, {message}"):
+        DEEP.but(rule=learning_rule("wrong", **options)(signals))
+
+
+def test_a_rule_without_a_text_is_refused():
+    written: dict = {}
+    exec("def signals(e, slopes, W, B):\n    return [None, None, e]", written)
+    with pytest.raises(ValueError, match=r"the text of rule 'typed' is not to be found .*: define its functions in a file"):
+        DEEP.but(rule=learning_rule("typed")(written["signals"]))
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"rule": "Kolen-Pollack", "momentum": 0.9}, "momentum is not there for rule 'Kolen-Pollack', by which B learns"),
+    ({"rule": "Kolen-Pollack", "products": "oneDNN", "dtype": "float32"}, "not there for a rule that changes B"),
+    ({"rule": "direct feedback alignment", "products": "compiled", "batch": 1}, "not there for rule 'direct feedback"),
+    ({"switch": ((10, "direct feedback alignment"),)}, "their B do not lie between the same layers"),
+    ({"rule": "direct feedback alignment", "given": (("B1", (0.0,) * 63),)}, r"given B1 with 63 values: .*B1 \(36\)"),
+])
+def test_what_does_not_fit_a_rule_is_refused_when_the_experiment_is_described(change, message):
+    with pytest.raises(ValueError, match=message):
+        DEEP.but(**change)

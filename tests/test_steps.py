@@ -15,9 +15,11 @@ SMALL = tanh_experiment(sizes=(6, 5, 4, 3), batch=2, examples=6, seeds=(3, 8), p
 
 def signals(rule, e, slopes, W, B):
     """What arrives at each layer from one example's error, outputs last; W and B of the layers above the first."""
+    if rule == "direct feedback alignment":
+        return [*(e @ b for b in B), e]
     deltas = [e]
     for layer in range(len(W) - 1, -1, -1):
-        gated = rule in ("backprop", "pseudobackprop", "feedback alignment, gated") or (
+        gated = rule in ("backprop", "pseudobackprop", "feedback alignment, gated", "sign symmetry", "Kolen-Pollack") or (
             rule == "feedback alignment, outputs gated" and layer == len(W) - 1)
         sent = deltas[0] * slopes[layer + 1] if gated else deltas[0]
         down = {"backprop": W[layer].T, "pseudobackprop": np.linalg.pinv(W[layer])}.get(rule, B[layer])
@@ -43,6 +45,7 @@ def test_a_run_takes_the_steps_that_the_equations_say(rule, dropout):
         W, b, B = numpy(source.network.W, r), numpy(source.network.b, r), numpy(source.network.B, r)
         for step, keep in enumerate(kept):
             dW, db = [-2 * 0.1 * w for w in W], [-2 * 0.1 * v[0] for v in b]  # decay, of either example
+            dB = [-2 * 0.1 * v for v in B]
             x, target = (a[r].numpy() for a in source.task.batch(2 * step, 2))
             for n in range(2):
                 there = [1.0 if k is None else k[r, n].numpy() / s for k, s in zip(keep, share, strict=True)]
@@ -56,10 +59,17 @@ def test_a_run_takes_the_steps_that_the_equations_say(rule, dropout):
                         dW[layer], db[layer] = 0, 0  # neither learns nor decays
                         continue
                     dW[layer] = dW[layer] + np.outer(h[layer], delta * slopes[layer])
+                    if layer and rule == "Kolen-Pollack":
+                        dB[layer - 1] = dB[layer - 1] + np.outer(delta * slopes[layer], h[layer])
                     db[layer] = db[layer] + delta * slopes[layer]
             W = [w + 0.05 * d for w, d in zip(W, dW, strict=True)]
             b = [v + 0.05 * d for v, d in zip(b, db, strict=True)]
-        for ours, wanted in zip(numpy(run.network.W, r) + numpy(run.network.b, r), W + b, strict=True):
+            if rule == "Kolen-Pollack":
+                B = [v + 0.05 * d for v, d in zip(B, dB, strict=True)]
+            elif rule == "sign symmetry":
+                B = [np.abs(v) * np.sign(w.T) for v, w in zip(B, W[1:], strict=True)]
+        for ours, wanted in zip(numpy(run.network.W, r) + numpy(run.network.b, r) + numpy(run.network.B, r), W + b + B,
+                                strict=True):
             np.testing.assert_allclose(ours, wanted, rtol=1e-9, atol=1e-12)
 
 
@@ -78,7 +88,8 @@ def test_a_probe_measures_the_signals_of_its_rule_on_the_test_examples(rule):
             e, slopes = target - h[-1], [1 - a * a for a in h[1:]]
             loss += e @ e / 2
             # A rule without B is measured by what B would send.
-            ours = signals(rule if "alignment" in rule else "feedback alignment", e, slopes, W[1:], B)
+            sent = "feedback alignment" if rule in ("backprop", "pseudobackprop", "shallow") else rule
+            ours = signals(sent, e, slopes, W[1:], B)
             for layer, other in enumerate(signals("backprop", e, slopes, W[1:], B)[:2]):
                 product = ours[layer] @ other
                 cosine = product / np.linalg.norm(ours[layer]) / np.linalg.norm(other)
@@ -90,6 +101,7 @@ def test_a_probe_measures_the_signals_of_its_rule_on_the_test_examples(rule):
         assert probed["angle"][r] == pytest.approx(sums / count, abs=1e-5)
         assert probed["positive"][r] == pytest.approx(positive / count)
         for layer in range(2):
-            w, v = W[layer + 1].ravel(), B[layer].T.ravel()
+            opposite = W[1] @ W[2] if layer == 0 and rule.startswith("direct") else W[layer + 1]
+            w, v = opposite.ravel(), B[layer].T.ravel()
             angle = np.degrees(np.arccos(w @ v / np.linalg.norm(w) / np.linalg.norm(v)))
             assert probed["weight angle"][r, layer] == pytest.approx(angle, abs=1e-5)

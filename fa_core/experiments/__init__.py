@@ -7,12 +7,14 @@ import dataclasses
 import hashlib
 import importlib
 import json
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
-from fa_core import CONVENTIONS
+from fa_core import CONVENTIONS, rules
 from fa_core.experiments import fields as kinds
-from fa_core.rules import rule as named_rule
+from fa_core.rules import Rule
 
 CLASSIFICATION = ("mnist", "backgrounds", "svhn", "timit", "timit at hand")
 FIXED = tuple(t + part for t in (*CLASSIFICATION, "autoencoder") for part in ("", " validation"))
@@ -69,7 +71,8 @@ class Experiment:
     `centred`: for the task "quadratic", whether the target's mean is taken from it.
     `schedule`: pairs (example, factor): from that example on the rate is `rate * factor`; a factor for each layer of W
     where they differ, and 0 for one that is frozen.
-    `switch`: pairs (example, rule): from that example on another rule is in force.
+    `rule`: one of `fa_core.rules`, by its name, or one of your own, which is known by its name and a digest of its text.
+    `switch`: pairs (example, rule): from that example on another rule is in force, of those there are by name.
     `redraw_feedback`: True: B is drawn anew at every step; or the examples at which it is.
     `density`: for each layer of W the share of connections kept; `feedback_density` likewise for B.
     `fields`: (maps, size, side): the units of the first hidden layer are that many maps of untied receptive fields of size x
@@ -96,7 +99,7 @@ class Experiment:
     name: str
     task: str
     sizes: tuple[int, ...]
-    rule: str
+    rule: str | Rule
     rate: float
     examples: int
     seeds: tuple[int, ...]
@@ -135,9 +138,10 @@ class Experiment:
     dtype: str = "float32"
 
     def __post_init__(self):
+        if isinstance(self.rule, Rule):
+            object.__setattr__(self, "rule", rules.register(self.rule))
         kinds.check(self, FIELDS)
-        for name in (self.rule, *(name for _, name in self.switch)):
-            named_rule(name)
+        self._check_rules()
         layers = len(self.sizes) - 1
         choices = {"task": TASKS, "hidden": UNITS, "output": UNITS, "distribution": ("uniform", "normal"),
                    "dtype": ("float32", "float64"), "products": PRODUCTS}
@@ -159,13 +163,17 @@ class Experiment:
             raise ValueError(f"probes must be multiples of batch ({self.batch}) between 0 and {self.examples}")
         if tuple(sorted(set(self.probes))) != self.probes:
             raise ValueError("probes must be in increasing order, each once")
-        arrays = {f"W{i}" for i in range(layers)} | {f"b{i}" for i in range(layers)} | {f"B{i}" for i in range(1, layers)}
+        arrays = self.shapes()
         if not 0 <= self.features <= min(self.sizes[:2]):
             raise ValueError(f"features wants a number of singular vectors of W0, 0 to {min(self.sizes[:2])}, got "
                              f"{self.features}")
-        for name in (*self.snapshots, *self.traced, *(name for name, _ in self.given)):
+        for name, values in self.given:
+            if len(values) != math.prod(arrays.get(name, ())):
+                raise ValueError(f"given {name} with {len(values)} values: there are "
+                                 + ", ".join(f"{k} ({math.prod(shape)})" for k, shape in arrays.items()))
+        for name in (*self.snapshots, *self.traced):
             if name not in arrays:
-                raise ValueError(f"the network {self.sizes} has no array {name!r}; there are: {', '.join(sorted(arrays))}")
+                raise ValueError(f"the network {self.sizes} has no array {name!r}; there are: {', '.join(arrays)}")
         starts = [start for start, _ in self.schedule]
         if starts[:1] != [0] or sorted(set(starts)) != starts:
             raise ValueError(f"schedule must begin at example 0 and increase, got {self.schedule}")
@@ -196,6 +204,9 @@ class Experiment:
             raise ValueError(f"distort is for MNIST's images, not for task {self.task!r}")
         if self.products == "compiled":
             self._check_compiled()
+        elif self.products and any(rule.changes_feedback() or rule.name not in rules.RULES for rule in self.all_rules()):
+            raise ValueError(f"products {self.products!r} are not there for a rule that changes B, or one of your own: "
+                             "leave products at ''")
         elif self.products and self.momentum:
             raise ValueError(f"products {self.products!r} are not there with momentum: leave the one or the other out")
         if self.products == "oneDNN" and self.dtype != "float32":
@@ -218,11 +229,19 @@ class Experiment:
         if self.teacher and (self.teacher[0], self.teacher[-1]) != (self.sizes[0], self.sizes[-1]):
             raise ValueError(f"the teacher {self.teacher} and the network {self.sizes} must agree in inputs and outputs")
 
+    def _check_rules(self):
+        first, *later = self.all_rules()
+        for rule in later:
+            if rule.feedback is not first.feedback:
+                raise ValueError(f"switch from {first.name!r} to {rule.name!r}: their B do not lie between the same layers")
+        if self.momentum and any(rule.learn for rule in self.all_rules()):
+            raise ValueError(f"momentum is not there for rule {self.rule!r}, by which B learns: leave it at 0")
+
     def _check_compiled(self):
         for what, wanted in ((f"minibatches of {self.batch}", self.batch == 1), ("dropout", not self.dropout),
                              ("distortions", not self.distort), ("rough units", "logistic, rough" not in
                                                                  (self.hidden, self.output)),
-                             ("pseudobackprop", "pseudobackprop" not in (self.rule, *(name for _, name in self.switch)))):
+                             *((f"rule {rule.name!r}", rule.chain) for rule in self.all_rules())):
             if not wanted:
                 raise ValueError(f"products 'compiled' are not there for {what}: leave products at ''")
 
@@ -258,6 +277,16 @@ class Experiment:
         value = getattr(self, field)
         count = len(self.sizes) - (2 if field.startswith("feedback") else 1)
         return value if isinstance(value, tuple) else (value,) * count
+
+    def all_rules(self) -> list[Rule]:
+        """The rules that are in force at one time or another, in order. Raises ValueError for an unknown one."""
+        return [rules.rule(name) for name in (self.rule, *(name for _, name in self.switch))]
+
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """The shape of each array of a network, by its name: W0, W1, ..., b0, ..., B1, ..."""
+        W = list(pairwise(self.sizes))
+        return ({f"W{i}": shape for i, shape in enumerate(W)} | {f"b{i}": (1, n) for i, (_, n) in enumerate(W)}
+                | {f"B{i}": shape for i, shape in enumerate(self.all_rules()[0].feedback.shapes(self.sizes), start=1)})
 
     def rates_at(self, example: int) -> tuple[float, ...]:
         """The learning rate of each layer of W in force when `example` examples have been seen."""
