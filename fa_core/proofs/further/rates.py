@@ -54,11 +54,14 @@ def measured_spectrum(T, B) -> np.ndarray:
     return values[np.argsort(np.abs(values))[vanish:]]
 
 
+def half() -> float:
+    """lambda t at which a mode has learned half of its share, y^3 = 1/2, from zero."""
+    return float(((sp.log(EXCESS) - sp.log(1 - Y)) / 3).subs(Y, 2 ** (-1 / 3)))
+
+
 def half_times(T, B) -> np.ndarray:
-    """When each mode has learned half of its share, y^3 = 1/2, from zero; in the order of s, `(modes,)`."""
-    y = 2 ** (-1 / 3)
-    scaled = float(((sp.log(EXCESS) - sp.log(1 - Y)) / 3).subs(Y, y))
-    return scaled / (2 ** (-1 / 3) * flow.modes(T, B)[1] ** (2 / 3))
+    """When each mode has learned half of its share, from zero; in the order of s, `(modes,)`."""
+    return half() / (2 ** (-1 / 3) * flow.modes(T, B)[1] ** (2 / 3))
 
 
 def backprop_half_times(strengths, start) -> np.ndarray:
