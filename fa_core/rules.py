@@ -174,6 +174,14 @@ def direct_feedback_alignment(e, slopes, W, B):
     return [*(e @ b for b in B), e]
 
 
+@learning_rule("direct random target projection", feedback=DIRECT)
+def direct_random_target_projection(e, slopes, W, B):
+    """delta_out = e;  delta_l = B_l y*: the target itself is sent, and no error (Frenkel et al. 2021). For targets of 0 and
+    1, and outputs between them, by which y* = [e > 0]."""
+    target = (e > 0) + 0 * e
+    return [*(target @ b for b in B), e]
+
+
 def signs_of_W(W, B):
     """B_l <- |B_l| o sign(W_l'); where W is zero, B keeps the sign that it has."""
     for w, b in zip(W, B, strict=True):
@@ -221,7 +229,7 @@ def pseudoinverse(w):
 
 RULES: dict[str, Rule] = {rule.name: rule for rule in (
     backprop, feedback_alignment, feedback_alignment_output_gated, feedback_alignment_gated, shallow, pseudobackprop,
-    direct_feedback_alignment, sign_symmetry, kolen_pollack)}
+    direct_feedback_alignment, direct_random_target_projection, sign_symmetry, kolen_pollack)}
 
 
 OWN: dict[str, Rule] = {}  # rules that experiments were given as objects; see `register`

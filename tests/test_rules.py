@@ -214,6 +214,17 @@ def test_direct_feedback_alignment_sends_the_error_to_every_hidden_layer_synapse
                     assert float(delta[r, n, j]) == pytest.approx(by_hand, rel=1e-12)
 
 
+def test_direct_random_target_projection_sends_the_label_whatever_the_outputs():
+    network, x, target, _, _ = prepared("tanh", "logistic", rule="direct random target projection")
+    labels = torch.eye(4, dtype=target.dtype)[torch.arange(12).reshape(3, 4) % 4]
+    for scale in (0.1, 3.0):
+        h = network.forward(scale * x)
+        *hidden, out = rule("direct random target projection")(labels - h[-1], None, network.W[1:], network.B)
+        torch.testing.assert_close(out, labels - h[-1])
+        for delta, b in zip(hidden, network.B, strict=True):
+            torch.testing.assert_close(delta, torch.stack([b[r, torch.arange(4 * r, 4 * r + 4) % 4] for r in range(3)]))
+
+
 def test_direct_feedback_alignment_is_feedback_alignment_where_there_is_one_hidden_layer():
     two = DEEP.but(sizes=(12, 9, 4), probes=(0, 1000), snapshots=(), traced=())
     ours, other = (Run(two.but(rule=name), (1,)) for name in ("direct feedback alignment", "feedback alignment"))

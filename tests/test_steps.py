@@ -17,6 +17,8 @@ def signals(rule, e, slopes, W, B):
     """What arrives at each layer from one example's error, outputs last; W and B of the layers above the first."""
     if rule == "direct feedback alignment":
         return [*(e @ b for b in B), e]
+    if rule == "direct random target projection":
+        return [*(sum(b[k] for k in range(len(e)) if e[k] > 0) + 0 * b[0] for b in B), e]
     deltas = [e]
     for layer in range(len(W) - 1, -1, -1):
         gated = rule in ("backprop", "pseudobackprop", "feedback alignment, gated", "sign symmetry", "Kolen-Pollack") or (
@@ -80,7 +82,7 @@ def test_a_probe_measures_the_signals_of_its_rule_on_the_test_examples(rule):
     probed = run.probed[-1]
     for r in range(2):
         W, b, B = (numpy(part, r) for part in (run.network.W, run.network.b, run.network.B))
-        sums, positive, loss = np.zeros(2), np.zeros(2), 0.0
+        sums, counts, positive, loss = np.zeros(2), np.zeros(2), np.zeros(2), 0.0
         for x, target in zip(run.task.test_x[r].numpy(), run.task.test_y[r].numpy(), strict=True):
             h = [x]
             for layer in range(3):
@@ -91,14 +93,17 @@ def test_a_probe_measures_the_signals_of_its_rule_on_the_test_examples(rule):
             sent = "feedback alignment" if rule in ("backprop", "pseudobackprop", "shallow") else rule
             ours = signals(sent, e, slopes, W[1:], B)
             for layer, other in enumerate(signals("backprop", e, slopes, W[1:], B)[:2]):
+                if not ours[layer].any():  # a target without a positive error has no projection
+                    continue
                 product = ours[layer] @ other
+                counts[layer] += 1
                 cosine = product / np.linalg.norm(ours[layer]) / np.linalg.norm(other)
                 sums[layer] += np.degrees(np.arccos(cosine))
                 positive[layer] += product > 0
         count = len(run.task.test_x[r])
         assert count == PROBED
         assert probed["loss"][r] == pytest.approx(loss / count)
-        assert probed["angle"][r] == pytest.approx(sums / count, abs=1e-5)
+        assert probed["angle"][r] == pytest.approx(sums / counts, abs=1e-5)
         assert probed["positive"][r] == pytest.approx(positive / count)
         for layer in range(2):
             opposite = W[1] @ W[2] if layer == 0 and rule.startswith("direct") else W[layer + 1]
