@@ -22,7 +22,7 @@ TASKS = (*FIXED, "xor", "linear", "teacher", "quadratic")
 UNITS = ("logistic", "tanh", "linear", "leaky", "relu", "logistic, rough")
 PRODUCTS = ("", "oneDNN", "bfloat16", "compiled")
 NOTEBOOKS = ("mnist", "deep", "spiking", "mechanics", "xor", "extended", "extended_20", "svhn", "timit", "momentum",
-             "autoencoders", "autoencoders_brief", "switch")
+             "autoencoders", "autoencoders_brief", "switch", "after")
 
 # What each field may be by itself; what they must be together is said in `Experiment.__post_init__`.
 FACTORS = kinds.either(kinds.number(0), kinds.several(kinds.number(0)))

@@ -1,0 +1,73 @@
+"""What came after 2016: later rules in the networks of the paper, in a deeper one, and in one of a later paper.
+
+Networks, units, tasks and seeds are the paper's, so that a rule is all that differs; minibatches are of 10 or 20 in the
+small networks. Each rule has its best learning rate, and on MNIST its best scale of B, of as many trials as those it is
+compared with, on seeds and images that are not reported.
+"""
+
+from fa_core.experiments import Experiment, mnist
+from fa_core.experiments.search import Search
+
+RULES = ("backprop", "feedback alignment", "direct feedback alignment", "sign symmetry", "Kolen-Pollack")
+
+
+def slug(rule: str) -> str:
+    """A rule's name as part of an experiment's."""
+    return rule.lower().replace(" ", "-")
+
+
+# ---- Fig. 3d's network, 30-20-10-10, which imitates another one. All rules have the weight decay that one of them lives by.
+LENGTH = 60_000
+RATES = (0.004, 0.008, 0.016, 0.032)
+_small = Experiment(
+    name="after", task="teacher", teacher=(30, 20, 10, 10), sizes=(30, 20, 10, 10), rule="backprop", rate=RATES[0],
+    examples=LENGTH, seeds=tuple(range(20)), batch=10, weights=0.1, feedback=0.5, target=0.5, hidden="tanh", output="linear",
+    weight_decay=0.01, probes=(*range(0, 2000, 100), *range(2000, LENGTH + 1, 1000)),
+)
+_trial = _small.but(seeds=tuple(range(100, 110)), examples=20_000, probes=(0, 20_000))
+SMALL_TRIALS = {rule: tuple(_trial.but(name=f"after-trial-{slug(rule)}-{r:g}", rule=rule, rate=r) for r in RATES)
+                for rule in RULES}
+
+# ---- depth: twenty hidden layers of 20 units, from a start at which a signal dies away on its way through W, and from one
+# at which it keeps about its size
+DEPTH, WIDTH = 20, 20
+STARTS = {"small": 0.1, "large": 0.4}
+DEEP_RULES = RULES[:3]
+DEEP_RATES = (0.0005, 0.001, 0.002, 0.004)
+_deep = _small.but(sizes=(30, *(WIDTH,) * DEPTH, 10), weight_decay=0.0, batch=20, seeds=tuple(range(10)),
+                   probes=tuple(range(0, LENGTH + 1, 6000)))
+DEEP_TRIALS = {
+    (start, rule): tuple(_deep.but(name=f"after-deep-trial-{start}-{slug(rule)}-{r:g}", rule=rule, rate=r, weights=scale,
+                                   seeds=(100, 101, 102, 103), examples=12_000, probes=(0, 12_000)) for r in DEEP_RATES)
+    for start, scale in STARTS.items() for rule in DEEP_RULES
+}
+
+# ---- Fig. 3's network, 784-1000-10, with the labels sent in place of the error. Backprop, feedback alignment, which is
+# direct where there is one hidden layer, and shallow learning are Fig. 3's own runs.
+PROJECTION = "direct random target projection"
+EPOCHS = 5
+_fig3 = mnist.FEEDBACK_ALIGNMENT.but(name="after-fig3-target-projection", rule=PROJECTION, seeds=(0, 1, 2), snapshots=(),
+                                     examples=EPOCHS * mnist.EPOCH, probes=mnist.probes(EPOCHS * mnist.EPOCH),
+                                     snapshot_runs=None, snapshot_units=None)
+BETAS = (0.02, 0.1, 0.5)
+FIG3_TRIALS = tuple(_fig3.but(name=f"after-fig3-trial-{b:g}", task="mnist validation", feedback=b, seeds=(100,),
+                              examples=50_000, probes=(0, 50_000)) for b in BETAS)
+
+# ---- four hidden layers of 800 tanh units on MNIST (Nøkland 2016); B sends each layer a signal of about one size
+WIDE_EPOCHS = 2
+WIDE_RATES = (0.0003, 0.001, 0.003)
+WIDE_FEEDBACK = {"backprop": 0.1, "feedback alignment": (0.06, 0.06, 0.06, 0.1), "direct feedback alignment": 0.1}
+_wide = _fig3.but(sizes=(784, 800, 800, 800, 800, 10), hidden="tanh", weights=0.05, weight_decay=0.0, products="bfloat16",
+                  schedule=((0, 1.0),), examples=WIDE_EPOCHS * mnist.EPOCH,
+                  probes=mnist.epochs(0, 0.1, 0.2, 0.5, 1, 1.5, 2))
+WIDE_TRIALS = {
+    rule: tuple(_wide.but(name=f"after-wide-trial-{slug(rule)}-{r:g}", task="mnist validation", rule=rule, rate=r,
+                          feedback=b, seeds=(100,), examples=20_000, probes=(0, 20_000)) for r in WIDE_RATES)
+    for rule, b in WIDE_FEEDBACK.items()
+}
+
+TRIALS = (*(t for group in (*SMALL_TRIALS.values(), *DEEP_TRIALS.values(), *WIDE_TRIALS.values()) for t in group),
+          *FIG3_TRIALS)
+RECORDED = TRIALS
+LIVE = ()
+SEARCHES: tuple[Search, ...] = ()
