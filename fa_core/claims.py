@@ -54,7 +54,8 @@ class LedgerError(ValueError):
 class Claim:
     """A statement of the paper and the bound, inclusive, by which agreement with it is judged.
 
-    `added`: the date at which the claim was added to the ledger, "" for those of the first set."""
+    `added`: the date at which the claim was added to the ledger, "" for those of the first set. `source`: of a claim that is
+    not the paper's but a later one's, that one's key in the list of references; `paper` is then what that one reports."""
 
     id: str
     notebook: str
@@ -64,6 +65,7 @@ class Claim:
     paper: str = ""
     depends: str = ""
     added: str = ""
+    source: str = ""
 
     def __post_init__(self):
         low, high = self.accept
@@ -72,16 +74,20 @@ class Claim:
 
 
 @cache
-def ledger(path: Path = LEDGER) -> dict[str, Claim]:
-    """The claims by id. Raises LedgerError for a duplicate or a malformed entry."""
+def ledger(path: Path = LEDGER, section: str = "claim") -> dict[str, Claim]:
+    """The paper's claims by id, or those of the section `after`, of later papers. Raises LedgerError for a duplicate or a
+    malformed entry."""
     found = {}
-    for entry in tomllib.loads(path.read_text(encoding="utf-8"))["claim"]:
+    for entry in tomllib.loads(path.read_text(encoding="utf-8"))[section]:
         try:
             claim = Claim(**{**entry, "accept": tuple(float(v) for v in entry["accept"])})
         except (TypeError, KeyError, ValueError) as error:
             raise LedgerError(f"{path}: claim {entry.get('id', '?')!r}: {error}") from error
         if claim.id in found:
             raise LedgerError(f"{path}: claim {claim.id!r} stands twice")
+        if bool(claim.source) != (section == "after"):
+            raise LedgerError(f"{path}: claim {claim.id!r} is in the section [[{section}]] with source = {claim.source!r}: "
+                              "those of [[after]], and no others, have one")
         found[claim.id] = claim
     return found
 
@@ -188,7 +194,8 @@ class Verdict:
             ours += f"; {c.what}: {measured_text(c.value, c.interval, c.kind)}"
             bound += f"; {c.what} {interval_text((c.low, c.high))}"
         judged = f"{MARKS[self.verdict]} {self.verdict}" + (f": {self.why()}" if self.why() else "")
-        return {"claim": f"{self.claim.states} ({self.claim.id})", "paper": self.claim.paper or "no number given",
+        return {"claim": f"{self.claim.states} ({self.claim.id})",
+                self.claim.source or "paper": self.claim.paper or "no number given",
                 "measure": self.claim.measure, "ours": ours or "-", "bound": bound, "verdict": judged}
 
     def as_json(self) -> dict:
@@ -199,7 +206,7 @@ class Verdict:
         def pair(interval):
             return [plain(v) for v in interval] if interval else None
 
-        data = asdict(self.claim) | {"accept": pair(self.claim.accept)}
+        data = {k: v for k, v in asdict(self.claim).items() if k != "source" or v} | {"accept": pair(self.claim.accept)}
         conditions = [{"what": c.what, "value": plain(c.value), "low": plain(c.low), "high": plain(c.high),
                        "interval": pair(c.interval), "kind": c.kind} for c in self.also]
         return data | {"value": plain(self.value), "n": self.n, "interval": pair(self.interval), "kind": self.kind,
@@ -250,7 +257,8 @@ class Reporter:
     """Reports the claims of one notebook. In any profile but `paper`, all are `not tested`."""
 
     def __init__(self, notebook: str, profile: str = "paper"):
-        self.claims = {k: c for k, c in ledger().items() if c.notebook == notebook}
+        every = ledger() | ledger(section="after")
+        self.claims = {k: c for k, c in every.items() if c.notebook == notebook}
         if not self.claims:
             raise LedgerError(f"the ledger has no claim for notebook {notebook!r}: add one to fa_core/{LEDGER.name}, with "
                               "its bound, before the first run")

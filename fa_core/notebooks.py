@@ -327,8 +327,8 @@ COUNTS = re.compile(r"(?<=<!-- counts -->\n).*?(?=\n<!-- end of counts -->)", re
 
 
 def counts() -> str:
-    """How many claims there are of each verdict, in words, by the committed notebooks."""
-    return claims.counted(row["verdict"] for name in names() for row in verdicts(read(path(name))))
+    """How many claims of the paper there are of each verdict, in words, by the committed notebooks."""
+    return claims.counted(row["verdict"] for name in names() for row in verdicts(read(path(name))) if "source" not in row)
 
 
 def count_in(readme: Path) -> None:

@@ -323,15 +323,33 @@ def test_a_malformed_ledger_is_refused_and_the_claim_named(tmp_path, entries, me
         claims.ledger(file)
 
 
+def test_the_claims_of_later_papers_are_apart_and_each_says_whose_it_is(tmp_path):
+    papers, later = claims.ledger(), claims.ledger(section="after")
+    assert later
+    assert not papers.keys() & later.keys()
+    references = (Path(__file__).parents[1] / "book/references.bib").read_text(encoding="utf-8")
+    for claim in later.values():
+        assert f"{{{claim.source}," in references
+        assert claim.notebook == "20_after_2016"
+        found = Verdict(claim, 0.5, 1, kind="count")
+        assert found.row()[claim.source] == (claim.paper or "no number given")
+        assert found.as_json()["source"] == claim.source
+    assert "source" not in Verdict(papers[ID], 0.5, 1, kind="count").as_json()
+    file = written(tmp_path, ENTRY | {"source": '"later2020"'})
+    with pytest.raises(LedgerError, match=r"in the section \[\[claim\]\] with source = 'later2020'"):
+        claims.ledger(file)
+
+
 # Of the ledger as it was given, so that a checkout without it beside it cannot change a bound either.
-BOUNDS = {"": "c2c040e670fad62f", "2026-11-27": "a16ada984f1eff2a"}
+BOUNDS = {"": "c2c040e670fad62f", "2026-11-27": "a16ada984f1eff2a", "after": "5e93a598d190b763"}
 
 
 def bounds(file: Path) -> dict[str, str]:
     """For each set of the ledger, by the date at which it was added, a digest of its claims: where, what, and the bound."""
     text: dict[str, list[str]] = {}
-    for c in claims.ledger(file).values():
-        text.setdefault(c.added, []).append(f"{c.id}|{c.notebook}|{c.measure}|{c.accept[0]!r}|{c.accept[1]!r}")
+    for c in (claims.ledger(file) | claims.ledger(file, "after")).values():
+        line = f"{c.id}|{c.notebook}|{c.measure}|{c.accept[0]!r}|{c.accept[1]!r}"
+        text.setdefault("after" if c.source else c.added, []).append(line)
     return {added: hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16] for added, lines in text.items()}
 
 
@@ -341,7 +359,8 @@ def test_no_bound_has_been_changed_since_the_ledger_was_written():
 
 @pytest.mark.parametrize(("old", "new"), [
     ("accept = [0.99, 1.0]", "accept = [0.98, 1.0]"), ("accept = [3.0, inf]", "accept = [2.0, inf]"),
-    ("mean of 20 seeds", "best of 20 seeds"), ('added = "2026-11-27"', 'added = "2026-11-28"'),
+    ("mean of 20 seeds", "best of 20 seeds"), ("accept = [0, 30]", "accept = [0, 31]"),
+    ('added = "2026-11-27"', 'added = "2026-11-28"'),
 ])
 def test_the_digest_notices_another_bound_measure_or_date(tmp_path, old, new):
     text = claims.LEDGER.read_text(encoding="utf-8")
