@@ -66,8 +66,41 @@ WIDE_TRIALS = {
     for rule, b in WIDE_FEEDBACK.items()
 }
 
+# ---- what was chosen, and the reported runs
+SMALL_RATE = {"backprop": 0.016, "feedback alignment": 0.008, "direct feedback alignment": 0.008, "sign symmetry": 0.016,
+              "Kolen-Pollack": 0.016}
+SMALL = {rule: _small.but(name=f"after-{slug(rule)}", rule=rule, rate=r) for rule, r in SMALL_RATE.items()}
+# Without decay nothing takes the difference between B and W' away.
+NO_DECAY = SMALL["Kolen-Pollack"].but(name="after-control-no-decay", weight_decay=0.0)
+REDRAWN = SMALL["direct feedback alignment"].but(name="after-control-redrawn", redraw_feedback=True)
+
+DEEP_RATE = {("small", "backprop"): 0.0005, ("small", "feedback alignment"): 0.001,
+             ("small", "direct feedback alignment"): 0.004, ("large", "backprop"): 0.002,
+             ("large", "feedback alignment"): 0.001, ("large", "direct feedback alignment"): 0.004}
+DEEP = {(start, rule): _deep.but(name=f"after-deep-{start}-{slug(rule)}", rule=rule, rate=r, weights=STARTS[start])
+        for (start, rule), r in DEEP_RATE.items()}
+# The same rates in fewer layers.
+DEPTHS = (1, 3, 10)
+BY_DEPTH = {(n, rule): DEEP["small", rule].but(name=f"after-depth-{n}-{slug(rule)}", sizes=(30, *(WIDTH,) * n, 10),
+                                               probes=(0, LENGTH)) for n in DEPTHS for rule in DEEP_RULES}
+
 TRIALS = (*(t for group in (*SMALL_TRIALS.values(), *DEEP_TRIALS.values(), *WIDE_TRIALS.values()) for t in group),
           *FIG3_TRIALS)
-RECORDED = TRIALS
+
+
+def chosen(trials: tuple[Experiment, ...], field: str, value: float) -> Experiment:
+    """Of some trials the one with that value."""
+    return next(t for t in trials if getattr(t, field) == value)
+
+
+SEARCHES = (
+    *(Search(name=f"after, {rule}", trials=SMALL_TRIALS[rule], chosen=chosen(SMALL_TRIALS[rule], "rate", r),
+             reported=(SMALL[rule],), settles=("rate",), criterion="nse", beside="after")
+      for rule, r in SMALL_RATE.items()),
+    *(Search(name=f"after, {start} start, {rule}", trials=DEEP_TRIALS[start, rule],
+             chosen=chosen(DEEP_TRIALS[start, rule], "rate", r), settles=("rate", "weights"), criterion="nse",
+             reported=(DEEP[start, rule],), beside=f"after, {start} start") for (start, rule), r in DEEP_RATE.items()),
+)
+
+RECORDED = (*TRIALS, *SMALL.values(), NO_DECAY, REDRAWN, *DEEP.values(), *BY_DEPTH.values())
 LIVE = ()
-SEARCHES: tuple[Search, ...] = ()
