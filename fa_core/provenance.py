@@ -131,12 +131,13 @@ def _defined(statement: ast.stmt) -> set[str]:
 
 
 def _plain(node):
-    """A syntax tree as lists and text, without docstrings; fields that are empty are left out, for they come and go with
-    the version of Python."""
+    """A syntax tree as lists and text, without docstrings, those of attributes too; fields that are empty are left out, for
+    they come and go with the version of Python."""
     if isinstance(node, ast.AST):
         fields = dict(ast.iter_fields(node))
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node):
-            fields["body"] = node.body[1:]
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            fields["body"] = [n for n in node.body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)
+                                                           and isinstance(n.value.value, str))]
         return [type(node).__name__, {k: _plain(v) for k, v in fields.items() if v not in (None, []) and k != "kind"}]
     return [_plain(n) for n in node] if isinstance(node, list) else repr(node)
 

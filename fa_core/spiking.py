@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fa_core import measures, mkl
 from fa_core.data import mnist
+from fa_core.data.tasks import split
 from fa_core.experiments.spiking import CLASSES, SpikingExperiment
 from fa_core.network import generator
 from fa_core.products import add_outer, of
@@ -202,7 +203,7 @@ class Run:
         self.experiment, self.seed, self.device = experiment, seed, device
         train, test = mnist.load("train"), mnist.load("test")
         if experiment.task == "mnist validation":
-            train, test = (mnist.Digits(*(a[part] for a in train)) for part in (slice(50_000), slice(50_000, None)))
+            train, test = (mnist.Digits(*part) for part in split(train, 10_000))
         self.images, self.labels = (torch.from_numpy(a.copy()).to(device) for a in train)
         self.test_images = torch.from_numpy(test.images[: experiment.tested].copy()).to(device)
         self.test_labels = test.labels[: experiment.tested]

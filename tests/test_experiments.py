@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fa_core import CONVENTIONS, experiments
-from fa_core.experiments import Experiment, Stages
+from fa_core.experiments import Elastic, Experiment, Fields, Plateau, Stages
 
 ROOT = Path(__file__).parents[1]
 PLAIN = Experiment(name="plain", task="linear", sizes=(12, 9, 7, 4), rule="feedback alignment", rate=0.002, examples=3000,
@@ -124,9 +124,9 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
     ({"probes": (100, 0)}, "probes must be in increasing order, each once"),
     ({"probes": (0, 100, 100)}, "probes must be in increasing order, each once"),
     ({"features": 13}, "features wants a number of singular vectors of W0, 0 to 9, got 13"),
-    ({"snapshots": ("W3",)}, "has no array 'W3'; there are: B1, B2, W0, W1, W2, b0, b1, b2"),
-    ({"traced": ("B0",)}, "has no array 'B0'; there are: B1, B2"),
-    ({"given": (("w1", (0.0,)),)}, "has no array 'w1'; there are"),
+    ({"snapshots": ("W3",)}, "has no array 'W3'; there are: W0, W1, W2, b0, b1, b2, B1, B2"),
+    ({"traced": ("B0",)}, "has no array 'B0'; there are: W0, W1, W2"),
+    ({"given": (("w1", (0.0,)),)}, r"given w1 with 1 values: there are W0 \(108\)"),
     ({"schedule": ((10, 1.0),)}, "schedule must begin at example 0 and increase"),
     ({"schedule": ((0, 1.0), (500, 0.5), (100, 0.1))}, "schedule must begin at example 0 and increase"),
     ({"schedule": ((0, (1.0, 0.0)),)}, r"schedule has 2 factors, the network \(12, 9, 7, 4\) wants 1 or 3"),
@@ -140,13 +140,13 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
     ({"dropout": (0.5, 0.5, 1.0)}, "dropout wants a tuple of each a finite number, 0 or more and below 1; got"),
     ({"fields": (6, 6, 28)}, "fields .* want 784 inputs and 3174 units in the first hidden layer"),
     ({"sizes": (4, 1, 8, 4), "fields": (1, 2, 2), "density": (0.5, 1.0, 1.0)}, "give density or fields"),
-    ({"plateau": (0.05, 2)}, "plateau goes by epochs, which task 'linear' has not"),
-    ({"plateau": (0.05,)}, "plateau wants a share between 0 and 1 and how often"),
-    ({"stages": Stages(2, 5)}, "stages go by epochs, which task 'linear' has not"),
+    ({"plateau": (0.05, 2)}, "plateau and stages go by epochs, which task 'linear' has not"),
+    ({"plateau": (0.05,)}, r"plateau wants Plateau\(share, times\); got \(0.05,\)"),
+    ({"stages": Stages(2, 5)}, "plateau and stages go by epochs, which task 'linear' has not"),
     ({"task": "mnist", "stages": Stages(2, 5)}, "give held_out, how many training examples of 'mnist' are not learned from"),
-    ({"task": "mnist", "held_out": 9, "stages": Stages(2, 0)}, r"stages wants Stages\(cuts=0 or more, patience=1 or more"),
+    ({"task": "xor", "held_out": 9}, "held_out wants a number of training examples of a data set, got 9 for task 'xor'"),
     ({"task": "mnist", "held_out": 9, "stages": Stages(2, 5), "plateau": (0.1, 2)}, "give plateau or stages"),
-    ({"held_out": 100}, "held_out wants a number of training examples of a task with files, got 100 for task 'linear'"),
+    ({"held_out": 100}, "held_out wants a number of training examples of a data set, got 100 for task 'linear'"),
     ({"task": "mnist", "held_out": -1}, "held_out wants a whole number of 0 or more; got -1"),
     ({"switch": ((100, "backprop"), (50, "shallow"))}, "switch must name multiples .* in increasing order, each once"),
     ({"switch": ((0, "backprop"),)}, "switch wants .* a whole number of 1 or more"),
@@ -194,13 +194,33 @@ def test_a_field_that_makes_no_sense_by_itself_is_refused_with_what_was_given_an
             PLAIN.but(**{field: value})
 
 
-@pytest.mark.parametrize(("field", "value"), [
-    ("distort", (6.0, math.nan)), ("distort", (-1.0, 36.0)), ("distort", (6.0,)), ("plateau", (0.05, math.inf)),
-    ("plateau", (math.nan, 2)), ("held_out", 1.5), ("fields", (4, 6)), ("fields", (0, 6, 28)), ("fields", (4.0, 6, 28)),
+@pytest.mark.parametrize(("field", "value", "message"), [
+    ("distort", (6.0, math.nan), "alpha wants a finite number, 0 or more; got nan"),
+    ("distort", (-1.0, 36.0), "sigma wants a finite number, 0 or more; got -1.0"),
+    ("distort", (6.0,), r"distort wants Elastic\(sigma, alpha\); got \(6.0,\)"),
+    ("distort", "strong", "distort wants Elastic or None; got 'strong'"),
+    ("plateau", (0.05, math.inf), "times wants a whole number of 1 or more; got inf"),
+    ("plateau", (1.0, 2), "share wants a finite number, 0 or more and below 1; got 1.0"),
+    ("plateau", (0.05, 0), "times wants a whole number of 1 or more; got 0"),
+    ("held_out", 1.5, "held_out wants a whole number"),
+    ("fields", (4, 6), r"fields wants Fields\(maps, size, side\); got \(4, 6\)"),
+    ("fields", (0, 6, 28), "maps wants a whole number of 1 or more; got 0"),
+    ("fields", (4.0, 6, 28), "maps wants a whole number of 1 or more; got 4.0"),
+    ("stages", (2, 0), "patience wants a whole number of 1 or more; got 0"),
+    ("stages", (2, 5, 1.0), "least wants a finite number, 0 or more and below 1; got 1.0"),
 ])
-def test_the_same_of_what_comes_with_images(field, value):
-    with pytest.raises(ValueError, match=rf"^{field} wants .*; got {re.escape(repr(value))}$"):
+def test_the_same_of_what_comes_with_images(field, value, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
         DIGITS.but(**{field: value})
+
+
+def test_a_tuple_says_what_the_small_objects_say_and_none_is_what_an_empty_one_was():
+    images = DIGITS.but(sizes=(784, 4 * 23**2, 10), fields=(4, 6, 28), distort=(6.0, 36.0), plateau=(0.05, 2))
+    assert images == images.but(fields=Fields(4, 6, 28), distort=Elastic(6.0, 36.0), plateau=Plateau(0.05, 2))
+    assert images.essence()["plateau"] == [0.05, 2]
+    assert images.but(fields=(), distort=(), plateau=()) == DIGITS.but(sizes=images.sizes)
+    assert (images.plateau.share, images.distort.alpha, images.fields.side) == (0.05, 36.0, 28)
+    assert DIGITS.but(held_out=100, stages=(2, 5)).stages == Stages(cuts=2, patience=5, least=0.0)
 
 
 SPIKES = experiments.spiking.REDUCED
@@ -224,8 +244,8 @@ def test_the_same_of_an_experiment_with_spikes(field):
 
 
 def test_every_field_says_what_it_may_be():
-    # A new field wants an entry in the FIELDS beside its class; `stages` has a check of its own.
-    assert experiments.FIELDS.keys() == {f.name for f in dataclasses.fields(Experiment)} - {"stages"}
+    # A new field of a dense network's experiment says it where it is declared; objects of several values check themselves.
+    assert experiments.FIELDS.keys() | experiments.TOGETHER.keys() == {f.name for f in dataclasses.fields(Experiment)}
     assert experiments.spiking.FIELDS.keys() == {f.name for f in dataclasses.fields(SPIKES)}
 
 

@@ -79,10 +79,11 @@ def test_no_module_is_imported_in_a_way_that_would_not_be_seen():
     ("fa_core.training", lambda t: t.replace('"""', '"""More. ', 1), False),
     ("fa_core.measures", lambda t: t.replace('"""Signed angle', '"""More. Signed angle'), False),
     ("fa_core.experiments", lambda t: t + "\ndef another():\n    return 1", False),
-    ("fa_core.experiments", lambda t: t.replace("batch: int = 1", "batch: int = 2"), True),
+    ("fa_core.experiments", lambda t: t.replace("'Examples whose", "'More examples whose"), False),
+    ("fa_core.experiments", lambda t: t.replace("batch: Count = 1", "batch: Count = 2"), True),
     ("fa_core.claims", lambda t: t + "\nadded = 1", False),
 ], ids=["a statement", "a constant", "an import", "the module's docstring", "other docstrings", "what describes no class",
-        "a default", "a module that is not imported"])
+        "an attribute's docstring", "a default", "a module that is not imported"])
 def test_what_can_change_a_result_counts_and_what_cannot_does_not(monkeypatch, module, edit, counts):
     assert (module in changed(monkeypatch, DENSE, module, edit)) == counts
 

@@ -1,11 +1,14 @@
 """Tasks: target functions as the Methods write them, and examples that depend on their own run alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from fa_core import training
 from fa_core.data import backgrounds, mnist, svhn, tasks, timit
+from fa_core.experiments import DataSet, datasets
 from tests.helpers import linear_experiment
 
 QUADRATIC = linear_experiment(task="quadratic", sizes=(5, 4, 3), target=0.5, hidden="tanh")
@@ -15,7 +18,7 @@ TEACHER = linear_experiment(task="teacher", sizes=(6, 5, 3), teacher=(6, 4, 4, 3
 def examples(experiment, seeds=None):
     task = tasks.make(experiment, seeds or experiment.seeds)
     task.next_chunk()
-    return tuple(a.numpy() for a in task.batch(0, tasks.DRAWN))
+    return tuple(a.numpy() for a in task.batch(0, tasks.CHUNK))
 
 
 def elements(experiment, *shapes):
@@ -112,7 +115,7 @@ def small_sets(monkeypatch):
     monkeypatch.setattr(mnist, "load", cut)
     monkeypatch.setattr(backgrounds, "load", cut)
     monkeypatch.setattr(svhn, "load", lambda split: cut(split, 32))
-    monkeypatch.setattr(tasks, "VALIDATION", dict.fromkeys(tasks.VALIDATION, 200))
+    monkeypatch.setattr(datasets, "DATASETS", {k: replace(v, held_out=200) for k, v in datasets.DATASETS.items()})
 
 
 @pytest.mark.usefixtures("small_sets")
@@ -206,7 +209,7 @@ def test_a_task_is_tested_on_the_test_set_scaled_as_the_training_set_is(name):
 def test_no_test_example_is_one_that_is_learned_from(experiment):
     task = tasks.make(experiment, experiment.seeds)
     task.next_chunk()
-    x, _ = task.batch(0, tasks.DRAWN)
+    x, _ = task.batch(0, tasks.CHUNK)
     for seen, tested in zip(x, task.test_x, strict=True):
         assert len(torch.cat([seen, tested]).unique(dim=0)) == len(seen) + len(tested)
 
@@ -226,9 +229,85 @@ def test_timits_features_are_scaled_by_the_moments_of_the_training_set(monkeypat
     sets = {split: timit.Frames(rng.normal(centre, width, (500, 39)).astype(np.float32), rng.integers(6, size=500))
             for split, centre, width in (("train", 3, 2), ("test", 5, 8))}
     monkeypatch.setattr(timit, "load", sets.__getitem__)
-    monkeypatch.setattr(tasks, "VALIDATION", dict.fromkeys(tasks.VALIDATION, 100))
+    monkeypatch.setattr(datasets, "DATASETS", {k: replace(v, held_out=100) for k, v in datasets.DATASETS.items()})
     train = sets["train"].features
     for name, wanted in (("timit at hand", sets["test"].features), ("timit at hand validation", train[400:])):
         task = tasks.make(linear_experiment(task=name, **DIGITS | {"sizes": (39, 3, 6), "examples": 300}), (0,))
         np.testing.assert_allclose(task.test_x[0], (wanted - train.mean(0)) / train.std(0), atol=1e-4)
     np.testing.assert_allclose(task.x, ((train - train.mean(0)) / train.std(0))[:400], atol=1e-4)
+
+
+# ---- data of one's own
+
+
+def moons(n=60, outputs=None, seed=0):
+    """Inputs `(n, 2)` with labels, or with that many outputs."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 2))
+    return x, (x[:, 0] > 0).astype(int) if outputs is None else np.tanh(x @ rng.normal(size=(2, outputs)))
+
+
+OWN = {"sizes": (2, 6, 2), "weights": 0.3, "batch": 10, "examples": 240, "probes": (0, 240), "hidden": "tanh"}
+
+
+def test_ones_own_examples_are_gone_through_epoch_by_epoch_and_tested_on_ones_own():
+    data = DataSet("moons", train=moons(), test=moons(40, seed=1))
+    experiment = linear_experiment(task=data, held_out=10, targets=(-0.8, 0.8), **OWN)
+    task = tasks.make(experiment, (0, 1))
+    assert task.chunk == 50
+    task.next_chunk()
+    x, y = (a[1] for a in task.batch(0, 50))
+    wanted = sorted((*a, b) for a, b in zip(*(part[:50] for part in moons()), strict=True))
+    assert sorted((*a.tolist(), int(b.argmax())) for a, b in zip(x, y, strict=True)) == wanted
+    assert set(y.flatten().tolist()) == {-0.8, 0.8}
+    np.testing.assert_array_equal(task.test_x[0], moons(40, seed=1)[0])
+    np.testing.assert_array_equal(task.labels, moons(40, seed=1)[1])
+    np.testing.assert_array_equal(task.validation[2], moons()[1][50:])
+    learned = training.train(experiment.but(rate=0.05, examples=24_000, probes=(0, 24_000)), progress=False)
+    assert learned["test error"][:, 0].mean() > 20
+    assert learned["test error"][:, -1].max() <= 10
+
+
+def test_ones_own_outputs_are_learned_as_they_are():
+    data = DataSet("curve", train=moons(outputs=3), test=moons(40, 3))
+    run = training.Run(linear_experiment(task=data, **OWN | {"sizes": (2, 6, 3)}), (0,))
+    np.testing.assert_array_equal(run.task.test_y[0], moons(40, 3)[1])
+    assert "nse" in run.probed[0]
+
+
+def test_an_experiment_knows_ones_own_data_by_name_and_contents():
+    first, again, other = (linear_experiment(task=DataSet("moons", train=moons(seed=s), test=moons()), **OWN)
+                           for s in (0, 0, 1))
+    assert first == again
+    assert first.digest != other.digest
+    assert first.task.startswith("moons (")
+    assert (first.data().name, first.data().held_out) == (first.task, 0)
+
+
+@pytest.mark.parametrize(("train", "test", "message"), [
+    ((np.zeros(5), np.zeros(5, int)), moons(), r"train: wanted inputs \(n, n_in\), and labels"),
+    ((np.zeros((5, 2)), np.zeros(5)), moons(), r"train: wanted .* got float64 \(5, 2\) and float64 \(5,\)"),
+    (moons(), (np.zeros((5, 2)), np.zeros(4, int)), "test: wanted"),
+    (moons(), (np.zeros((0, 2)), np.zeros(0, int)), "test: wanted"),
+    ((np.full((5, 2), np.nan), np.zeros(5, int)), moons(), "inputs and outputs must be finite"),
+    ((np.zeros((5, 2)), np.full(5, -1)), moons(), "labels 0 or more"),
+    (moons(), (np.zeros((5, 3)), np.zeros(5, int)), "training and test set differ"),
+    (moons(), moons(outputs=2), "training and test set differ"),
+])
+def test_data_that_make_no_sense_are_refused_when_they_are_described(train, test, message):
+    with pytest.raises(ValueError, match=f"data set 'wrong'.*{message}"):
+        DataSet("wrong", train=train, test=test)
+
+
+@pytest.mark.parametrize(("sizes", "outputs"), [((3, 6, 2), None), ((2, 6, 1), None), ((2, 6, 2), 3), ((2, 6, 4), 3)])
+def test_a_network_that_does_not_fit_the_data_is_refused_when_the_experiment_is_described(sizes, outputs):
+    data = DataSet("moons", train=moons(outputs=outputs), test=moons(outputs=outputs))
+    with pytest.raises(ValueError, match=r"data set 'moons .* wants 2 inputs and [23] outputs.*, the network .* has others"):
+        linear_experiment(task=data, **OWN | {"sizes": sizes})
+
+
+def test_a_data_set_without_arrays_is_refused():
+    with pytest.raises(ValueError, match=r"data set 'none' has no arrays: give train=\(inputs, answers\)"):
+        linear_experiment(task=DataSet("none"), **OWN)
+    with pytest.raises(ValueError, match="task 'xor' has no data set; there are: mnist, mnist validation"):
+        tasks.load("xor")

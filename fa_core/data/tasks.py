@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from fa_core.data import elastic, mnist
-from fa_core.experiments import Experiment
+from fa_core.experiments import DRAWN, Experiment, datasets
 from fa_core.network import draw, generator
 
-DRAWN = 1000  # examples to a chunk where they are drawn: so many, or the whole minibatches that come nearest below
+CHUNK = 1000  # examples to a chunk where they are drawn: so many, or the whole minibatches that come nearest below
 
 
 def orders(n: int, times: int, generator) -> Tensor:
@@ -86,7 +86,7 @@ class Drawn:
     distortions = ()
 
     def __init__(self, target, n_in: int, generators, test_generators, device, dtype, uniform: float | None = None,
-                 test_size: int = 1000, chunk: int = DRAWN):
+                 test_size: int = 1000, chunk: int = CHUNK):
         self.target, self.n_in, self.generators, self.uniform = target, n_in, generators, uniform
         self.device, self.dtype, self.chunk = device, dtype, chunk
         self.test_x, self.test_y = self._draw(test_generators, test_size)
@@ -135,19 +135,29 @@ def target_function(experiment: Experiment, generators):
     return teacher(*zip(*layers, strict=True))
 
 
-VALIDATION = {"mnist": 10_000, "autoencoder": 10_000, "backgrounds": 10_000, "svhn": 26_032, "timit": 10_000}
-
-
 def load(name: str):
-    """The training set, the test set, each a pair (inputs, labels), and how inputs are scaled, for a task with files.
+    """The training set, the test set, each a pair (inputs, answers), and how inputs are scaled, for a task with a data set.
 
     "... validation": the last examples of the training set take the place of the test set: what hyper-parameters and the
     stopping time are chosen on. "timit" is the whole corpus, "timit at hand" what there is of it. Raises DataError.
     """
-    at_hand = name.removesuffix(" validation")
-    base = at_hand.removesuffix(" at hand")
+    data, validated = datasets.find(name)
+    if data is None:
+        raise ValueError(f"task {name!r} has no data set; there are: {', '.join(datasets.names())}")
+    if data.train:
+        (train, test), scale = (data.train, data.test), np.asarray
+    else:
+        train, test, scale = _from_files(data.name)
+    if validated:
+        train, test = split(train, data.held_out)
+    return train, test, scale
+
+
+def _from_files(name: str):
+    """The same for a data set of files, without "validation"."""
+    base = name.removesuffix(" at hand")
     source = mnist if base == "autoencoder" else importlib.import_module(f"fa_core.data.{base}")
-    if at_hand == "timit":
+    if name == "timit":
         source.whole()
     train, test = source.load("train"), source.load("test")
     if base == "timit":
@@ -159,18 +169,16 @@ def load(name: str):
         def scale(images):
             return (images / np.float32(255) * np.float32(1.8) - np.float32(0.9)).astype(np.float32)
     else:
-        # The scale is the whole training set's in either case, and does not depend on a label.
+        # The scale is the whole training set's, validation data included, and does not depend on a label.
         pixels = mnist.standardise(np.arange(256, dtype=np.uint8), train[0])
 
         def scale(images):
             return pixels[images]
-    if name != at_hand:
-        train, test = split(train, VALIDATION[base])
     return train, test, scale
 
 
 def split(train, last: int):
-    """A training set (inputs, labels) without its last examples, and these. Raises ValueError where it is too small."""
+    """A training set (inputs, answers) without its last examples, and these. Raises ValueError where it is too small."""
     first = len(train[1]) - last
     if first < 1:
         raise ValueError(f"{last:,} examples of a training set of {len(train[1]):,} cannot be held out")
@@ -181,48 +189,49 @@ def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
     """The task of an experiment for these seeds. Raises ValueError where its shape is not the network's, and for a minibatch
     larger than the training set."""
     dtype = getattr(torch, experiment.dtype)
-    data = [generator(s, "data") for s in seeds]
+    draws = [generator(s, "data") for s in seeds]
 
     def tensor(array):
         return torch.as_tensor(np.array(array)).to(device=device, dtype=dtype)
 
     n_in, n_out = experiment.sizes[0], experiment.sizes[-1]
-    if experiment.task in ("linear", "teacher", "quadratic"):
+    if experiment.task in DRAWN:
         target = target_function(experiment, [generator(s, "target") for s in seeds])
         uniform = 2.0 if experiment.task == "quadratic" else None
-        chunk = max(experiment.batch, DRAWN - DRAWN % experiment.batch)
-        return Drawn(target, n_in, data, [generator(s, "test") for s in seeds], device, dtype, uniform, chunk=chunk)
+        chunk = max(experiment.batch, CHUNK - CHUNK % experiment.batch)
+        return Drawn(target, n_in, draws, [generator(s, "test") for s in seeds], device, dtype, uniform, chunk=chunk)
     if experiment.task == "xor":
         x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
         y = np.array([[0], [1], [1], [0]])
-        task = FixedSet(tensor(x), tensor(y), tensor(x[None]), tensor(y[None]), None, data, epochs=250)
+        task = FixedSet(tensor(x), tensor(y), tensor(x[None]), tensor(y[None]), None, draws, epochs=250)
     else:
-        train, test, scale = load(experiment.task)
+        data, (train, test, scale) = experiment.data(), load(experiment.task)
         parts = [test]
         if experiment.held_out:
             train, held_out = split(train, experiment.held_out)
             parts.append(held_out)
-        base = experiment.task.removesuffix(" validation")
-        if base == "autoencoder":
-            x = tensor(scale(train[0]))
-            tests = [(a := tensor(scale(part[0]))[None], a, None) for part in parts]
-            task = FixedSet(x, x, *tests[0], data)
+        wrong, right = experiment.targets
+        code = torch.eye(n_out, dtype=dtype, device=device) * (right - wrong) + wrong
+
+        def wanted(x, answers):
+            """What the outputs are to be for inputs x."""
+            if data.classified:
+                return code[torch.as_tensor(answers.astype(np.int64))]
+            return x if data.name == "autoencoder" else tensor(answers)
+
+        def ready(part):
+            x = tensor(scale(part[0]))
+            return x, wanted(x, part[1])
+
+        tests = [(*(a[None] for a in ready(part)), part[1] if data.classified else None) for part in parts]
+        if data.name == "svhn":
+            task = Mapped(train[0], scale, wanted(None, train[1]), *tests[0], draws)
         else:
-            wrong, right = experiment.targets
-            code = torch.eye(n_out, dtype=dtype, device=device) * (right - wrong) + wrong
-
-            def coded(labels):
-                return code[torch.as_tensor(labels.astype(np.int64))]
-
-            tests = [(tensor(scale(part[0]))[None], coded(part[1])[None], part[1]) for part in parts]
-            if base == "svhn":
-                task = Mapped(train[0], scale, coded(train[1]), *tests[0], data)
-            else:
-                task = FixedSet(tensor(scale(train[0])), coded(train[1]), *tests[0], data)
+            task = FixedSet(*ready(train), *tests[0], draws)
         task.validation = tests[-1]
         if experiment.distort:
             black = scale(np.zeros((1, 1), np.uint8)).item()
-            task.distort(experiment.distort, [generator(s, "distortions") for s in seeds], black)
+            task.distort(tuple(experiment.distort), [generator(s, "distortions") for s in seeds], black)
     if experiment.batch > task.chunk:
         raise ValueError(f"a minibatch of {experiment.batch:,} is larger than what task {experiment.task!r} goes through at "
                          f"a time, {task.chunk:,} training examples: give a smaller batch")

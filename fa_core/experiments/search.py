@@ -12,10 +12,8 @@ import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from fa_core.experiments import CLASSIFICATION, NOTEBOOKS, Experiment
+from fa_core.experiments import NOTEBOOKS, Experiment, datasets
 
-VALIDATION = " validation"  # the end of a task's name: learned without the last training images, judged on these
-WITH_VALIDATION = (*CLASSIFICATION, "autoencoder")
 BEGINNING = 50_000
 
 
@@ -80,9 +78,10 @@ def problems(search: Search) -> list[str]:
     for run in s.reported:
         if seeds := sorted(tried & set(run.seeds)):
             found.append(f"{run.name} reports seeds that were searched on: {', '.join(map(str, seeds))}")
-        if run.task.endswith(VALIDATION):
+        data, validated = datasets.find(run.task)
+        if validated:
             found.append(f"{run.name} reports an error on validation images")
-        elif run.task in WITH_VALIDATION and any(t.task != run.task + VALIDATION for t in s.trials):
+        elif data and any(t.task != run.task + datasets.SUFFIX for t in s.trials):
             found.append(f"the trials for {run.name} are not judged on the validation images of {run.task}")
         found += [f"{run.name} has another {field} than what was chosen" for field in differs(run, s.chosen, s.settles)]
     return found

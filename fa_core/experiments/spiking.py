@@ -8,8 +8,7 @@ whether several are shown at once (here in 100 parallel streams).
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fa_core.experiments import Experiment
-from fa_core.experiments import fields as kinds
+from fa_core.experiments import Experiment, kinds
 from fa_core.experiments.search import Search
 
 CLASSES = 10

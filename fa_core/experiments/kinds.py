@@ -1,9 +1,14 @@
-"""What the fields of an experiment may be: kinds of value, each a test and the words for what passes it."""
+"""What the fields of an experiment may be: kinds of value, each a test and the words for what passes it.
 
+A field says its kind where it is declared, `rate: Annotated[float, number(0)]`, and `declared` reads it there.
+"""
+
+import dataclasses
 import math
 import re
 import reprlib
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 MOST = 10**12  # examples, units, ...: nothing larger ends
@@ -61,6 +66,22 @@ SEEDS = several(whole(most=2**63 - 1))
 SCALE = number(0)  # of a draw
 SCALES = either(SCALE, several(SCALE))
 SHARE = number(0, 1)
+
+
+def declared(described: type) -> dict[str, Kind]:
+    """The kind of each field of a class, by its name, of those that have one."""
+    hints = typing.get_type_hints(described, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
+
+
+class Values:
+    """The base of small frozen dataclasses whose values belong together: each is checked, and a tuple says the same."""
+
+    def __post_init__(self):
+        check(self, declared(type(self)))
+
+    def __iter__(self) -> Iterator:
+        return iter(dataclasses.astuple(self))
 
 
 def check(experiment, wanted: dict[str, Kind]) -> None:

@@ -1,0 +1,98 @@
+"""The data sets that an experiment's task may name, and your own. Their files are read in `fa_core.data`.
+
+    task="mnist"               the training set is learned from, the test set is tested on
+    task="mnist validation"    the last examples of the training set are tested on, and not learned from
+    task=DataSet("mine", train=(x, labels), test=(x, labels))
+"""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+SUFFIX = " validation"
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """A training set and a test set.
+
+    One of your own has its arrays here: `train` and `test` are pairs (inputs, answers), inputs `(n, n_in)` as the network is
+    to see them, answers the labels `(n,)`, whole numbers from 0 on, or the wanted outputs `(n, n_out)`. Raises ValueError
+    for arrays that do not fit.
+    """
+
+    name: str
+    classified: bool = True  # whether its answers are labels
+    held_out: int = 0  # examples at the end of the training set that "NAME validation" is tested on
+    of_mnist: bool = False  # images of 28 x 28 pixels, which may be distorted
+    train: tuple | None = None
+    test: tuple | None = None
+
+    def __post_init__(self):
+        if self.train is None:
+            return
+        for part in ("train", "test"):
+            inputs, answers = (np.asarray(a) for a in getattr(self, part))
+            whole = np.issubdtype(answers.dtype, np.integer)
+            if inputs.ndim != 2 or answers.ndim != (1 if whole else 2) or len(inputs) != len(answers) or not len(inputs):
+                raise ValueError(f"data set {self.name!r}, {part}: wanted inputs (n, n_in), and labels (n,), whole "
+                                 f"numbers, or outputs (n, n_out); got {inputs.dtype} {inputs.shape} and {answers.dtype} "
+                                 f"{answers.shape}")
+            if not np.isfinite(inputs).all() or not np.isfinite(answers).all() or (whole and answers.min() < 0):
+                raise ValueError(f"data set {self.name!r}, {part}: inputs and outputs must be finite, and labels 0 or more")
+            object.__setattr__(self, part, (inputs, answers))
+        kinds = {(x.shape[1], y.shape[1:]) for x, y in (self.train, self.test)}
+        if len(kinds) > 1:
+            raise ValueError(f"data set {self.name!r}: training and test set differ in inputs or outputs: {kinds}")
+        object.__setattr__(self, "classified", self.train[1].ndim == 1)
+
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that change with any of its own arrays."""
+        found = hashlib.sha256()
+        for a in (*self.train, *self.test):
+            found.update(f"{a.dtype} {a.shape}".encode())
+            found.update(np.ascontiguousarray(a).data)
+        return found.hexdigest()[:12]
+
+    def refuse_sizes(self, sizes: tuple[int, ...]) -> None:
+        """Raises ValueError where a network of these sizes cannot learn its own arrays."""
+        n_in = self.train[0].shape[1]
+        n_out = 1 + max(int(y.max()) for _, y in (self.train, self.test)) if self.classified else self.train[1].shape[1]
+        if sizes[0] != n_in or sizes[-1] < n_out or (sizes[-1] > n_out and not self.classified):
+            raise ValueError(f"data set {self.name!r} wants {n_in} inputs and {n_out} outputs"
+                             f"{' or more' * self.classified}, the network {sizes} has others")
+
+
+DATASETS = {data.name: data for data in (
+    DataSet("mnist", held_out=10_000, of_mnist=True),
+    DataSet("backgrounds", held_out=10_000, of_mnist=True),
+    DataSet("svhn", held_out=26_032),
+    DataSet("timit", held_out=10_000),  # the whole corpus
+    DataSet("timit at hand", held_out=10_000),  # what there is of it
+    DataSet("autoencoder", classified=False, held_out=10_000),  # MNIST's images, which are the wanted outputs too
+)}
+OWN: dict[str, DataSet] = {}  # data sets that experiments were given as objects; see `register`
+
+
+def names() -> list[str]:
+    """Every task that goes through a data set."""
+    return [name + part for name, data in (DATASETS | OWN).items() for part in ("", SUFFIX)[: 1 + bool(data.held_out)]]
+
+
+def find(task: str) -> tuple[DataSet | None, bool]:
+    """The data set of a task, None for one that has none, and whether the end of its training set is tested on."""
+    name = task.removesuffix(SUFFIX)
+    return (DATASETS | OWN).get(name), task != name
+
+
+def register(own: DataSet) -> str:
+    """The name by which experiments know a data set: of one that is not of this module, with a digest of its arrays."""
+    if DATASETS.get(own.name) is own:
+        return own.name
+    if own.train is None or own.test is None:
+        raise ValueError(f"data set {own.name!r} has no arrays: give train=(inputs, answers) and test=(inputs, answers)")
+    name = f"{own.name} ({own.digest()})"
+    OWN[name] = dataclasses.replace(own, name=name)
+    return name
