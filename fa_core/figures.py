@@ -1,9 +1,13 @@
 """One style for every figure, colour-blind safe, and the plots that are used more than once."""
 
+import io
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+
+from fa_core import pictures
 
 # The paper's black for backprop and green for feedback alignment, kept; the others from Okabe and Ito's palette,
 # which people with any colour vision can tell apart. Line styles differ too.
@@ -16,17 +20,35 @@ COLOURS = {
     "control": "#CC79A7",
     "pseudobackprop": "#E69F00",
 }
+DRAWN = 400
 STYLES = {"shallow": "--", "node perturbation": "-.", "sparse": (0, (5, 1)), "control": ":"}
 
 
+def vectors(figure: Figure) -> str:
+    """A figure in vectors on no ground, as `pictures` packs it for a notebook."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
+    return pictures.pack(file.getvalue())
+
+
 def use() -> None:
-    """Set the style, for this process."""
+    """Set the style, for this process; in a notebook figures are shown in pixels, and in vectors for the book."""
     plt.rcParams.update({
         "figure.figsize": (6.4, 3.6), "figure.dpi": 110, "figure.constrained_layout.use": True,
         "figure.facecolor": "white", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False,
         "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "lines.linewidth": 1.8,
         "axes.prop_cycle": plt.cycler(color=list(COLOURS.values())), "svg.hashsalt": "fa_core",
+        "legend.fontsize": 8.5, "image.interpolation": "none",
     })
+    try:
+        from IPython import get_ipython
+        from IPython.core.formatters import BaseFormatter
+    except ImportError:  # no notebook, then
+        return
+    if shell := get_ipython():
+        formatter = BaseFormatter(parent=shell.display_formatter, format_type=pictures.MIME)
+        formatter.for_type(Figure, vectors)
+        shell.display_formatter.formatters[pictures.MIME] = formatter
 
 
 def colour(name: str) -> str:
@@ -36,11 +58,13 @@ def colour(name: str) -> str:
 
 
 def band(ax, x, curves, name: str, label: str | None = None, centre=np.nanmean, **style):
-    """The centre of `curves` `(runs, points)` as a line, and the middle 95 % of the runs as a band."""
+    """The centre of `curves` `(runs, points)` as a line, and the middle 95 % of the runs as a band, drawn at `DRAWN` points
+    or fewer."""
     key = max((k for k in COLOURS if name.startswith(k)), key=len, default="control")
     style = {"color": COLOURS[key], "linestyle": STYLES.get(key, "-")} | style
     low, high = np.nanquantile(curves, [0.025, 0.975], axis=0)
-    ax.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    some = np.unique(np.linspace(0, len(low) - 1, DRAWN).round().astype(int)) if len(low) > DRAWN else slice(None)
+    ax.fill_between(np.asarray(x)[some], low[some], high[some], color=style["color"], alpha=0.15, linewidth=0)
     return ax.plot(x, centre(curves, axis=0), label=label or name, **style)[0]
 
 

@@ -37,6 +37,9 @@ NORMAL = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 TRANSIENT = ("execution", "papermill")  # metadata that differ from one execution to the next
 ALLOWED = "raises-exception"  # Jupyter's tag of a cell whose error is meant
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+COLLAPSED = "jp-MarkdownHeadingCollapsed"  # JupyterLab's metadata of a heading whose section is folded
+PACE = 220  # words read in a minute
+LOOK = 15  # seconds that a figure is looked at
 MARKER = "papermill-error-cell-tag"  # papermill's, of a cell that it put in beside an error
 
 
@@ -216,6 +219,18 @@ def normalise(notebook, keep: tuple[str, ...] = ()):
     return notebook
 
 
+def described(notebook):
+    """The notebook with each figure's description, which the book reads in the cell's `mystnb`, where Jupyter and nbconvert
+    look for it, too."""
+    notebook = copy.deepcopy(notebook)
+    for cell in code_cells(notebook):
+        if alt := cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    output.metadata["image/png"] = output.metadata.get("image/png", {}) | {"alt": alt}
+    return notebook
+
+
 def write(notebook, file: Path) -> None:
     """Write a notebook, atomically. Raises NotebookError for what is not valid in the notebook's format, OSError."""
     try:
@@ -251,6 +266,41 @@ def problems(notebook) -> list[str]:
 def _of_type(notebook, mime: str) -> list[dict]:
     return [o.data[mime] for c in notebook.cells if c.cell_type == "code" for o in c.outputs
             if mime in o.get("data", {})]
+
+
+def words(text: str) -> int:
+    """How many words a text has: not signs, nor formulas, nor the addresses of links."""
+    text = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|```.*?```|`[^`]*`|\]\([^)]*\)|<[^>]*>", " ", text, flags=re.S)
+    return len(re.findall(r"[^\W\d_][\w'’-]*", text))
+
+
+def main_thread(notebook) -> list:
+    """The cells that a reader sees who opens nothing: without the sections that are folded, from a heading with `COLLAPSED`
+    to the next that is not under it."""
+    found, under = [], 0
+    for cell in notebook["cells"]:
+        heading = re.match(r"(#+) ", cell["source"]) if cell["cell_type"] == "markdown" else None
+        if heading and under and len(heading[1]) <= under:
+            under = 0
+        if heading and not under and cell["metadata"].get(COLLAPSED):
+            under = len(heading[1])
+        if not under:
+            found.append(cell)
+    return found
+
+
+def read_words(notebook) -> tuple[int, int]:
+    """How many words the main thread of a notebook has, captions included, and how many figures."""
+    cells = [c for c in main_thread(notebook) if not {"hide-cell", "remove-cell"} & set(c["metadata"].get("tags", ()))]
+    captions = [c["metadata"]["mystnb"]["figure"]["caption"] for c in cells if "figure" in c["metadata"].get("mystnb", {})]
+    prose = [c["source"] for c in cells if c["cell_type"] == "markdown"]
+    return sum(map(words, prose + captions)), len(captions)
+
+
+def minutes(notebook) -> int:
+    """About how many minutes the main thread of a notebook takes to read."""
+    count, figures = read_words(notebook)
+    return max(1, round(count / PACE + figures * LOOK / 60))
 
 
 def picture(notebook, figure: str) -> bytes:
@@ -305,7 +355,7 @@ def run(chosen: list[str], *, out: str = STAGE, profile: str = "paper", jobs: in
             try:
                 says = f"{done.result():6.1f} s"
                 if write_back:
-                    notebook = normalise(read(folder / f"{name}.ipynb"))
+                    notebook = described(normalise(read(folder / f"{name}.ipynb")))
                     write(notebook, FOLDER / f"{name}.ipynb")
                     if name == FRONT[0]:
                         image = picture(notebook, FRONT[1])

@@ -147,7 +147,7 @@ class Judged(SphinxRole):
 def with_anchors(app, doctree) -> None:
     """Give each verdict on a notebook's page a name that a link can lead to."""
     for node in doctree.findall(nodes.raw):
-        if found := re.match(r"<table class='verdict'>.*?\(([\w.-]+)\)</td>", node.astext()):
+        if found := re.match(r"<table class='verdict[^']*'>.*?\(([\w.-]+)\)</td>", node.astext()):
             named = node.astext().replace("<table", f"<table id='{anchor(found[1])}'", 1)
             node.children = [nodes.Text(named)]
 
@@ -197,20 +197,6 @@ def standing(row: dict) -> verification.Standing:
         return verification.standing(records.load(experiment))
     except (FileNotFoundError, records.RecordError):
         return verification.Standing(False, "the record is no longer there, or damaged")
-
-
-def say_what_is_stale(app, docname, source):
-    """Under each record that a notebook shows and that is not verified since the code changed, say so: on the page alone,
-    for a notebook's committed outputs do not change with every commit to the module."""
-    if not docname.startswith("notebooks/"):
-        return
-    notebook = json.loads(source[0])
-    for output in (o for c in notebook["cells"] for o in c.get("outputs", ())):
-        shown = output.get("data", {}).get(records.MIME)
-        if shown and shown["source"] == "record" and not (stands := standing(shown)).current:
-            caption = "".join(output["data"]["text/plain"])  # lines, or one text
-            output["data"]["text/plain"] = f"{caption}\n  {STALE} {stands.text}"
-    source[0] = json.dumps(notebook)
 
 
 def speed(source: Path) -> str:
@@ -310,7 +296,6 @@ def setup(app):
     app.add_directive("fa-book", Generated)
     app.add_role("ours", Ours())
     app.add_role("judged", Judged())
-    app.connect("source-read", say_what_is_stale)
     app.connect("doctree-read", with_anchors)
     app.connect("html-page-context", scripts, priority=900)
     return {"parallel_read_safe": True, "version": "1"}

@@ -1,0 +1,225 @@
+"""What the book's pages make of the notebooks beside executing them: an opening, folded sections, where results come from.
+
+Everything here is done to the page alone. The notebooks stay as they are, for Jupyter and for the tests:
+
+- a page opens with what became of its claims, how long it takes to read, and the figure of the cell tagged `opening`;
+- a heading whose cell has JupyterLab's `jp-MarkdownHeadingCollapsed` is folded here too, with all that is under it;
+- the results that cells show are said in one folded line under the figure that they belong to;
+- a figure that is drawn in vectors has a second picture for dark pages.
+"""
+
+import html
+import json
+import re
+from pathlib import Path
+
+import fa_scorecard
+from docutils import nodes
+from fa_book import STALE, standing
+
+from fa_core import claims, experiments, notebooks, pictures, records
+
+FOLDED = "fa-folded"  # of the comment that marks a section to be folded
+
+
+def prepare(app, docname: str, source: list[str]) -> None:
+    """Turn a notebook, as Sphinx reads it, into what the page is made of."""
+    if not docname.startswith("notebooks/"):
+        return
+    notebook = json.loads(source[0])
+    for cell in notebook["cells"]:
+        for part in (cell, *cell.get("outputs", ())):  # lines, or one text
+            for where in (part, part.get("data", {})):
+                for key in ("source", "text", "text/plain", "text/html", pictures.MIME):
+                    if isinstance(where.get(key), list):
+                        where[key] = "".join(where[key])
+        for output in cell.get("outputs", ()):
+            if vectors := output.get("data", {}).pop(pictures.MIME, None):
+                output["data"]["image/svg+xml"] = pictures.unpack(vectors)
+            if said := output.get("data", {}).get(claims.MIME):
+                output["data"]["text/html"] = output["data"]["text/html"].replace(
+                    "class='verdict'", f"class='verdict {fa_scorecard.kind(said['verdict'])}'", 1)
+    scorecard = app.builder.get_relative_uri(docname, "book/scorecard")
+    reading = notebooks.minutes(notebook)
+    mark_folded(notebook["cells"])
+    notebook["cells"] = say_where_results_come_from(notebook["cells"], docname.split("/")[1])
+    notebook["cells"] = opened(notebook["cells"], reading, scorecard)
+    source[0] = json.dumps(notebook)
+
+
+def markdown(text: str) -> dict:
+    """A cell of text."""
+    return {"cell_type": "markdown", "metadata": {}, "source": text}
+
+
+def mark_folded(cells: list[dict]) -> None:
+    """Put a comment under each heading that is to be folded; `fold` finds it in the document."""
+    for cell in cells:
+        if cell["cell_type"] == "markdown" and cell["metadata"].get(notebooks.COLLAPSED):
+            heading, _, rest = cell["source"].partition("\n")
+            cell["source"] = f"{heading}\n\n% {FOLDED}\n\n{rest}"
+
+
+# ---- the opening
+
+
+def opened(cells: list[dict], reading: int, scorecard: str) -> list[dict]:
+    """The cells with what a page opens with after the first: its verdicts, and the figure that answers."""
+    first, rest = cells[:1], cells[1:]
+    said = [o["data"][claims.MIME] for c in cells for o in c.get("outputs", ()) if claims.MIME in o.get("data", {})]
+    front = [markdown(badges(said, reading, scorecard))]
+    for at, cell in enumerate(rest):
+        if "opening" not in cell["metadata"].get("tags", ()):
+            continue
+        shown = [o for o in cell["outputs"] if pictured(o)]
+        cell["outputs"] = [o for o in cell["outputs"] if not pictured(o)]
+        described = cell["metadata"].pop("mystnb")
+        below = rest[at + 1 : at + 2] if is_provenance(rest[at + 1 : at + 2]) else []
+        place = markdown(f"The figure is [at the top of the page](#{described['figure']['name']}).")
+        rest = [*rest[: at + 1], place, *rest[at + 1 + len(below) :]]
+        front += [{"cell_type": "code", "execution_count": None, "source": "", "outputs": shown,
+                   "metadata": {"mystnb": described, "tags": ["remove-input"]}}, *below]
+        break
+    return first + front + rest
+
+
+def pictured(output: dict) -> bool:
+    """Whether an output is a picture."""
+    return any(kind.startswith("image/") for kind in output.get("data", {}))
+
+
+def badges(said: list[dict], reading: int, scorecard: str) -> str:
+    """The verdicts of a page, a line to each kind, with a link to each claim's row; and the minutes to read."""
+    lines = []
+    parts = {fa_scorecard.group(claims.ledger()[v["id"]]) for v in said}
+
+    def name(id: str) -> str:
+        part = f" ({fa_scorecard.group(claims.ledger()[id])})" if len(parts) > 1 else ""
+        return html.escape(id.split(".", 1)[1].replace("-", " ") + part)
+
+    for verdict in claims.VERDICTS:
+        ids = [v["id"] for v in said if v["verdict"] == verdict]
+        if ids:
+            links = " ".join(f"<a href='{scorecard}#{id}'>{name(id)}</a>" for id in ids)
+            lines.append(f"<p class='{fa_scorecard.kind(verdict)}'><b>{claims.MARKS[verdict]} {verdict}</b> {links}</p>")
+    time = f"<p class='minutes'>{reading} minute{'s' * (reading > 1)} to read</p>"
+    return f"<div class='verdicts' role='group' aria-label='Verdicts'>{''.join(lines)}{time}</div>"
+
+
+# ---- where results come from
+
+
+def say_where_results_come_from(cells: list[dict], name: str) -> list[dict]:
+    """The cells, with the results that they show taken out and said under the figure that they belong to: the next one
+    whose caption names the experiment, else the next one, else where they are."""
+    figures = {at: cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption", "") for at, cell in enumerate(cells)
+               if any(pictured(o) for o in cell.get("outputs", ()))}
+    below: dict[int, list[dict]] = {}
+    for at, cell in enumerate(cells):
+        for output in list(cell.get("outputs", ())):
+            if not (shown := output.get("data", {}).get(records.MIME)):
+                continue
+            cell["outputs"].remove(output)
+            ahead = [f for f in figures if f >= at]
+            named = [f for f in ahead if re.search(rf"(?<![\w-]){re.escape(shown['experiment'])}(?![\w-])", figures[f])]
+            rows = below.setdefault((named or ahead or [at])[0], [])
+            if shown not in rows:
+                rows.append(shown)
+    found = []
+    for at, cell in enumerate(cells):
+        found.append(cell)
+        if at in below:
+            found.append(markdown(provenance(below[at], name)))
+    return found
+
+
+def is_provenance(cells: list[dict]) -> bool:
+    """Whether the one cell is what `provenance` says."""
+    return bool(cells) and cells[0]["source"].startswith("<details class='provenance'>")
+
+
+def provenance(rows: list[dict], name: str) -> str:
+    """One folded line: from which records a figure is drawn, or that it was trained here, and how to make it again."""
+    recorded = [r for r in rows if r["source"] == "record"]
+    live = len(rows) - len(recorded)
+    seeds = sorted({r["seeds"] for r in rows})
+    parts = [f"{len(recorded)} record{'s' * (len(recorded) > 1)}"] if recorded else []
+    parts += [f"{live} run{'s' * (live > 1)} made for this page"] if live else []
+    said = " and ".join(parts) + f", {'–'.join(str(s) for s in dict.fromkeys((seeds[0], seeds[-1])))} seeds"
+    lines, stale = [], 0
+    for r in rows:
+        if r["source"] == "record":
+            stands = standing(r)
+            stale += not stands.current
+            facts = [r["device"], f"{r['wall_seconds'] / 60:.1f}", r["made"][:10], commit_of(r),
+                     f"{'✓' if stands.current else STALE} {stands.text}"]
+        else:
+            facts = ["made for this page", "", "", "", ""]
+        lines.append("<tr>" + "".join(f"<td>{html.escape(str(v))}</td>" for v in (r["experiment"], r["seeds"], *facts))
+                     + "</tr>")
+    if recorded:
+        dates = sorted({r["made"][:10] for r in recorded})
+        said += f", made {dates[0]}" + (f" to {dates[-1]}" if dates[1:] else "")
+        said += f"; {STALE} {stale} not verified since the code changed" if stale else ""
+    head = "".join(f"<th scope='col'>{h}</th>" for h in ("experiment", "seeds", "device", "minutes", "made", "commit",
+                                                        "by which sources"))
+    again = f"fa_core record --remake {' '.join(r['experiment'] for r in recorded)}" if recorded else f"fa_core run {name}"
+    return (f"<details class='provenance'><summary>From {said}</summary><div class='wide'><table><thead><tr>{head}</tr>"
+            f"</thead><tbody>{''.join(lines)}</tbody></table></div><p>Make it again: <code>{again}</code></p></details>")
+
+
+def commit_of(row: dict) -> str:
+    """The commit at which a record was made, in short."""
+    experiment = experiments.registry().get(row["experiment"])
+    try:
+        return "; ".join(c[:10] for c in records.load(experiment).about["commit"].split("; "))
+    except (AttributeError, FileNotFoundError, records.RecordError):
+        return "unknown"
+
+
+# ---- what is done to the document
+
+
+def fold(app, doctree) -> None:
+    """Fold the sections that `mark_folded` marked: the heading stays, and what is under it opens by a click."""
+    for comment in list(doctree.findall(nodes.comment)):
+        if comment.astext().strip() != FOLDED:
+            continue
+        section = comment.parent
+        section.remove(comment)
+        title, *rest = section.children
+        words = notebooks.words(" ".join(n.astext() for n in section.findall(nodes.paragraph)))
+        figures = sum(1 for _ in section.findall(nodes.figure))
+        holds = ([f"{figures} figure{'s' * (figures > 1)}"] if figures else []) + [f"{words} words"]
+        section.children = []
+        opens = f"<details class='folded'><summary>Open this section ({', '.join(holds)})</summary>"
+        section += [title, nodes.raw("", opens, format="html"), *rest, nodes.raw("", "</details>", format="html")]
+
+
+def pictures_of(app, doctree) -> None:
+    """Give each picture of a notebook a place in which it can scroll; and beside one in vectors put the same in colours for
+    a dark page: the theme shows the one or the other."""
+    if not app.env.docname.startswith("notebooks/"):
+        return
+    for image in [i for figure in doctree.findall(nodes.figure) for i in figure.findall(nodes.image)]:
+        place = nodes.container("", image.deepcopy(), classes=["picture"], is_div=True)
+        image.parent.replace(image, place)
+        if not image["uri"].endswith(".svg"):
+            continue
+        light, dark = place[0], image.deepcopy()
+        file = Path(app.srcdir, *([] if image["uri"].startswith("/") else [Path(app.env.docname).parent]),
+                    image["uri"].lstrip("/"))
+        other = file.with_name(f"{file.stem}-dark.svg")
+        other.write_text(pictures.dark(file.read_text(encoding="utf-8")), encoding="utf-8")
+        dark["uri"] = str(Path(image["uri"]).with_name(other.name))
+        light["classes"].append("only-light")
+        dark["classes"].append("only-dark")
+        place.append(dark)
+
+
+def setup(app):
+    """Hook in: before Sphinx collects the titles and the images."""
+    app.connect("source-read", prepare)
+    app.connect("doctree-read", fold, priority=100)
+    app.connect("doctree-read", pictures_of, priority=100)
+    return {"parallel_read_safe": True, "version": "1"}

@@ -1,0 +1,40 @@
+"""Figures as vectors, beside the pixels that Jupyter shows: packed into a notebook, unpacked for its page, light or dark."""
+
+import base64
+import colorsys
+import gzip
+import re
+
+MIME = "application/vnd.fa-core.svg+gzip"  # of an output; Jupyter and nbconvert pass over it, and show the PNG beside it
+NUMBER = re.compile(r"(?<![\w#.])(-?\d+\.\d\d)\d+")
+COLOUR = re.compile(r"(?<=: )#([0-9a-f]{6})\b")
+IMAGE = re.compile(r"(<image\b.*?/>)", re.S)
+PATHS = re.compile(r'(?<= d=")[^"]*')
+
+
+def pack(svg: str) -> str:
+    """An SVG as text for a notebook: coordinates to a hundredth of a point, which is as they are seen, compressed. The same
+    picture gives the same text."""
+    parts = IMAGE.split(svg)
+    parts[::2] = [PATHS.sub(lambda found: " ".join(found[0].split()), NUMBER.sub(r"\1", part)) for part in parts[::2]]
+    return base64.b64encode(gzip.compress("".join(parts).encode(), mtime=0)).decode()
+
+
+def unpack(packed: str) -> str:
+    """The SVG that was packed."""
+    return gzip.decompress(base64.b64decode(packed)).decode()
+
+
+def dark(svg: str) -> str:
+    """The picture for a dark page: black becomes light and white dark, colours keep their hue and become light enough.
+    Images that are part of it, such as a digit, stay as they are."""
+    parts = IMAGE.split(svg)
+    parts[::2] = [COLOUR.sub(lambda found: on_dark(found[1]), part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def on_dark(colour: str) -> str:
+    """The counterpart on a dark ground of a colour, six hexadecimal digits."""
+    hue, light, full = colorsys.rgb_to_hls(*(int(colour[i : i + 2], 16) / 255 for i in (0, 2, 4)))
+    light = 0.93 - 0.8 * light if full < 0.1 else max(light, 0.58)
+    return "#" + "".join(f"{round(255 * v):02x}" for v in colorsys.hls_to_rgb(hue, light, full))

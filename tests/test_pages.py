@@ -1,0 +1,218 @@
+"""What the book's pages make of the notebooks: the opening, folded sections, where results come from; pictures, tables."""
+
+import json
+import re
+import sys
+
+import pytest
+from docutils import nodes
+from nbconvert import HTMLExporter
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from fa_core import claims, notebooks, pictures, records
+from fa_core.tables import Table
+
+ALT = "A line that falls, and one that rises"
+SVG = ('<?xml version="1.0"?>\n<svg width="10.123pt" version="1.1">'
+       '<path d="M 1.23456 -2.5 \nL 3.99999 4 \nz\n" style="fill: none; stroke: #000000"/>'
+       '<use xlink:href="#m0b2c3d4e5f"/><image xlink:href="data:image/png;base64,\nAAAA1.23456"/></svg>\n')
+
+
+@pytest.fixture
+def fa_pages(monkeypatch):
+    """The extension."""
+    monkeypatch.syspath_prepend(notebooks.ROOT / "book" / "_ext")
+    import fa_pages
+
+    yield fa_pages
+    sys.modules.pop("fa_pages")
+
+
+class App:
+    """As much of Sphinx as the extension asks for."""
+
+    class builder:
+        @staticmethod
+        def get_relative_uri(here, there):
+            return f"../{there}.html"
+
+
+def page_of(fa_pages, *cells) -> list[dict]:
+    """The cells of the page of a notebook."""
+    source = [json.dumps(new_notebook(cells=list(cells)))]
+    fa_pages.prepare(App, "notebooks/02_linear", source)
+    return json.loads(source[0])["cells"]
+
+
+def figure(name="fig-x", caption="What is seen.", *outputs, **metadata):
+    """A cell that draws."""
+    drawn = new_output("display_data", {"image/png": "", "text/plain": "<Figure>"})
+    described = {"mystnb": {"figure": {"name": name, "caption": caption}, "image": {"alt": ALT}}}
+    return new_code_cell("draw()", outputs=[*outputs, drawn], metadata=described | metadata)
+
+
+def shown(name, source="live"):
+    """An output that shows a result."""
+    row = {"experiment": name, "digest": "0" * 12, "source": source, "seeds": 5}
+    row |= {"made": "2026-01-02T", "device": "a chip", "wall_seconds": 90.0} if source == "record" else {}
+    return new_output("display_data", {records.MIME: row, "text/plain": f"record: {name}"})
+
+
+def sources(cells) -> list[str]:
+    return [c["source"] for c in cells]
+
+
+def test_results_are_said_in_one_line_under_the_figure_that_names_them_or_else_the_next(fa_pages):
+    cells = page_of(
+        fa_pages, new_markdown_cell("# T"), new_code_cell("a", outputs=[shown("one"), shown("two"), shown("three-late")]),
+        figure("fig-1", "The first."), figure("fig-2", "The second. Experiments: three-late."),
+        new_code_cell("b", outputs=[shown("last"), new_output("stream", text="kept")]))
+    assert not any(records.MIME in o.get("data", {}) for c in cells for o in c.get("outputs", ()))
+    said = [c["source"] for c in cells if "class='provenance'" in c["source"]]
+    assert [re.findall(r"<tr><td>([\w-]+)</td>", s) for s in said] == [["one", "two"], ["three-late"], ["last"]]
+    order = sources(cells)
+    assert [order[order.index(s) - 1] for s in said] == ["draw()", "draw()", "b"]
+    assert cells[order.index("b")]["outputs"][0]["text"] == "kept"
+    assert all("\n\n" not in s for s in said), "an empty line would end the HTML"
+
+
+def test_the_line_gives_seeds_device_date_and_the_command_that_makes_it_again(fa_pages):
+    rows = [shown(n, "record").data[records.MIME] for n in ("one", "two")]
+    said = fa_pages.provenance(rows, "02_linear")
+    assert "<summary>From 2 records, 5 seeds, made 2026-01-02;" in said
+    assert "<td>one</td><td>5</td><td>a chip</td><td>1.5</td><td>2026-01-02</td>" in said
+    assert "<code>fa_core record --remake one two</code>" in said
+    assert "<code>fa_core run 02_linear</code>" in fa_pages.provenance([shown("one").data[records.MIME]], "02_linear")
+
+
+def test_a_page_opens_with_its_verdicts_the_figure_that_answers_and_the_minutes(fa_pages):
+    report = claims.Reporter("02_linear")
+    verdicts = [report("fig2a.shallow-hardly-learns", 0.97, 20, (0.96, 0.98)),
+                report("fig2b.angle-never-zero", 2, kind="extreme")]
+    outputs = [new_output("display_data", v._repr_mimebundle_()) for v in verdicts]
+    answer = figure("fig-1", "Seen.", shown("one"), tags=["hide-input", "opening"])
+    cells = page_of(fa_pages, new_markdown_cell("# T\n\nWhat?"), new_markdown_cell("## Later"), figure("fig-0"), answer,
+                    new_code_cell("j", outputs=outputs))
+    assert cells[1]["source"].startswith("<div class='verdicts'")
+    badge = r"<p class='(\w+)'><b>(. [\w ]+)</b> <a href='../book/scorecard.html#([\w.-]+)'>"
+    assert re.findall(badge, cells[1]["source"]) == [
+        ("reproduced", "✓ reproduced", "fig2a.shallow-hardly-learns"),
+        ("missed", "✗ not reproduced", "fig2b.angle-never-zero")]
+    assert "1 minute to read" in cells[1]["source"]
+    assert cells[2]["metadata"]["mystnb"]["figure"]["name"] == "fig-1"
+    assert (cells[2]["source"], len(cells[2]["outputs"])) == ("", 1)
+    assert "class='provenance'" in cells[3]["source"]
+    place = next(c for c in cells if c["metadata"].get("tags") == ["hide-input", "opening"])
+    assert (place["outputs"], "mystnb" in place["metadata"]) == ([], False)
+    assert "(#fig-1)" in cells[cells.index(place) + 1]["source"]
+    assert "class='verdict missed'" in cells[-1]["outputs"][1]["data"]["text/html"]
+
+
+def test_a_section_is_folded_under_its_heading_and_the_main_thread_is_what_is_left(fa_pages):
+    cells = [new_markdown_cell("# T\n\none two $x$ three"),
+             new_markdown_cell("## A\n\nfour", metadata={notebooks.COLLAPSED: True}),
+             new_markdown_cell("### B\n\nfive"), figure(caption="six seven"),
+             new_markdown_cell("## C\n\neight [nine](ten.md) `eleven`"), figure(caption="twelve")]
+    notebook = new_notebook(cells=cells)
+    assert [s.split("\n")[0] for s in sources(notebooks.main_thread(notebook))] == ["# T", "## C", "draw()"]
+    assert notebooks.read_words(notebook) == (8, 1)  # T one two three, C eight nine, twelve
+    marked = next(s for s in sources(page_of(fa_pages, *cells)) if s.startswith("## A"))
+    assert marked.startswith(f"## A\n\n% {fa_pages.FOLDED}\n\n")
+    section = nodes.section("", nodes.title("", "A"), nodes.comment("", fa_pages.FOLDED), nodes.paragraph("", "four five"))
+    document = nodes.section("", section, nodes.section("", nodes.title("", "C")))
+    fa_pages.fold(None, document)
+    assert [type(n).__name__ for n in section.children] == ["title", "raw", "paragraph", "raw"]
+    assert section[1].astext() == "<details class='folded'><summary>Open this section (2 words)</summary>"
+    assert section[3].astext() == "</details>"
+    assert len(document.children) == 2
+
+
+def test_a_picture_is_packed_short_and_the_same_each_time():
+    packed = pictures.pack(SVG)
+    tidy = pictures.unpack(packed)
+    assert 'd="M 1.23 -2.5 L 3.99 4 z"' in tidy
+    assert "AAAA1.23456" in tidy
+    assert '<svg width="10.12pt" version="1.1">' in tidy
+    assert pictures.pack(tidy) == packed == pictures.pack(SVG)
+
+
+def test_a_figure_in_vectors_has_no_ground_and_no_date():
+    import matplotlib.pyplot as plt
+
+    from fa_core import figures
+
+    with plt.rc_context():
+        figures.use()
+        drawn = []
+        for _ in range(2):
+            fig, ax = plt.subplots()
+            figures.band(ax, range(2001), [range(2001), range(1, 2002)], "backprop")
+            drawn.append(figures.vectors(fig))
+            plt.close(fig)
+    svg = pictures.unpack(drawn[0])
+    assert drawn[0] == drawn[1]
+    assert "dc:date" not in svg
+    assert "#ffffff" not in svg
+    assert 400 <= svg.count("L ") < 2500, "a band is drawn at some of its points"
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, as WCAG has it."""
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4
+              for v in (int(colour[i : i + 2], 16) / 255 for i in (0, 2, 4))]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_on_a_dark_page_lines_can_be_seen_and_images_stay_as_they_are():
+    from fa_core.figures import COLOURS
+
+    dark = pictures.dark(SVG)
+    assert "stroke: #ededed" in dark
+    assert dark.count("#m0b2c3d4e5f") == 1
+    assert "AAAA1.23456" in dark
+    ground = luminance("121212")
+    for name, colour in COLOURS.items():
+        contrast = (luminance(pictures.on_dark(colour[1:].lower())[1:]) + 0.05) / (ground + 0.05)
+        assert contrast > 3, (name, contrast)
+    assert luminance(pictures.on_dark("ffffff")[1:]) < 0.02
+
+
+def test_the_description_of_a_figure_stands_where_jupyter_and_nbconvert_look():
+    normal = notebooks.described(notebooks.normalise(new_notebook(cells=[figure()])))
+    assert notebooks.normalise(normal) == normal
+    assert normal.cells[0].outputs[0].metadata["image/png"]["alt"] == ALT
+    page, _ = HTMLExporter(template_name="classic").from_notebook_node(normal)
+    assert page.count(f'alt="{ALT}"') == 1
+
+
+def test_the_page_shows_the_vectors_and_the_notebook_the_pixels(fa_pages):
+    cell = figure()
+    cell.outputs[0].data[pictures.MIME] = pictures.pack(SVG)
+    shown = page_of(fa_pages, new_markdown_cell("# T"), cell)[-1]["outputs"][0]["data"]
+    assert shown["image/svg+xml"] == pictures.unpack(pictures.pack(SVG))
+    assert pictures.MIME not in shown
+    page, _ = HTMLExporter(template_name="classic").from_notebook_node(new_notebook(cells=[cell]))
+    assert "data:image/png" in page
+    assert "vnd.fa-core" not in page
+
+
+def test_a_table_is_html_and_the_same_as_text():
+    table = Table(["rule", "rate", "examples"], [["backprop", 0.0123456, 367], ["shallow & slow", float("inf"), 12345]],
+                  ["", ".3g", ",.0f"], title="To NSE 0.01")
+    assert repr(table).splitlines() == [
+        "To NSE 0.01",
+        "rule              rate  examples",
+        "backprop        0.0123       367",
+        "shallow & slow     inf    12,345"]
+    page = table._repr_html_()
+    assert page.startswith("<table class='numbers'><caption>To NSE 0.01</caption>")
+    cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", page)
+    assert cells == ["rule", "rate", "examples", "backprop", "0.0123", "367", "shallow &amp; slow", "inf", "12,345"]
+    assert page.count("class=number") == 6
+
+
+def test_a_table_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"a row of 1 under a head of 2 \(a, b\): \['x'\]"):
+        Table(["a", "b"], [["x"]])
+    with pytest.raises(ValueError, match=r"3 formats for 2 columns \(a, b\): give one for each"):
+        Table(["a", "b"], [], ["", "", ""])
