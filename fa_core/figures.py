@@ -6,6 +6,7 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from fa_core import pictures
 
@@ -64,8 +65,23 @@ def band(ax, x, curves, name: str, label: str | None = None, centre=np.nanmean, 
     style = {"color": COLOURS[key], "linestyle": STYLES.get(key, "-")} | style
     low, high = np.nanquantile(curves, [0.025, 0.975], axis=0)
     some = np.unique(np.linspace(0, len(low) - 1, DRAWN).round().astype(int)) if len(low) > DRAWN else slice(None)
-    ax.fill_between(np.asarray(x)[some], low[some], high[some], color=style["color"], alpha=0.15, linewidth=0)
+    ax.fill_between(np.asarray(x)[some], low[some], high[some], color=style["color"], alpha=0.15, linewidth=0,
+                    label="_band")
     return ax.plot(x, centre(curves, axis=0), label=label or name, **style)[0]
+
+
+def legend(ax, **options):
+    """A legend with the algorithms in the order of `COLOURS` and, where `band` drew one, what it is."""
+    handles, labels = ax.get_legend_handles_labels()
+    order = list(COLOURS)
+
+    def place(label):
+        return min((order.index(k) for k in order if label.startswith(k)), default=len(order))
+
+    pairs = sorted(zip(handles, labels, strict=True), key=lambda pair: place(pair[1]))
+    if any(drawn.get_label() == "_band" for drawn in ax.collections):
+        pairs.append((Patch(color="#808080", alpha=0.3, linewidth=0), "band: middle 95 % of the seeds"))
+    return ax.legend(*zip(*pairs, strict=True), **options)
 
 
 def panel(ax, letter: str) -> None:

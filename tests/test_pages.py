@@ -156,6 +156,23 @@ def test_a_figure_in_vectors_has_no_ground_and_no_date():
     assert 400 <= svg.count("L ") < 2500, "a band is drawn at some of its points"
 
 
+def test_a_legend_has_the_algorithms_in_their_order_and_says_what_a_band_is():
+    import matplotlib.pyplot as plt
+
+    from fa_core import figures
+
+    fig, (with_band, without) = plt.subplots(1, 2)
+    for ax in (with_band, without):
+        for name in ("a control", "shallow", "feedback alignment, slower", "backprop"):
+            ax.plot([0, 1], label=name)
+    figures.band(with_band, range(3), [range(3)], "node perturbation")
+    texts = [[t.get_text() for t in figures.legend(ax).get_texts()] for ax in (with_band, without)]
+    plt.close(fig)
+    order = ["backprop", "feedback alignment, slower", "shallow", "node perturbation", "a control"]
+    assert texts[0] == [*order, "band: middle 95 % of the seeds"]
+    assert texts[1] == [name for name in order if name != "node perturbation"]
+
+
 def luminance(colour: str) -> float:
     """Relative luminance, as WCAG has it."""
     linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4

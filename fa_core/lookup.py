@@ -1,0 +1,29 @@
+"""Results as the notebooks ask for them: by profile, and at a moment of learning."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fa_core import records
+from fa_core.experiments import Experiment
+from fa_core.records import Result
+
+
+def getter(profile: str, examples: int, seconds: bool = False) -> Callable[[Experiment], Result]:
+    """A function that gets the result of an experiment: in the `paper` profile its record, in `smoke` a run of so many
+    examples, made there. `seconds`: what has no record takes seconds, and is trained there in either profile.
+
+    Raises what `Experiment.at` raises for an unknown profile, and what `records.get` raises.
+    """
+    def get(experiment: Experiment) -> Result:
+        shown = experiment.at(profile, examples=examples)
+        return records.get(shown, live=profile != "paper" or (seconds and not records.path(shown).exists()))
+
+    return get
+
+
+def at(result: Result, examples: float, what: str = "nse") -> np.ndarray:
+    """A curve of every run, `(runs, ...)`, at the first probe after that many examples or more; in a shorter run, at its
+    end. Raises KeyError for a curve that was not recorded."""
+    seen = result.history.examples
+    return result[what][:, np.searchsorted(seen, min(examples, seen[-1]))]
