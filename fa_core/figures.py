@@ -47,9 +47,13 @@ def use() -> None:
     except ImportError:  # no notebook, then
         return
     if shell := get_ipython():
-        formatter = BaseFormatter(parent=shell.display_formatter, format_type=pictures.MIME)
-        formatter.for_type(Figure, vectors)
-        shell.display_formatter.formatters[pictures.MIME] = formatter
+        class Vectors(BaseFormatter):  # and not `for_type`, which the inline backend takes back with its first figure
+            format_type = pictures.MIME
+
+            def __call__(self, shown):
+                return vectors(shown) if isinstance(shown, Figure) else None
+
+        shell.display_formatter.formatters[pictures.MIME] = Vectors(parent=shell.display_formatter)
 
 
 def colour(name: str) -> str:

@@ -11,11 +11,12 @@ from fa_core.records import Result
 
 def getter(profile: str, examples: int, seconds: bool = False) -> Callable[[Experiment], Result]:
     """A function that gets the result of an experiment: in the `paper` profile its record, in `smoke` a run of so many
-    examples, made there. `seconds`: what has no record takes seconds, and is trained there in either profile.
+    examples, made there, or of as many as that function is told. `seconds`: what has no record takes seconds, and is
+    trained there in either profile.
 
     Raises what `Experiment.at` raises for an unknown profile, and what `records.get` raises.
     """
-    def get(experiment: Experiment) -> Result:
+    def get(experiment: Experiment, examples: int = examples) -> Result:
         shown = experiment.at(profile, examples=examples)
         return records.get(shown, live=profile != "paper" or (seconds and not records.path(shown).exists()))
 

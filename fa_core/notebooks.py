@@ -38,6 +38,7 @@ TRANSIENT = ("execution", "papermill")  # metadata that differ from one executio
 ALLOWED = "raises-exception"  # Jupyter's tag of a cell whose error is meant
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 COLLAPSED = "jp-MarkdownHeadingCollapsed"  # JupyterLab's metadata of a heading whose section is folded
+HEADING = re.compile(r"((?:\([\w-]+\)=\n)*(#+) [^\n]*)")  # that a cell begins with, and the labels on it
 PACE = 220  # words read in a minute
 LOOK = 15  # seconds that a figure is looked at
 MARKER = "papermill-error-cell-tag"  # papermill's, of a cell that it put in beside an error
@@ -279,11 +280,11 @@ def main_thread(notebook) -> list:
     to the next that is not under it."""
     found, under = [], 0
     for cell in notebook["cells"]:
-        heading = re.match(r"(#+) ", cell["source"]) if cell["cell_type"] == "markdown" else None
-        if heading and under and len(heading[1]) <= under:
+        heading = HEADING.match(cell["source"]) if cell["cell_type"] == "markdown" else None
+        if heading and under and len(heading[2]) <= under:
             under = 0
         if heading and not under and cell["metadata"].get(COLLAPSED):
-            under = len(heading[1])
+            under = len(heading[2])
         if not under:
             found.append(cell)
     return found

@@ -6,17 +6,18 @@ import gzip
 import re
 
 MIME = "application/vnd.fa-core.svg+gzip"  # of an output; Jupyter and nbconvert pass over it, and show the PNG beside it
-NUMBER = re.compile(r"(?<![\w#.])(-?\d+\.\d\d)\d+")
+NUMBER = re.compile(r"(-?\d+\.\d\d)\d+")
 COLOUR = re.compile(r"(?<=: )#([0-9a-f]{6})\b")
 IMAGE = re.compile(r"(<image\b.*?/>)", re.S)
-PATHS = re.compile(r'(?<= d=")[^"]*')
+PLACES = re.compile(r'(?<= d=")[^"]*|(?<=translate\()[^)]*|(?<= [xy]=")[^"]*')  # and not what scales: 0.015625 is no 0.01
+ROOT = re.compile(r"<svg\b")
 
 
 def pack(svg: str) -> str:
     """An SVG as text for a notebook: coordinates to a hundredth of a point, which is as they are seen, compressed. The same
     picture gives the same text."""
     parts = IMAGE.split(svg)
-    parts[::2] = [PATHS.sub(lambda found: " ".join(found[0].split()), NUMBER.sub(r"\1", part)) for part in parts[::2]]
+    parts[::2] = [PLACES.sub(lambda found: " ".join(NUMBER.sub(r"\1", found[0]).split()), part) for part in parts[::2]]
     return base64.b64encode(gzip.compress("".join(parts).encode(), mtime=0)).decode()
 
 
@@ -30,7 +31,7 @@ def dark(svg: str) -> str:
     Images that are part of it, such as a digit, stay as they are."""
     parts = IMAGE.split(svg)
     parts[::2] = [COLOUR.sub(lambda found: on_dark(found[1]), part) for part in parts[::2]]
-    return "".join(parts)
+    return ROOT.sub(f'<svg fill="{on_dark("000000")}"', "".join(parts), count=1)  # of text, which names no colour
 
 
 def on_dark(colour: str) -> str:

@@ -20,6 +20,7 @@ def test_a_result_is_the_record_in_the_paper_profile_and_a_short_run_in_smoke():
     assert lookup.getter("paper", 100)(SMALL).source == "record"
     short = lookup.getter("smoke", 100)(SMALL)
     assert (short.source, list(short.history.examples), len(short.history.seeds)) == ("live", [0, 50, 100], 2)
+    assert lookup.getter("smoke", 100)(SMALL, examples=40).history.examples[-1] == 40
     assert lookup.getter("smoke", 100, seconds=True)(SMALL).source == "live"
 
 

@@ -15,7 +15,8 @@ from fa_core.tables import Table
 ALT = "A line that falls, and one that rises"
 SVG = ('<?xml version="1.0"?>\n<svg width="10.123pt" version="1.1">'
        '<path d="M 1.23456 -2.5 \nL 3.99999 4 \nz\n" style="fill: none; stroke: #000000"/>'
-       '<use xlink:href="#m0b2c3d4e5f"/><image xlink:href="data:image/png;base64,\nAAAA1.23456"/></svg>\n')
+       '<use xlink:href="#m0b2c3d4e5f" transform="translate(1.2345 2) scale(0.015625)" x="7.777"/>'
+       '<image xlink:href="data:image/png;base64,\nAAAA1.23456"/></svg>\n')
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_a_page_opens_with_its_verdicts_the_figure_that_answers_and_the_minutes(
         ("missed", "✗ not reproduced", "fig2b.angle-never-zero")]
     assert "1 minute to read" in cells[1]["source"]
     assert cells[2]["metadata"]["mystnb"]["figure"]["name"] == "fig-1"
-    assert (cells[2]["source"], len(cells[2]["outputs"])) == ("", 1)
+    assert (cells[2]["metadata"]["tags"], len(cells[2]["outputs"])) == (["remove-input"], 1)
     assert "class='provenance'" in cells[3]["source"]
     place = next(c for c in cells if c["metadata"].get("tags") == ["hide-input", "opening"])
     assert (place["outputs"], "mystnb" in place["metadata"]) == ([], False)
@@ -110,14 +111,13 @@ def test_a_page_opens_with_its_verdicts_the_figure_that_answers_and_the_minutes(
 
 def test_a_section_is_folded_under_its_heading_and_the_main_thread_is_what_is_left(fa_pages):
     cells = [new_markdown_cell("# T\n\none two $x$ three"),
-             new_markdown_cell("## A\n\nfour", metadata={notebooks.COLLAPSED: True}),
+             new_markdown_cell("(a-label)=\n## A\n\nfour", metadata={notebooks.COLLAPSED: True}),
              new_markdown_cell("### B\n\nfive"), figure(caption="six seven"),
              new_markdown_cell("## C\n\neight [nine](ten.md) `eleven`"), figure(caption="twelve")]
     notebook = new_notebook(cells=cells)
     assert [s.split("\n")[0] for s in sources(notebooks.main_thread(notebook))] == ["# T", "## C", "draw()"]
     assert notebooks.read_words(notebook) == (8, 1)  # T one two three, C eight nine, twelve
-    marked = next(s for s in sources(page_of(fa_pages, *cells)) if s.startswith("## A"))
-    assert marked.startswith(f"## A\n\n% {fa_pages.FOLDED}\n\n")
+    assert f"(a-label)=\n## A\n\n% {fa_pages.FOLDED}\n\n\nfour" in sources(page_of(fa_pages, *cells))
     section = nodes.section("", nodes.title("", "A"), nodes.comment("", fa_pages.FOLDED), nodes.paragraph("", "four five"))
     document = nodes.section("", section, nodes.section("", nodes.title("", "C")))
     fa_pages.fold(None, document)
@@ -132,7 +132,7 @@ def test_a_picture_is_packed_short_and_the_same_each_time():
     tidy = pictures.unpack(packed)
     assert 'd="M 1.23 -2.5 L 3.99 4 z"' in tidy
     assert "AAAA1.23456" in tidy
-    assert '<svg width="10.12pt" version="1.1">' in tidy
+    assert 'transform="translate(1.23 2) scale(0.015625)" x="7.77"' in tidy
     assert pictures.pack(tidy) == packed == pictures.pack(SVG)
 
 
@@ -154,6 +154,27 @@ def test_a_figure_in_vectors_has_no_ground_and_no_date():
     assert "dc:date" not in svg
     assert "#ffffff" not in svg
     assert 400 <= svg.count("L ") < 2500, "a band is drawn at some of its points"
+
+
+def test_in_a_notebook_a_figure_is_shown_in_vectors_too_and_nothing_else_is(monkeypatch):
+    import IPython
+    import matplotlib.pyplot as plt
+    from IPython.core.interactiveshell import InteractiveShell
+    from matplotlib.figure import Figure
+
+    from fa_core import figures
+
+    shell = InteractiveShell()
+    monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
+    with plt.rc_context():
+        figures.use()
+        for formatter in shell.display_formatter.formatters.values():  # as the inline backend does at its first figure
+            formatter.pop(Figure, None)
+        fig = plt.figure()
+        shown, _ = shell.display_formatter.format(fig)
+        plt.close(fig)
+    assert pictures.unpack(shown[pictures.MIME]).startswith("<?xml")
+    assert list(shell.display_formatter.format(3)[0]) == ["text/plain"]
 
 
 def test_a_legend_has_the_algorithms_in_their_order_and_says_what_a_band_is():
@@ -185,6 +206,7 @@ def test_on_a_dark_page_lines_can_be_seen_and_images_stay_as_they_are():
 
     dark = pictures.dark(SVG)
     assert "stroke: #ededed" in dark
+    assert '<svg fill="#ededed"' in dark
     assert dark.count("#m0b2c3d4e5f") == 1
     assert "AAAA1.23456" in dark
     ground = luminance("121212")

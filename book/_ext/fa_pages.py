@@ -44,6 +44,8 @@ def prepare(app, docname: str, source: list[str]) -> None:
     mark_folded(notebook["cells"])
     notebook["cells"] = say_where_results_come_from(notebook["cells"], docname.split("/")[1])
     notebook["cells"] = opened(notebook["cells"], reading, scorecard)
+    for number, cell in enumerate(notebook["cells"]):
+        cell["id"] = f"cell-{number:02}"
     source[0] = json.dumps(notebook)
 
 
@@ -56,8 +58,7 @@ def mark_folded(cells: list[dict]) -> None:
     """Put a comment under each heading that is to be folded; `fold` finds it in the document."""
     for cell in cells:
         if cell["cell_type"] == "markdown" and cell["metadata"].get(notebooks.COLLAPSED):
-            heading, _, rest = cell["source"].partition("\n")
-            cell["source"] = f"{heading}\n\n% {FOLDED}\n\n{rest}"
+            cell["source"] = notebooks.HEADING.sub(rf"\1\n\n% {FOLDED}\n", cell["source"], count=1)
 
 
 # ---- the opening
@@ -77,7 +78,7 @@ def opened(cells: list[dict], reading: int, scorecard: str) -> list[dict]:
         below = rest[at + 1 : at + 2] if is_provenance(rest[at + 1 : at + 2]) else []
         place = markdown(f"The figure is [at the top of the page](#{described['figure']['name']}).")
         rest = [*rest[: at + 1], place, *rest[at + 1 + len(below) :]]
-        front += [{"cell_type": "code", "execution_count": None, "source": "", "outputs": shown,
+        front += [{"cell_type": "code", "execution_count": None, "source": "# drawn below", "outputs": shown,
                    "metadata": {"mystnb": described, "tags": ["remove-input"]}}, *below]
         break
     return first + front + rest
