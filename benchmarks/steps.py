@@ -20,11 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.apart import KINDS, SCAN
+from benchmarks.apart import KINDS, SCAN, Autograd
 from fa_core import mkl, spiking
 from fa_core.experiments import Experiment
 from fa_core.experiments.spiking import SpikingExperiment
 from fa_core.network import generator, initialise
+from fa_core.nn import convert
 from fa_core.rules import rule
 from fa_core.training import step
 
@@ -36,6 +37,7 @@ AUTOGRAD, PRODUCTS = "autograd", "matrix products alone"
 ONEDNN, ROUNDED = f"{FA}, products by oneDNN", f"{FA}, products in bfloat16"
 COMPILED = f"{FA}, compiled"
 COMPILED_TOGETHER = f"{FA}, compiled, per seed of {SEEDS}"
+LAYERS = {rule: f"layers of fa_core.nn, {FA}, {rule}" for rule in ("local", "gated")}
 SPIKING, SPIKING_ROUNDED = "spiking, one time step", "spiking, one time step, products in bfloat16"
 PEER = {name: f"{name}, per seed of {SEEDS}" for name in KINDS}  # the names of those that train many networks at once
 
@@ -69,6 +71,7 @@ class Case:
         ways = {TOGETHER: lambda: Engine(many), ONEDNN: lambda: Engine(e.but(products="oneDNN")),
                 ROUNDED: lambda: Engine(e.but(products="bfloat16")), COMPILED: lambda: Compiled(e),
                 COMPILED_TOGETHER: lambda: Compiled(many)}
+        ways |= {name: lambda rule=rule: Layers(e, rule) for rule, name in LAYERS.items()}
         found |= {name: ways[name]() for name in self.ours}
         if self.spiking:
             found |= {SPIKING: Spiking(self.spiking), SPIKING_ROUNDED: Spiking(self.spiking.but(products="bfloat16"))}
@@ -107,9 +110,10 @@ CASES = (
          peers=(COMPILE, BIOTORCH, PEER[VMAP], PEER[JAX], NUMBA)),
     Case(LOGISTIC, repeat=5, targets={FA: 0.40, COMPILED: 0.25}, ours=(TOGETHER, COMPILED),
          peers=(COMPILE, BIOTORCH, JAX, NUMBA)),
-    Case(LOGISTIC.but(examples=100, batch=100), repeat=3, targets={ONEDNN: 0.45}, ours=(ONEDNN, ROUNDED),
+    Case(LOGISTIC.but(examples=100, batch=100), repeat=3, targets={ONEDNN: 0.45}, ours=(ONEDNN, ROUNDED, *LAYERS.values()),
          peers=(COMPILE, BIOTORCH, JAX)),
-    Case(TANH, targets={ONEDNN: 0.50, ROUNDED: 0.25}, ours=(ONEDNN, ROUNDED), peers=(COMPILE, BIOTORCH, JAX)),
+    Case(TANH, targets={ONEDNN: 0.50, ROUNDED: 0.25}, ours=(ONEDNN, ROUNDED, *LAYERS.values()),
+         peers=(COMPILE, BIOTORCH, JAX)),
     Case(TANH.but(name="bench-dense", sizes=FIGURE_4.sizes, hidden="logistic", output="logistic"), spiking=FIGURE_4,
          targets={SPIKING_ROUNDED: 0.30}),
 )
@@ -230,11 +234,28 @@ class Compiled(Engine):
 
         x, target = (a.expand(-1, self.steps, -1).contiguous() for a in (self.x, self.target))
         e = self.experiment
-        self.take = lambda: compiled.learn(self.network, None, e.rule, e.rates_at(0), e.weight_decay, e.momentum,
+        self.take = lambda: compiled.learn(self.network, None, self.rule, e.rates_at(0), e.weight_decay, e.momentum,
                                            [(x, target)])
 
     def __call__(self) -> None:
         self.take()
+
+
+class Layers(Here):
+    """Autograd's step of a model whose layers are those of `fa_core.nn`, by one of their rules."""
+
+    def __init__(self, experiment: Experiment, rule: str):
+        given = handed(experiment)
+        self.step = Autograd(given)
+        layers = [m for m in convert(self.step.model, rule) if hasattr(m, "B")]
+        for i, layer in enumerate(layers[1:], start=1):
+            layer.B.copy_(torch.tensor(given[f"B{i}"][0]))
+
+    def __call__(self) -> None:
+        self.step()
+
+    def learned(self) -> dict[str, np.ndarray]:
+        return self.step.learned()
 
 
 class Spiking(Here):

@@ -31,6 +31,7 @@ from benchmarks.steps import (
     Apart,
     Compiled,
     Engine,
+    Layers,
     Products,
     handed,
     minibatch,
@@ -98,6 +99,17 @@ def test_the_compiled_step_is_the_plain_one_taken_many_times():
     for _ in range(compiled.steps):
         plain()
     same_steps(before, compiled.learned(), plain.learned(), 1e-2, 1e-6)
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("local", "feedback alignment"), ("gated", "feedback alignment, gated")])
+def test_the_layers_of_a_model_take_our_steps(kind, rule):
+    experiment = CASES[1].experiment.but(sizes=(12, 9, 7, 4), rate=0.01, rule=rule)
+    layers, engine = Layers(experiment, kind), Engine(experiment)
+    before = {k: a.copy() for k, a in engine.learned().items()}
+    for _ in range(3):
+        layers()
+        engine()
+    same_steps(before, layers.learned(), engine.learned(), 1e-3, 1e-6)
 
 
 def test_feedback_alignment_is_another_step_and_the_seeds_of_one_batch_are_each_trained():
