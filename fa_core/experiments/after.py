@@ -49,7 +49,7 @@ EPOCHS = 5
 _fig3 = mnist.FEEDBACK_ALIGNMENT.but(name="after-fig3-target-projection", rule=PROJECTION, seeds=(0, 1, 2), snapshots=(),
                                      examples=EPOCHS * mnist.EPOCH, probes=mnist.probes(EPOCHS * mnist.EPOCH),
                                      snapshot_runs=None, snapshot_units=None)
-BETAS = (0.02, 0.1, 0.5)
+BETAS = (0.02, 0.1, 0.5, 1.0, 2.0)
 FIG3_TRIALS = tuple(_fig3.but(name=f"after-fig3-trial-{b:g}", task="mnist validation", feedback=b, seeds=(100,),
                               examples=50_000, probes=(0, 50_000)) for b in BETAS)
 
