@@ -183,7 +183,7 @@ def direct_random_target_projection(e, slopes, W, B):
 
 
 def signs_of_W(W, B):
-    """B_l <- |B_l| o sign(W_l'); where W is zero, B keeps the sign that it has."""
+    """B_l <- abs(B_l) o sign(W_l'); where W is zero, B keeps the sign that it has."""
     for w, b in zip(W, B, strict=True):
         b[b * w.mT < 0] *= -1
 
