@@ -22,9 +22,10 @@ from torch import Tensor
 
 from benchmarks.apart import KINDS, SCAN, Autograd
 from fa_core import mkl, spiking
+from fa_core.draws import generator
 from fa_core.experiments import Experiment
 from fa_core.experiments.spiking import SpikingExperiment
-from fa_core.network import generator, initialise
+from fa_core.network import initialise
 from fa_core.nn import convert
 from fa_core.rules import rule
 from fa_core.training import step

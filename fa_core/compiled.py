@@ -29,10 +29,10 @@ import numpy as np
 from numba import uintp
 
 from fa_core.rules import Rule
+from fa_core.units import LEAK
 
 UNITS = ("linear", "tanh", "logistic", "leaky", "relu")  # what is compiled knows them by their numbers
 LINEAR, TANH, LOGISTIC, LEAKY, RELU = range(5)
-LEAK = 1 / 20
 
 inlined = numba.njit(forceinline=True, error_model="numpy")
 

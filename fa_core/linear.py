@@ -3,7 +3,8 @@
     h = W0 x,   y = W h,   e = T x - y,   dW = rate e h',   dW0 = rate delta x'
 
 in the paper's columns, with a leading axis of independent runs: T `(runs, n_o, n_i)`, W0 `(runs, n_h, n_i)`,
-W `(runs, n_o, n_h)`, B `(runs, n_h, n_o)`, vectors `(runs, n, 1)`.
+W `(runs, n_o, n_h)`, B `(runs, n_h, n_o)`, vectors `(runs, n, 1)`. Its rules are written out here, in those columns, and
+not taken from `fa_core.rules`: the engine is tested against them.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from fa_core import measures
+from fa_core.rules import pseudoinverse
 
 PROBED = 500  # examples over which an angle is averaged
 
@@ -25,12 +27,6 @@ def backprop(W, B, e):
 def feedback_alignment(W, B, e):
     """delta = B e, eq. (1)"""
     return B @ e
-
-
-def pseudoinverse(W):
-    """W^+ of every run; NaN for a run that has diverged, where NumPy's would raise for them all."""
-    finite = np.isfinite(W).all((1, 2), keepdims=True)
-    return np.where(finite, np.linalg.pinv(np.where(finite, W, 0)), np.nan)
 
 
 def pseudobackprop(W, B, e):

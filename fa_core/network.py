@@ -6,7 +6,6 @@
 Rows are examples, so y = h W here is y = W h in the paper's columns. See `fa_core.rules` for the teaching signals.
 """
 
-import hashlib
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -14,47 +13,11 @@ from torch import Tensor
 
 from fa_core import mkl
 from fa_core import products as matrices
+from fa_core.draws import draw, generator
 from fa_core.experiments import Experiment
 from fa_core.products import add_outer, affine
 from fa_core.rules import Rule, rule
-
-# Each unit: its function, and its derivative written in terms of the unit's output. 1.0 is the number: a linear
-# layer multiplies nothing.
-LEAK = 1 / 20  # Supplementary Note 5, eq. (1)
-
-
-def logistic(a: Tensor) -> Tensor:
-    """1 / (1 + exp(-a)), in place: `a` is overwritten. torch.sigmoid gives another last bit at another place in memory."""
-    return a.neg_().exp_().add_(1).reciprocal_()
-
-
-UNITS = {
-    "logistic": (logistic, lambda h: torch.addcmul(h, h, h, value=-1)),
-    "tanh": (torch.tanh, lambda h: 1 - h * h),
-    # The weighting h (1 - h) in the rough (Methods, "Nonlinear networks"): one value in the middle, nothing elsewhere.
-    "logistic, rough": (logistic, lambda h: ((h > 0.1) & (h < 0.9)).to(h.dtype) / 5),
-    "linear": (lambda a: a, lambda h: 1.0),
-    "leaky": (lambda a: torch.nn.functional.leaky_relu(a, LEAK), lambda h: (h > 0).to(h.dtype) * (1 - LEAK) + LEAK),
-    "relu": (torch.relu, lambda h: (h > 0).to(h.dtype)),
-}
-
-
-def generator(seed: int, purpose: str) -> torch.Generator:
-    """A run's own generator for one purpose ("weights", "feedback", "data", ...).
-
-    Runs of one seed share their initial weights and their examples across rules, whatever else a rule draws. Always on
-    the CPU, so that a seed means the same draws on every device.
-    """
-    key = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(key[:8], "little") >> 1)
-
-
-def draw(generators, shape, scale: float, distribution: str = "uniform") -> Tensor:
-    """`(runs, *shape)` float64, each run from its own generator: uniform on [-scale, scale] or normal."""
-    one = torch.empty(len(generators), *shape, dtype=torch.float64)
-    for part, g in zip(one, generators, strict=True):
-        part.uniform_(-1, 1, generator=g) if distribution == "uniform" else part.normal_(generator=g)
-    return one.mul_(scale)
+from fa_core.units import UNITS
 
 
 @dataclass
@@ -75,7 +38,7 @@ class Network:
         return UNITS[self.output if layer == len(self.W) - 1 else self.hidden]
 
     def taking(self, products: str) -> "Network":
-        """This very network where learning takes matrix products of that name; see `fa_core.products`."""
+        """The same network in the same memory, with products taken in that way in learning; see `fa_core.products`."""
         if not products:
             return self
         W, B = ([matrices.of(m, products) for m in part] for part in (self.W, self.B))
@@ -84,8 +47,8 @@ class Network:
     def forward(self, x: Tensor, keep: list | None = None) -> list[Tensor]:
         """[x, h_1, ..., y]: h_{l+1} = f(h_l W_l + b_l); x `(runs, batch, n_0)`. Raises ValueError for a wrong shape.
 
-        keep: what `draw_kept` drew; a unit that is kept of a layer of which a share p is silenced has 1 / (1 - p) times its
-        activity, so that none is scaled when all are there.
+        keep: the masks that `draw_kept` drew, for inverted dropout: where a share p of a layer is silenced, the activity of
+        the others is divided by 1 - p, so that nothing has to be scaled in a test.
         """
         if x.dim() != 3 or x.shape[2] != self.W[0].shape[1] or x.shape[0] != self.W[0].shape[0]:
             runs, n = self.W[0].shape[:2]
@@ -100,26 +63,25 @@ class Network:
         """f' of every layer above the inputs, from the activities that `forward` returned; 0 for a silenced unit."""
         if keep is None:
             return [self.units(layer)[1](activity) for layer, activity in enumerate(h[1:])]
-        # With p of them silenced, a unit that is kept has the activity f / (1 - p): f' is written in terms of f.
+        # Inverted dropout has divided the activities f by 1 - p, and f' is written in terms of f.
         shares = [1 - p for p in (*self.dropout, 0.0)]
         return [self.silence(self.units(layer)[1](activity * shares[layer + 1]), keep, layer + 1)
                 for layer, activity in enumerate(h[1:])]
 
     def silence(self, activity, keep: list, layer: int):
-        """The activity of a layer, 0 for the inputs, or its slope, without the units that are not kept."""
+        """A layer's activity, or slope, under inverted dropout; layer 0 is the inputs."""
         return activity if keep[layer] is None else activity * keep[layer] / (1 - self.dropout[layer])
 
     def draw_kept(self, generators, batch: int) -> list[Tensor | None]:
-        """For each layer, inputs first, 1 for a unit that takes part in an example and 0 for one that is silenced
-        (dropout), `(runs, batch, units)`; None for a layer that all take part in, such as the outputs."""
+        """Dropout masks, inputs first: `(runs, batch, units)`, 0 for a unit that is silenced in an example and 1 for one
+        that is kept; None for a layer without dropout, such as the outputs."""
         def one(p, n):
             return torch.stack([torch.rand(batch, n, generator=g) for g in generators]) >= p
 
         return [one(p, w.shape[1]).to(self.b[0]) if p else None for p, w in zip(self.dropout, self.W, strict=True)] + [None]
 
     def settle_feedback(self, learning: Rule) -> None:
-        """What holds of B at all times, restored after B or W has changed: where it has no connection, and how it is tied
-        to W."""
+        """Restore what always holds of B after B or W has changed: its tie to W, by some rules, and its mask."""
         if learning.tie:
             learning.tie(self.W[1:], self.B)
         apply_masks(self.B, self.feedback_mask)
@@ -136,8 +98,8 @@ class Network:
 def initialise(experiment: Experiment, seeds: tuple[int, ...], device="cpu") -> Network:
     """The networks of these seeds before learning.
 
-    All is drawn in float64 and then rounded, so that a seed's network is the same one in either precision. A run's
-    arrays come from its own generators: they do not depend on the runs beside it.
+    Everything is drawn in float64 and then rounded, so that a seed gives the same network in either precision. A run has its
+    own generators, so its arrays do not depend on the runs beside it.
     """
     mkl.pin()
     dtype = getattr(torch, experiment.dtype)
@@ -172,13 +134,13 @@ def initialise(experiment: Experiment, seeds: tuple[int, ...], device="cpu") -> 
 
 
 def receptive_fields(maps: int, field: int, side: int) -> Tensor:
-    """The connections of untied local receptive fields, 0 or 1, `(side * side, maps * (side - field + 1)**2)`.
+    """The mask of a locally connected layer, 0 or 1, `(side * side, maps * (side - field + 1)**2)`.
 
-    Each of `maps` maps has a unit for every place of a square of `field` x `field` pixels in an image of side x side; the
-    units of a map lie beside each other, row by row. No weight is shared.
+    Each of `maps` maps has one unit for every position of a square of field x field pixels in an image of side x side
+    pixels; the units of a map are consecutive, row by row. Unlike in a convolution, no weights are shared.
     """
     places = side - field + 1
-    offset = torch.arange(side)[:, None] - torch.arange(places)[None]  # of a pixel from the begin of a field, on one axis
+    offset = torch.arange(side)[:, None] - torch.arange(places)[None]  # of a pixel from the start of a field, on one axis
     inside = ((offset >= 0) & (offset < field)).to(torch.float32)
     return torch.kron(inside, inside).repeat(1, maps)
 
@@ -208,8 +170,8 @@ def update(network: Network, h: list[Tensor], slopes: list, deltas: list, rates:
 
         dW_l = rate_l * [ sum over examples of h_l' (delta_{l+1} o f'_{l+1})  -  n * decay * W_l ],   biases alike;
 
-    with momentum v <- momentum * v + dW, W <- W + v (Note 8). A layer whose signal is None, or whose rate is 0, is left
-    as it is. `velocity`: pairs of arrays shaped like (W_l, b_l).
+    with momentum v <- momentum * v + dW, W <- W + v (Note 8). A layer whose signal is None, or whose rate is 0, stays as it
+    is. velocity: pairs of arrays shaped like (W_l, b_l), for momentum.
     """
     for layer, (delta, slope, rate) in enumerate(zip(deltas, slopes, rates, strict=True)):
         if delta is None or rate == 0:

@@ -5,8 +5,8 @@
                 on Intel's
     "bfloat16"  of factors rounded to bfloat16, with sums in float32 that are then rounded too: see `Rounded`
 
-Where learning reads and changes a matrix m of weights, or reads one of feedback, `of(m, products)` stands for it. It is
-there for these alone, so that the text of a step is one for all::
+`of(m, products)` stands for a matrix m of weights or of feedback weights while the network learns, so that the code of a
+step is the same for all three. It can do what a step needs, and no more::
 
     x @ m, x @ m.mT             a layer's input from below, its teaching signal from above
     add_outer(m, h, d, ...)     m <- shrink m + rate h' d, the update
@@ -70,8 +70,7 @@ def add_outer(W, h: Tensor, d: Tensor, shrink: float, rate: float, mask: Tensor 
 
 
 class Matrix(ABC):
-    """Stands for the tensor m, whose memory it shares, in `x @ m`, `x @ m.mT` and `add_outer`: what all kinds have in
-    common."""
+    """Stands for the tensor m, whose memory it shares, in `x @ m`, `x @ m.mT` and `add_outer`: the base of all kinds."""
 
     def __init__(self, matrix: Tensor):
         self.matrix = matrix
@@ -125,8 +124,8 @@ def by_run(product, a: Tensor, b: Tensor) -> Tensor:
 
 
 def pieces(rows: int, *arrays: Tensor | None):
-    """Arrays `(runs, n_in, n)`, `(n_in, n)` or None, on a CPU run by run and so many rows at a time; elsewhere whole. The
-    last array, `(runs, batch, n_out)`, has other rows and is given by run alone."""
+    """Split arrays `(runs, n_in, n)`, `(n_in, n)` or None into strips of so many rows of one run, which fit the cache of a
+    CPU; elsewhere they stay whole. The last array, `(runs, batch, n_out)`, is split by run alone."""
     *arrays, d = arrays
     if d.device.type != "cpu":
         yield *arrays, d
@@ -138,7 +137,7 @@ def pieces(rows: int, *arrays: Tensor | None):
 
 
 def changes(shrink: float, m: Tensor) -> bool:
-    """Whether a factor is another number than 1 in the dtype of m: 1 - 1e-8 is not in float32, and a pass for nothing."""
+    """Whether a factor differs from 1 in the dtype of m: in float32 1 - 1e-8 does not, and multiplying wastes a pass."""
     return bool(torch.tensor(shrink, dtype=m.dtype) != 1)
 
 

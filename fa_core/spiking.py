@@ -19,8 +19,8 @@ from torch import Tensor
 from fa_core import measures, mkl
 from fa_core.data import mnist
 from fa_core.data.tasks import split
+from fa_core.draws import generator
 from fa_core.experiments.spiking import CLASSES, SpikingExperiment
-from fa_core.network import generator
 from fa_core.products import add_outer, of
 from fa_core.training import History, drive, pack_probes, unpack_probes
 

@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from fa_core import files, measures, provenance
 from fa_core.data import tasks
+from fa_core.draws import generator
 from fa_core.experiments import Experiment
-from fa_core.network import Network, draw_feedback, gated, generator, initialise, update
+from fa_core.network import Network, draw_feedback, gated, initialise, update
 from fa_core.rules import Rule, backprop, rule
 
 PROBED = 1000  # test examples over which teaching signals are compared
@@ -90,7 +91,8 @@ class History:
 
 
 def groups(experiment: Experiment) -> list[tuple[int, ...]]:
-    """The seeds that run together: all of a small network, one by one of a large one. No result depends on it."""
+    """The seeds that are trained together: all of them in a small network, one at a time in a large one. Results do not
+    depend on it."""
     weights = sum(a * b for a, b in zip(experiment.sizes, experiment.sizes[1:], strict=False))
     alone = weights > LARGE or experiment.plateau or experiment.stages  # a plateau is a run's own
     size = 1 if alone else len(experiment.seeds)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fa_core.data import elastic, mnist
-from fa_core.network import generator
+from fa_core.draws import generator
 
 NONE = {"alpha": 0.0, "rotation": 0.0, "scaling": 0.0, "shift": 0.0}
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fa_core.data import tasks
-from fa_core.network import draw_feedback, generator, initialise, receptive_fields, update
+from fa_core.draws import generator
+from fa_core.network import draw_feedback, initialise, receptive_fields, update
 from fa_core.rules import rule
 from fa_core.training import Run, step, train
 from tests.helpers import linear_experiment, same, tanh_experiment

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from fa_core import fused, products
-from fa_core.network import generator, initialise
+from fa_core.draws import generator
+from fa_core.network import initialise
 from fa_core.products import OneDNN, Rounded, add_outer, affine, round_to_bfloat16
 from fa_core.rules import RULES, rule
 from fa_core.training import Run, step, train

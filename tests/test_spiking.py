@@ -14,9 +14,9 @@ import sympy
 import torch
 
 from fa_core import records, spiking, training, verification
+from fa_core.draws import generator
 from fa_core.experiments import spiking as described
 from fa_core.experiments.spiking import SpikingExperiment
-from fa_core.network import generator
 from fa_core.proofs import show
 from fa_core.proofs import spiking as proofs
 from fa_core.spiking import Network, Noise, Run, initialise, train

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fa_core.network import generator
+from fa_core.draws import generator
 from fa_core.rules import RULES
 from fa_core.training import PROBED, Run
 from tests.helpers import tanh_experiment

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from fa_core.data import elastic, mnist
+from fa_core.draws import draw, generator
 from fa_core.experiments import DRAWN, Experiment, datasets
-from fa_core.network import draw, generator
 
 CHUNK = 1000  # examples to a chunk where they are drawn: so many, or the whole minibatches that come nearest below
 

@@ -17,9 +17,9 @@ from fa_core.experiments import datasets, kinds
 from fa_core.experiments.datasets import DataSet
 from fa_core.experiments.kinds import either, just, number, pair, several, whole
 from fa_core.rules import Rule
+from fa_core.units import UNITS
 
 DRAWN = ("linear", "teacher", "quadratic")  # tasks whose examples are drawn, of a target function
-UNITS = ("logistic", "tanh", "linear", "leaky", "relu", "logistic, rough")
 PRODUCTS = ("", "oneDNN", "bfloat16", "compiled")
 NOTEBOOKS = ("mnist", "deep", "spiking", "mechanics", "xor", "extended", "extended_20", "svhn", "timit", "momentum",
              "autoencoders", "autoencoders_brief", "switch", "after")
