@@ -7,6 +7,7 @@ import re
 
 MIME = "application/vnd.fa-core.svg+gzip"  # of an output; Jupyter and nbconvert pass over it, and show the PNG beside it
 NUMBER = re.compile(r"(-?\d+\.\d\d)\d+")
+ON_IMAGES = ("#fefefe", "#010101")  # white and black of what is written on an image, which is the same on a dark page
 COLOUR = re.compile(r"(?<=: )#([0-9a-f]{6})\b")
 IMAGE = re.compile(r"(<image\b.*?/>)", re.S)
 PLACES = re.compile(r'(?<= d=")[^"]*|(?<=translate\()[^)]*|(?<= [xy]=")[^"]*')  # and not what scales: 0.015625 is no 0.01
@@ -30,7 +31,8 @@ def dark(svg: str) -> str:
     """The picture for a dark page: black becomes light and white dark, colours keep their hue and become light enough.
     Images that are part of it, such as a digit, stay as they are."""
     parts = IMAGE.split(svg)
-    parts[::2] = [COLOUR.sub(lambda found: on_dark(found[1]), part) for part in parts[::2]]
+    parts[::2] = [COLOUR.sub(lambda found: found[0] if found[0] in ON_IMAGES else on_dark(found[1]), part)
+                  for part in parts[::2]]
     return ROOT.sub(f'<svg fill="{on_dark("000000")}"', "".join(parts), count=1)  # of text, which names no colour
 
 
