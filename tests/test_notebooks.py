@@ -17,7 +17,7 @@ from fa_core.__main__ import main
 NAMES = notebooks.names()
 # Of these alone some claims may be untested, where data or hours of computation are wanting, with the command that tests
 # them.
-LARGE = ("08_mnist_extended", "09_svhn", "10_timit", "20_after_2016")
+LARGE = ("03_mnist", "08_mnist_extended", "09_svhn", "10_timit", "20_after_2016")
 # These go beyond the paper, and have none of its claims to report.
 BEYOND = ("18_from_zero", "19_any_start")
 CLAIMS = claims.ledger() | claims.ledger(section="after")
