@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import signal
 import sys
 
 from fa_core import mkl
@@ -44,11 +45,33 @@ def main(argv: list[str] | None = None) -> int:
     render.add_argument("--out", default=".", help="folder in which _build/html is made")
     arguments = parser.parse_args(argv)
     mkl.pin()  # for the kernels that run notebooks as well
+    before = signal.signal(signal.SIGTERM, _interrupted)
     try:
         return COMMANDS[arguments.command](arguments)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"fa_core {arguments.command}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt as stop:
+        print(f"\nfa_core {arguments.command}: stopped{_left(arguments)}", file=sys.stderr)
+        return 128 + (stop.args[0] if stop.args else signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupted(number, _) -> None:
+    """SIGTERM, which a queue sends, ends a command as Ctrl-C does."""
+    raise KeyboardInterrupt(number)
+
+
+def _left(arguments) -> str:
+    """What is kept of a command that was stopped."""
+    from fa_core import cluster
+
+    if arguments.command == "record":
+        return f"; {cluster.kept(_chosen(arguments))}"
+    if arguments.command == "verify":
+        return "; what was said above to agree is written down"
+    return ""
 
 
 def _list(arguments) -> int:
@@ -85,10 +108,17 @@ def _named(names: list[str]) -> list:
     return list(dict.fromkeys(chosen))
 
 
-def _record(arguments) -> int:
-    from fa_core import cluster, experiments, provenance
+def _chosen(arguments) -> list:
+    """The experiments that `record` is to make."""
+    from fa_core import experiments
 
-    chosen = list(experiments.registry(recorded=True).values()) if arguments.all else _named(arguments.names)
+    return list(experiments.registry(recorded=True).values()) if arguments.all else _named(arguments.names)
+
+
+def _record(arguments) -> int:
+    from fa_core import cluster, provenance
+
+    chosen = _chosen(arguments)
     if not chosen:
         raise ValueError("name an experiment, or give --all; `fa_core list` shows them")
     if arguments.jobs < 1 or (arguments.threads is not None and arguments.threads < 1):
@@ -105,11 +135,11 @@ def _record(arguments) -> int:
     elif arguments.jobs > 1:
         workers = cluster.Processes(arguments.jobs, arguments.threads or 1, **options)
     else:
-        workers = cluster.Here(threads=arguments.threads, **options)
-    record = cluster.record if arguments.scheduler or arguments.jobs > 1 else cluster.record_whole
+        workers = cluster.Here(threads=arguments.threads, progress=None, **options)
+    several = None if arguments.scheduler or arguments.jobs > 1 else False  # one process has a bar for each part
     outcomes = []
     with workers:
-        for outcome in record(chosen, workers, arguments.remake):
+        for outcome in cluster.record(chosen, workers, arguments.remake, progress=several):
             outcomes.append(outcome)
             if outcome.error:  # the others go on
                 print(f"{outcome.experiment.name}: {outcome.error}", file=sys.stderr, flush=True)

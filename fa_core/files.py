@@ -1,20 +1,25 @@
 """Files that are there wholly or not at all, where the reader's own data are looked for, copies of them in another form."""
 
+import glob
 import hashlib
 import json
 import os
-import platform
+import secrets
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 
 def write(path: Path, put: Callable[[BinaryIO], object]) -> None:
     """Write what `put` writes, so that there is either the old file or the new one, whole, whatever happens meanwhile and
-    whoever else writes it. Raises what `put` raises, and OSError; no half-written file is left, save by a kill."""
-    partial = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")  # folders are shared between machines
+    whoever else writes it. Raises what `put` raises, and OSError; a half-written file is left by a kill alone, and goes
+    with a later write."""
+    sweep(path, seconds=3600)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with open(partial, "wb") as file:
+        with open(partial, "xb") as file:
             put(file)
             file.flush()
             os.fsync(file.fileno())
@@ -22,6 +27,14 @@ def write(path: Path, put: Callable[[BinaryIO], object]) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def sweep(path: Path, seconds: float = 0) -> None:
+    """Remove what killed writers of a file left half-written, so long ago."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        with suppress(OSError):  # another sweeps it
+            if time.time() - left.stat().st_mtime >= seconds:
+                left.unlink()
 
 
 def named(environment: str) -> Path | None:

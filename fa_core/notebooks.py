@@ -14,8 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from pathlib import Path
 
 import nbformat
@@ -25,7 +24,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from fa_core import claims, files, proofs, records, threads
+from fa_core import claims, files, processes, proofs, records, threads
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
@@ -349,7 +348,7 @@ def run(chosen: list[str], *, out: str = STAGE, profile: str = "paper", jobs: in
     # One thread to each kernel: several side by side then do not fight over the cores, and the bits are the same.
     threads.hold(int(os.environ.get(threads.MEANT) or 1))
     failed = []
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with processes.pool(jobs) as pool:
         running = {pool.submit(_announced, name, folder, given): name for name in todo}
         for count, done in enumerate(as_completed(running), start=1):
             name = running[done]

@@ -49,6 +49,11 @@ def path(experiment: Experiment, within: Path | None = None) -> Path:
     return (within or folder()) / f"{experiment.name}-{experiment.digest}.npz"
 
 
+def checkpoint(file: Path) -> Path:
+    """Where a run keeps its checkpoint that is to end in this file."""
+    return file.with_suffix(".partial.npz")
+
+
 @dataclass(frozen=True)
 class Result:
     """A history and where it comes from: a record, or a run made just now."""
@@ -331,17 +336,19 @@ def record(experiment: Experiment, device: str | None = None, remake: bool = Fal
 
     Options are those of `fa_core.training.train`. Raises RecordError where another process is at it, unless told to wait.
     """
-    checkpoint = path(experiment, within).with_suffix(".partial.npz")
+    file = path(experiment, within)
     with alone(experiment, within, wait):
-        if path(experiment, within).exists() and not remake:
+        for ours in (file, checkpoint(file)):
+            files.sweep(ours)
+        if file.exists() and not remake:
             load(experiment, within)  # a damaged one is said so now
-            return path(experiment, within)
+            return file
         device = device or default_device(experiment)
-        history = train(experiment, device=device, checkpoint=checkpoint, progress=progress, **options)
-        stretches = unpack_stretches(load_checkpoint(checkpoint, experiment))
+        history = train(experiment, device=device, checkpoint=checkpoint(file), progress=progress, **options)
+        stretches = unpack_stretches(load_checkpoint(checkpoint(file), experiment))
         facts = about(experiment, stretches)
         if not any(provenance.differences(s, stretches[-1]) for s in stretches):  # else it began in another way
             facts["first steps"] = first_steps(experiment, device)
-        file = save(experiment, history, facts, within)
-        checkpoint.unlink(missing_ok=True)
+        save(experiment, history, facts, within)
+        checkpoint(file).unlink(missing_ok=True)
     return file

@@ -7,6 +7,7 @@ Prints each fault that no test noticed, and the share that was noticed; exits wi
 """
 
 import argparse
+import importlib
 import os
 import resource
 import shutil
@@ -70,13 +71,14 @@ def copy(folder: Path) -> None:
 
 
 def warm() -> None:
-    """Import what takes long, once: each run of tests is a fork of this process. Nothing of the project itself."""
-    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_CBWR": "AVX2"}
+    """Import what takes long, once: each run of tests is a fork of this process. Nothing of the project itself, and none of
+    pytest's plugins, which take longer to import than most tests to run."""
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_CBWR": "AVX2",
+                   "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     sys.dont_write_bytecode = True  # a source changed twice in a second would be taken for the one before
-    import pytest  # noqa: F401
-    import scipy.integrate
-    import scipy.stats  # noqa: F401
-    import torch  # noqa: F401
+    for name in ("hypothesis.strategies", "numba", "pytest", "scipy.integrate", "scipy.stats", "torch"):
+        importlib.import_module(name)
+
 
 
 def run(folder: Path, tests: tuple[str, ...], limit: int = LIMIT) -> tuple[int, str]:

@@ -1,17 +1,19 @@
 """Records made in parts: the same bits as in one piece, through kills of workers and clients; what cannot be is refused."""
 
-import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import time
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from pathlib import Path
 
 import dask
-import numpy as np
+import psutil
 import pytest
 import torch
 from distributed import LocalCluster
@@ -20,7 +22,7 @@ from fa_core import cluster, experiments, provenance, records, training
 from fa_core.__main__ import main
 from fa_core.experiments import Experiment
 from tests.helpers import linear_experiment, made, recorded_as, same
-from tests.watched import groups, watched
+from tests.watched import watched
 
 # On a busy machine Dask's nanny warns of its own slow start.
 pytestmark = pytest.mark.filterwarnings("ignore:Creating scratch directories is taking:UserWarning")
@@ -67,14 +69,14 @@ def is_whole(experiment: Experiment, parts: int = 3) -> None:
     result = records.load(experiment)
     assert same(result.history, in_one_piece(experiment))
     about = result.about
-    assert [s for p in about["parts"] for s in p["seeds"]] == list(experiment.seeds)
-    assert len(about["parts"]) == parts
-    assert about["wall_seconds"] == pytest.approx(sum(p["wall_seconds"] for p in about["parts"]), abs=0.2)
-    assert {p["threads"] for p in about["parts"]} == {about["threads"]} == {1}
-    assert {p["device"] for p in about["parts"]} == {about["device"]} == {records.machine()["device"]}
+    seeds = list(dict.fromkeys(tuple(s["seeds"]) for s in about["stretches"]))  # a part that was killed has several
+    assert [s for part in seeds for s in part] == list(experiment.seeds)
+    assert len(seeds) == parts
+    assert about["wall_seconds"] == pytest.approx(sum(s["seconds"] for s in about["stretches"]), abs=0.2)
+    assert {s["threads"] for s in about["stretches"]} == {about["threads"]} == {1}
+    assert {s["device"] for s in about["stretches"]} == {about["device"]} == {records.machine()["device"]}
     assert about["versions"] == records.machine()["versions"]
     assert about["commit"] == provenance.commit()
-    assert not cluster.begun(experiment)
     assert not cluster.folder().exists()
 
 
@@ -84,23 +86,22 @@ def is_whole(experiment: Experiment, parts: int = 3) -> None:
 def test_every_experiment_is_split_as_its_trainer_groups_its_seeds():
     for experiment in experiments.registry().values():
         parts = cluster.split(experiment)
-        assert tuple(s for p in parts for s in p.experiment.seeds) == experiment.seeds
-        assert all(p.whole is experiment for p in parts)
+        assert tuple(s for p in parts for s in p.seeds) == experiment.seeds
         for part in parts:
-            assert [p.experiment for p in cluster.split(part.experiment)] == [part.experiment], "is not split further"
+            assert cluster.split(part) == [part], "is not split further"
 
 
 def test_large_networks_are_split_by_seed_and_small_ones_run_together():
     small = linear_experiment()
-    assert [p.experiment for p in cluster.split(small)] == [small]
+    assert cluster.split(small) == [small]
     large = linear_experiment(sizes=(400, 300, 10))
-    assert [p.experiment.seeds for p in cluster.split(large)] == [(0,), (1,), (2,)]
+    assert [p.seeds for p in cluster.split(large)] == [(0,), (1,), (2,)]
 
 
 def test_the_runs_of_which_snapshots_are_kept_are_counted_from_the_first_seed_of_the_whole():
-    kept = [p.experiment.snapshot_runs for p in cluster.split(watched(0))]
+    kept = [p.snapshot_runs for p in cluster.split(watched(0))]
     assert kept == [2, 1, 0]
-    assert [p.experiment.snapshot_runs for p in cluster.split(watched(0, snapshot_runs=None))] == [None] * 3
+    assert [p.snapshot_runs for p in cluster.split(watched(0, snapshot_runs=None))] == [None] * 3
 
 
 # ---- in this process
@@ -139,8 +140,8 @@ def test_one_part_that_fails_leaves_the_others_and_the_other_experiments(folder)
     bad, good = watched(0), watched(5)
     (folder / "fail-2").touch()
     outcomes = {o.experiment: o for o in cluster.record([bad, good], cluster.Here(**OPTIONS))}
-    assert str(outcomes[bad].error) == ("failed as it was told to (2 of 3 parts are kept: the same command goes on from "
-                                        "there)")
+    assert str(outcomes[bad].error) == ("failed as it was told to (of 3 parts 2 are kept whole and 0 up to a checkpoint: "
+                                        "the same command goes on from there)")
     assert records.path(good).exists()
     (folder / "fail-2").unlink()
     (folder / "log").unlink()
@@ -151,7 +152,7 @@ def test_one_part_that_fails_leaves_the_others_and_the_other_experiments(folder)
 
 def test_a_damaged_part_runs_again_and_what_was_half_written_is_removed(folder):
     experiment = one_part_failed(folder)
-    file = records.path(cluster.split(experiment)[0].experiment, cluster.folder())
+    file = records.path(cluster.split(experiment)[0], cluster.folder())
     file.write_bytes(file.read_bytes()[:500])
     file.with_name(f".{file.name}.123").touch()  # where `write_atomically` writes
     only(cluster.record([experiment], cluster.Here(**OPTIONS)))
@@ -162,7 +163,7 @@ def test_a_damaged_part_runs_again_and_what_was_half_written_is_removed(folder):
 def test_a_client_that_died_just_before_the_end_needs_no_worker(folder):
     experiment = watched(0)
     for part in cluster.split(experiment):
-        cluster.train_part(part.experiment, **OPTIONS)
+        cluster.train_part(part, **OPTIONS)
     (folder / "log").unlink()
     outcome = only(cluster.record([experiment], cluster.Here(**OPTIONS)))
     assert outcome.parts == 0
@@ -170,39 +171,10 @@ def test_a_client_that_died_just_before_the_end_needs_no_worker(folder):
     is_whole(experiment)
 
 
-@pytest.mark.parametrize("chunks", [1, 4, 6], ids=["in the first part", "in the second part", "between parts"])
-def test_what_a_run_of_the_whole_left_is_gone_on_with_in_parts(folder, monkeypatch, chunks):
-    experiment = watched(0)
-    checkpoint = records.path(experiment).with_suffix(".partial.npz")
-    advance, left = training.Run.advance, [None] * chunks
-
-    def stopping(self):
-        if not left:
-            raise KeyboardInterrupt
-        left.pop()
-        advance(self)
-
-    with monkeypatch.context() as m:
-        m.setattr(training.Run, "advance", stopping)
-        m.setattr(training, "groups", groups)
-        with pytest.raises(KeyboardInterrupt):
-            training.train(experiment, checkpoint=checkpoint, **OPTIONS)
-    saved = training.load_checkpoint(checkpoint, experiment)
-    stretches = [s | {"seconds": 1000.0} for s in training.unpack_stretches(saved)]
-    training.write_atomically(checkpoint, saved | {"stretches": np.array(json.dumps(stretches))})
-    only(cluster.record([experiment], cluster.Here(**OPTIONS)))
-    # A part that was finished is entered, and left again at once.
-    seen = {1: (1000, 0, 0), 4: (0, 1000, 0), 6: (0, 0, 0)}[chunks]
-    assert ran(folder) == list(zip((0, 2, 4), seen, strict=True))
-    assert 1000 <= records.load(experiment).about["wall_seconds"] < 1100, "its time is counted, once"
-    assert not checkpoint.exists()
-    is_whole(experiment)
-
-
 def test_a_record_says_where_its_parts_were_made_differently():
     experiment = watched(0)
-    results = [records.Result(p.experiment, None, made(
-        p.experiment, seconds=60.0 * (i + 1), commit="abc" if i else "def", threads=i % 2 + 1, device="an abacus",
+    results = [records.Result(p, None, made(
+        p, seconds=60.0 * (i + 1), commit="abc" if i else "def", threads=i % 2 + 1, device="an abacus",
         versions={"torch": f"2.{i // 2}", "numpy": "2", "python": "3"}), "record")
         for i, p in enumerate(cluster.split(experiment))]
     about = cluster.about(experiment, results)
@@ -230,19 +202,18 @@ def test_runs_that_diverged_in_a_worker_are_told_of():
         result = records.run(part, device="cpu")
         result.history.diverged[1] = 100
         with pytest.warns(training.DivergenceWarning, match="test-linear: 1 of 3 runs diverged"):
-            cluster._finish(part, [result], cluster.Here(), 1, set())
+            cluster._finish(part, [result], cluster.Here(), 1)
 
 
 def test_a_part_is_run_on_the_threads_that_are_asked_for(folder, monkeypatch):
     asked = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
-    one, two, _ = (p.experiment for p in cluster.split(watched(0)))
+    one, two, _ = cluster.split(watched(0))
     record = records.record
     monkeypatch.setattr(records, "record", lambda *a, **options: asked.append("ran") or record(*a, **options))
-    result, host = cluster.train_part(one, threads=7, **OPTIONS)
+    result = cluster.train_part(one, threads=7, **OPTIONS)
     assert asked == [7, "ran"]
     assert result.about["threads"] == torch.get_num_threads(), "what is so, not what was asked for"
-    assert host == os.uname().nodename
     cluster.train_part(two, **OPTIONS)
     assert asked == [7, "ran", "ran"]
     assert cluster.Processes(2).options["threads"] == 1
@@ -259,8 +230,8 @@ def test_a_process_that_is_killed_costs_its_unfinished_stretch_and_the_same_call
     torch.set_num_threads(1)
     assert str(os.getpid()) not in {r.split()[2] for r in (folder / "log").read_text().splitlines()}
     assert "a worker process died" in str(outcome.error)
-    assert "of 3 parts are kept: the same command goes on from there" in str(outcome.error)
-    finished = {p.experiment.seeds[0] for p in cluster.split(experiment) if cluster.stored(p.experiment)}
+    assert "up to a checkpoint: the same command goes on from there" in str(outcome.error)
+    finished = {p.seeds[0] for p in cluster.split(experiment) if cluster.stored(p)}
     assert finished <= {0, 2}
     assert finished, "the third part began when one of the first two was finished"
     (folder / "log").unlink()
@@ -268,13 +239,6 @@ def test_a_process_that_is_killed_costs_its_unfinished_stretch_and_the_same_call
     again = dict(ran(folder))
     assert again.keys() == {0, 2, 4} - finished
     assert again[4] == 1000, "from its checkpoint"
-    is_whole(experiment)
-
-
-def test_one_process_goes_on_with_what_several_began(folder):
-    experiment = one_part_failed(folder)
-    assert only(cluster.record_whole([experiment], cluster.Here(**OPTIONS))).error is None
-    assert ran(folder) == [(2, 0)]
     is_whole(experiment)
 
 
@@ -315,7 +279,6 @@ def test_a_worker_that_is_killed_costs_its_unfinished_stretch(shared, local):
     assert sorted(ran(shared)) == [(0, 0), (2, 0), (2, 1000), (4, 0)]
     rows = [r.split() for r in (shared / "log").read_text().splitlines() if r.startswith("2 ")]
     assert rows[0][2] != rows[1][2], "another process went on from the checkpoint"
-    assert outcome.hosts == (os.uname().nodename,)
     is_whole(experiment)
 
 
@@ -324,8 +287,8 @@ def test_workers_whose_folder_is_their_own_send_parts_that_are_kept_here(folder,
     (workers_folder / "fail-12").touch()
     with cluster.Cluster(local.scheduler_address, **PATIENT) as workers:
         outcome = only(cluster.record([experiment], workers))
-        assert "failed as it was told to (2 of 3 parts are kept" in str(outcome.error)
-        kept = [cluster.stored(p.experiment) is not None for p in cluster.split(experiment)]
+        assert "failed as it was told to (of 3 parts 2 are kept whole" in str(outcome.error)
+        kept = [cluster.stored(p) is not None for p in cluster.split(experiment)]
         assert kept == [True, False, True]
         (workers_folder / "fail-12").unlink()
         for part in (workers_folder / "parts").glob("watched-*"):
@@ -345,7 +308,7 @@ def test_what_is_finished_when_the_client_is_killed_is_not_run_again(shared, loc
         from tests.watched import watched
         outcome = cluster._outcome
         def take_one_and_die(call):
-            result, host = outcome(call)
+            result = outcome(call)
             print(result.experiment.seeds[0], flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
         cluster._outcome = take_one_and_die
@@ -382,13 +345,14 @@ def test_workers_of_another_source_or_version_are_refused(shared, local, monkeyp
 def test_the_command_runs_on_a_cluster_and_ends_with_a_summary(shared, local, monkeypatch, capsys):
     experiment = watched(30)
     monkeypatch.setattr(experiments, "registry", lambda recorded=False: {"watched": experiment})
+    local.wait_for_workers(2)  # another test may have killed one
     assert main(["record", "watched", "--scheduler", local.scheduler_address, "--device", "cpu"]) == 0
     shown = capsys.readouterr()
     assert shown.out == f"{records.path(experiment)}\n"
     heading, row, total = shown.err.splitlines()[-3:]
     assert heading.split() == ["experiment", "seeds", "minutes", "device"]
     assert row.split()[:3] == ["watched", "5", "0.0"]
-    assert row.endswith(f"{records.machine()['device']}  3 parts on {os.uname().nodename}")
+    assert row.endswith(f"{records.machine()['device']}  3 parts")
     assert total == f"0.0 minutes of machine time, by {local.scheduler_address}, 2 workers"
     is_whole(experiment)
 
@@ -408,10 +372,98 @@ def test_a_scheduler_that_dies_loses_no_finished_part_and_is_named(folder, local
 
         monkeypatch.setattr(workers, "run", die_after_one)
         outcome = only(cluster.record([experiment], workers))
-        assert str(outcome.error).startswith("scheduler-connection-lost (1 of 3 parts are kept")
+        assert str(outcome.error).startswith("scheduler-connection-lost (of 3 parts 1 are kept whole")
         assert cluster.summary([outcome], str(workers)).splitlines()[1:] == [
-            "watched         5        -  -       FAILED",
+            "watched                            5        -  FAILED",
             f"0.0 minutes of machine time, by {local.scheduler_address}, which no longer answers"]
+
+
+def altered(folder: Path, change: str) -> dict:
+    """The environment of a process whose fa_core has a line more; of tests it has those of here."""
+    shutil.copytree(ROOT / "fa_core", folder / "fa_core", ignore=shutil.ignore_patterns("__pycache__"))
+    with open(folder / "fa_core" / "__init__.py", "a") as file:
+        file.write(f"{change}\n")
+    (folder / "tests").symlink_to(ROOT / "tests")
+    return os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ("# another comment", "has source of fa_core "),
+    ("raise ImportError('not here')", "cannot load fa_core as it is here (ImportError('not here'))"),
+])
+def test_a_worker_of_another_version_that_comes_later_is_turned_away_and_its_parts_go_elsewhere(
+        shared, local, tmp_path, capsys, change, says):
+    command = [sys.executable, "-c", "from distributed.cli.dask_worker import main; main()", local.scheduler_address,
+               "--nthreads", "8", "--no-dashboard", "--local-directory", str(tmp_path), "--death-timeout", "120"]
+    local.wait_for_workers(2)
+    with cluster.Cluster(local.scheduler_address, **PATIENT) as workers:
+        late = subprocess.Popen(command, env=altered(tmp_path, change), cwd=tmp_path, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+        try:
+            workers.client.wait_for_workers(3, timeout=120)
+            (address,) = workers.workers().keys() - workers.known
+            outcomes = list(cluster.record([watched(50), watched(60)], workers))
+            where = str(workers)
+            late.wait(60)
+        finally:
+            late.kill()
+    assert [o.error for o in outcomes] == [None, None]
+    assert where.startswith(f"{local.scheduler_address}, 2 workers\nturned away: the worker {address} {says}")
+    assert f"the worker {address} {says}" in capsys.readouterr().err, "at once, too"
+    for experiment in (watched(50), watched(60)):
+        is_whole(experiment)
+
+
+# ---- stopped
+
+
+def alive(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+@pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT), (2, signal.SIGKILL)],
+                         ids=["one process, SIGTERM", "two, Ctrl-C", "two, SIGKILL"])
+def test_a_command_that_is_stopped_leaves_no_process_begins_nothing_more_and_says_what_is_kept(folder, jobs, number):
+    experiment = watched(0)
+    for seed in (2, 4):
+        (folder / f"wait-{seed}").touch()
+    program = textwrap.dedent(f"""
+        import signal, sys
+        from fa_core import experiments
+        from fa_core.__main__ import main
+        from tests.watched import watched
+        experiments.registry = lambda recorded=False: {{"watched": watched(0)}}
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background takes away
+        sys.exit(main(["record", "watched", "--jobs", "{jobs}", "--device", "cpu", "--dirty"]))
+    """)
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as command:
+        deadline = time.monotonic() + 120
+        while len(ran(folder)) < 1 + jobs or not cluster.stored(cluster.split(experiment)[0]):
+            assert time.monotonic() < deadline
+            assert command.poll() is None, command.stderr.read()
+            time.sleep(0.05)
+        workers = {int(row.split()[2]) for row in (folder / "log").read_text().splitlines()}
+        assert len(workers) == jobs
+        command.send_signal(number)
+        _, told = command.communicate(timeout=60)
+    if number != signal.SIGKILL:
+        assert command.returncode == 128 + number
+        assert told.splitlines()[-1] == ("fa_core record: stopped; of 3 parts 1 are kept whole and 0 up to a checkpoint: "
+                                         "the same command goes on from there")
+        assert "Traceback" not in told
+    while any(map(alive, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert len(ran(folder)) == 1 + jobs, "nothing was begun after it"
+    for seed in (2, 4):
+        (folder / f"wait-{seed}").unlink()
+    (folder / "log").unlink()
+    assert only(cluster.record([experiment], cluster.Here(**OPTIONS))).error is None
+    assert ran(folder) == [(2, 0), (4, 0)]
+    is_whole(experiment)
 
 
 # ---- what is refused

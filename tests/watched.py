@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+import time
 from typing import ClassVar
 
 from fa_core import records, training
@@ -26,13 +27,15 @@ def groups(experiment):
 def train(experiment, *, checkpoint=None, **options):
     """Train, as `fa_core.training` does, and log it: the first seed, the examples already seen, the process.
 
-    Where there is a file `fail-<first seed>`: raise. Where there is `kill-<first seed>`: remove it, and die in mid-run,
-    once there is a checkpoint.
+    Where there is a file `fail-<first seed>`: raise. Where there is `wait-<first seed>`: wait until there is none. Where
+    there is `kill-<first seed>`: remove it, and die in mid-run, once there is a checkpoint.
     """
     folder, seed = records.folder(), experiment.seeds[0]
     seen = int(training.load_checkpoint(checkpoint, experiment).get("state/seen", 0)) if checkpoint else 0
     with open(folder / "log", "a") as log:
         log.write(f"{seed} {seen} {os.getpid()}\n")
+    while (folder / f"wait-{seed}").exists():
+        time.sleep(0.02)
     if (folder / f"fail-{seed}").exists():
         raise ArithmeticError("failed as it was told to")
     if (folder / f"kill-{seed}").exists():
