@@ -351,9 +351,10 @@ def test_the_command_runs_on_a_cluster_and_ends_with_a_summary(shared, local, mo
     assert shown.out == f"{records.path(experiment)}\n"
     heading, row, total = shown.err.splitlines()[-3:]
     assert heading.split() == ["experiment", "seeds", "minutes", "device"]
-    assert row.split()[:3] == ["watched", "5", "0.0"]
+    minutes = f"{records.load(experiment).about['wall_seconds'] / 60:.1f}"
+    assert row.split()[:3] == ["watched", "5", minutes]
     assert row.endswith(f"{records.machine()['device']}  3 parts")
-    assert total == f"0.0 minutes of machine time, by {local.scheduler_address}, 2 workers"
+    assert total == f"{minutes} minutes of machine time, by {local.scheduler_address}, 2 workers"
     is_whole(experiment)
 
 
