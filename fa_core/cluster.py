@@ -141,7 +141,7 @@ def own_identity() -> dict[str, str]:
 def _unlike(here: dict, there: dict | BaseException) -> str:
     """Why a worker that answered so could not give the bits of here, in words; empty where it would."""
     if isinstance(there, BaseException):
-        return f"cannot load fa_core as it is here ({there!r}): install the same commit there"
+        return f"cannot load fa_core as it is here ({there}): install the same commit there"
     differ = [f"{k} {there.get(k)} where the client has {v}" for k, v in here.items() if there.get(k) != v]
     return (f"has {', '.join(differ)}: the bits could differ. Bring client and workers to the same commit and to the "
             "versions of requirements.lock, and start the workers again") if differ else ""

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
+from tqdm import tqdm
+
 
 @contextmanager
 def pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
@@ -32,4 +34,5 @@ def _tied(parent: Connection) -> None:
         os._exit(1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tqdm.set_lock(threading.RLock())  # its own is the system's, and would stay behind
     threading.Thread(target=wait, daemon=True).start()

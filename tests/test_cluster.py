@@ -403,11 +403,12 @@ def test_a_worker_of_another_version_that_comes_later_is_turned_away_and_its_par
         try:
             workers.client.wait_for_workers(3, timeout=120)
             (address,) = workers.workers().keys() - workers.known
-            outcomes = list(cluster.record([watched(50), watched(60)], workers))
+            outcomes = list(cluster.record([watched(50), watched(60)], workers, remake=True))
             where = str(workers)
             late.wait(60)
         finally:
             late.kill()
+            late.wait()
     assert [o.error for o in outcomes] == [None, None]
     assert where.startswith(f"{local.scheduler_address}, 2 workers\nturned away: the worker {address} {says}")
     assert f"the worker {address} {says}" in capsys.readouterr().err, "at once, too"
