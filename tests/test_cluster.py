@@ -358,7 +358,7 @@ def test_the_command_runs_on_a_cluster_and_ends_with_a_summary(shared, local, mo
     is_whole(experiment)
 
 
-def test_a_scheduler_that_dies_loses_no_finished_part_and_is_named(folder, local, monkeypatch):
+def test_a_scheduler_that_dies_loses_no_finished_part_and_is_named(folder, local, workers_folder, monkeypatch):
     # What Dask's client raises once it has given up, without the half minute that it takes to.
     experiment = watched(40)
     with cluster.Cluster(local.scheduler_address, **PATIENT) as workers:
@@ -377,6 +377,7 @@ def test_a_scheduler_that_dies_loses_no_finished_part_and_is_named(folder, local
         assert cluster.summary([outcome], str(workers)).splitlines()[1:] == [
             "watched                            5        -  FAILED",
             f"0.0 minutes of machine time, by {local.scheduler_address}, which no longer answers"]
+    shutil.rmtree(workers_folder / "parts")  # which nobody told the workers to forget
 
 
 def altered(folder: Path, change: str) -> dict:
