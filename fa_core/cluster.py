@@ -10,6 +10,7 @@ that can be seen (on the same machine, or in a shared folder), and else begins a
 import functools
 import hashlib
 import importlib
+import pickle
 import platform
 import socket
 import sys
@@ -256,8 +257,16 @@ class Cluster(Here):
     def run(self, parts):
         executor, running = self.client.get_executor(pure=False), {}
 
+        def unpack_and_run(packed):  # a worker that could not load what Dask itself unpacks would die of it
+            import pickle
+
+            part, options = pickle.loads(packed)
+            from fa_core.cluster import train_part
+            return train_part(part, **options)
+
         def begin(part):
-            running[executor.submit(train_part, part, **self.options)] = part, len(self.turned_away)
+            packed = pickle.dumps((part, self.options))
+            running[executor.submit(unpack_and_run, packed)] = part, len(self.turned_away)
 
         for part in parts:
             begin(part)
