@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import fnmatch
 import signal
 import sys
 
@@ -16,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     show = commands.add_parser("show", help="an experiment's hyper-parameters")
     show.add_argument("name")
     make = commands.add_parser("record", help="run experiments and keep the results; goes on where a killed run was")
-    make.add_argument("names", nargs="*", metavar="NAME", help="experiments; a name may end in * to mean several")
+    make.add_argument("names", nargs="*", metavar="NAME", help="experiments; 'mnist-*' means several")
     make.add_argument("--all", action="store_true", help="every experiment that its notebook takes from a record")
     make.add_argument("--remake", action="store_true", help="run again what has a record")
     make.add_argument("--jobs", type=int, default=1, help="processes side by side, each on one thread: experiments, and "
@@ -28,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     make.add_argument("--mixed", action="store_true", help="go on with what was begun under other sources, versions or "
                                                            "settings, or on another device; the record says so")
     check = commands.add_parser("verify", help="re-run the beginning of records, compare, and write down what agrees")
-    check.add_argument("names", nargs="*", metavar="NAME", help="default: all that have one; a name may end in *")
+    check.add_argument("names", nargs="*", metavar="NAME", help="default: all that have one; 'mnist-*' means several")
     check.add_argument("--seeds", type=int, default=1)
     check.add_argument("--minutes", type=float, help="those whose turn it is this week, about so many minutes' worth")
     execute = commands.add_parser("run", help="execute notebooks")
@@ -96,14 +97,14 @@ def _show(arguments) -> int:
 
 
 def _named(names: list[str]) -> list:
-    """The experiments of these names, of which one may end in * to mean several."""
+    """The experiments of these names, in which * may stand for anything, as in those of files."""
     from fa_core import experiments
 
     known, chosen = experiments.registry(), []
     for name in names:
-        fits = [known[k] for k in known if k.startswith(name[:-1])] if name.endswith("*") else [experiments.find(name)]
+        fits = [known[k] for k in fnmatch.filter(known, name)] if set(name) & set("*?[") else [experiments.find(name)]
         if not fits:
-            raise ValueError(f"no experiment's name begins with {name[:-1]!r}; `fa_core list` shows all {len(known)}")
+            raise ValueError(f"no experiment's name fits {name!r}; `fa_core list` shows all {len(known)}")
         chosen += fits
     return list(dict.fromkeys(chosen))
 
@@ -127,16 +128,16 @@ def _record(arguments) -> int:
         raise ValueError("fa_core has uncommitted changes, and nobody could tell later what made the record. Commit them, "
                          "or make long runs in a worktree of their own, at a commit, so that work goes on beside them: "
                          "`git worktree add ../runs`; or give --dirty: the record then says so wherever it is shown")
-    if arguments.scheduler and arguments.jobs > 1:
+    if arguments.scheduler is not None and arguments.jobs > 1:
         raise ValueError("--jobs is for this machine and --scheduler for a cluster's: give one of them")
     options = {"device": arguments.device, "mixed": arguments.mixed}
-    if arguments.scheduler:
+    if arguments.scheduler is not None:
         workers = cluster.Cluster(arguments.scheduler, arguments.threads or 1, **options)
     elif arguments.jobs > 1:
         workers = cluster.Processes(arguments.jobs, arguments.threads or 1, **options)
     else:
         workers = cluster.Here(threads=arguments.threads, progress=None, **options)
-    several = None if arguments.scheduler or arguments.jobs > 1 else False  # one process has a bar for each part
+    several = False if type(workers) is cluster.Here else None  # one process has a bar for each part
     outcomes = []
     with workers:
         for outcome in cluster.record(chosen, workers, arguments.remake, progress=several):
@@ -152,6 +153,10 @@ def _record(arguments) -> int:
 def _verify(arguments) -> int:
     from fa_core import experiments, provenance, records, verification
 
+    if arguments.seeds < 1:
+        raise ValueError(f"--seeds is how many of a record's seeds are run again, 1 or more; got {arguments.seeds}")
+    if arguments.minutes is not None and not arguments.minutes > 0:
+        raise ValueError(f"--minutes is about how long to verify, more than 0; got {arguments.minutes:g}")
     chosen = _named(arguments.names)
     if not chosen:
         chosen = [e for e in experiments.registry().values() if records.path(e).exists()]

@@ -19,7 +19,7 @@ same row as JSON, of which the scorecard is made.
 import html
 import math
 import tomllib
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 
@@ -70,7 +70,7 @@ class Claim:
     def __post_init__(self):
         low, high = self.accept
         if math.isnan(low) or math.isnan(high) or low > high:
-            raise LedgerError(f"{self.id}: accept = [{low}, {high}] is not an interval")
+            raise LedgerError(f"{self.id!r}: accept = [{low}, {high}] is not an interval")
 
 
 @cache
@@ -78,11 +78,21 @@ def ledger(path: Path = LEDGER, section: str = "claim") -> dict[str, Claim]:
     """The paper's claims by id, or those of the section `after`, of later papers. Raises LedgerError for a duplicate or a
     malformed entry."""
     found = {}
-    for entry in tomllib.loads(path.read_text(encoding="utf-8"))[section]:
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8")).get(section, [])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LedgerError(f"{path} is no TOML: {error}") from error
+    known = {f.name: f.default is MISSING for f in fields(Claim)}
+    for entry in entries:
+        who = f"{path}: claim {entry.get('id', '?')!r}"
+        if odd := sorted(entry.keys() - known):
+            raise LedgerError(f"{who} has {', '.join(odd)}; an entry's fields are: {', '.join(known)}")
+        if missing := [name for name, needed in known.items() if needed and name not in entry]:
+            raise LedgerError(f"{who} has no {', '.join(missing)}")
         try:
-            claim = Claim(**{**entry, "accept": tuple(float(v) for v in entry["accept"])})
-        except (TypeError, KeyError, ValueError) as error:
-            raise LedgerError(f"{path}: claim {entry.get('id', '?')!r}: {error}") from error
+            claim = Claim(**entry | {"accept": _pair(f"{entry['id']!r}: accept", entry["accept"])})
+        except LedgerError as error:
+            raise LedgerError(f"{path}: claim {error}") from None
         if claim.id in found:
             raise LedgerError(f"{path}: claim {claim.id!r} stands twice")
         if bool(claim.source) != (section == "after"):
@@ -90,6 +100,24 @@ def ledger(path: Path = LEDGER, section: str = "claim") -> dict[str, Claim]:
                               "those of [[after]], and no others, have one")
         found[claim.id] = claim
     return found
+
+
+def _number(what: str, value) -> float:
+    """Raises LedgerError for what is no number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise LedgerError(f"{what} is {value!r}, wanted is a number") from None
+
+
+def _pair(what: str, interval) -> tuple[float, float]:
+    """Raises LedgerError for what is not two numbers, the lower first. Where one is NaN, there is no order."""
+    if isinstance(interval, str) or not hasattr(interval, "__len__") or len(interval) != 2:
+        raise LedgerError(f"{what} = {interval!r} is not an interval: wanted are two numbers, (low, high)")
+    low, high = (_number(what, v) for v in interval)
+    if low > high:
+        raise LedgerError(f"{what} = [{low}, {high}] is not an interval: wanted is (low, high)")
+    return low, high
 
 
 def judge(value: float, interval: tuple[float, float] | None, bound: tuple[float, float]) -> str:
@@ -106,7 +134,7 @@ def checked(what: str, value: float, interval, kind: str) -> tuple[float, tuple[
     """A measured value and its interval as numbers. Raises LedgerError where they do not fit the kind."""
     if kind not in KINDS:
         raise LedgerError(f"{what}: unknown kind {kind!r}; there are: {', '.join(KINDS)}")
-    value, interval = float(value), None if interval is None else tuple(map(float, interval))
+    value = _number(f"{what}: the value", value)
     if kind not in (ESTIMATE, END):
         if interval is not None:
             raise LedgerError(f"{what}: a measure of kind {kind!r} is judged as it stands, without an interval")
@@ -114,8 +142,9 @@ def checked(what: str, value: float, interval, kind: str) -> tuple[float, tuple[
     if interval is None:
         raise LedgerError(f"{what} is an estimate without its interval: give interval=(low, high), or the kind of measure "
                           f"that it is: {', '.join(k for k in KINDS if k != ESTIMATE)}")
-    if len(interval) != 2 or interval[0] > interval[1]:
-        raise LedgerError(f"{what}: the interval {interval} is not (low, high)")
+    interval = _pair(f"{what}: interval", interval)
+    if kind == ESTIMATE and (value < interval[0] or interval[1] < value):
+        raise LedgerError(f"{what}: the value {value:g} is outside of its own interval {interval}: it is of something else")
     if kind == END and value not in interval and not math.isnan(value):
         raise LedgerError(f"{what}: {value} is no end of the interval {interval}")
     return value, interval
@@ -279,6 +308,8 @@ class Reporter:
         second report that says something else than the first."""
         if id not in self.claims:
             raise LedgerError(f"{id!r} is no claim of {self.notebook}; there are: {', '.join(self.claims)}")
+        if isinstance(n, bool) or not hasattr(n, "__index__") or n < 0:
+            raise LedgerError(f"{id}: n is {n!r}, wanted is how many runs or examples the measure is of")
         reason = untested or ("" if self.profile == "paper" else f"the {self.profile} profile is too small")
         if not untested:
             value, interval = checked(id, value, interval, kind)

@@ -102,8 +102,10 @@ def kept(experiments: Iterable[Experiment]) -> str:
     pairs = [_files(part) for experiment in experiments for part in split(experiment)]
     finished = sum(result.exists() for result, _ in pairs)
     begun = sum(checkpoint.exists() and not result.exists() for result, checkpoint in pairs)
-    return (f"of {len(pairs)} parts {finished} are kept whole and {begun} up to a checkpoint: the same command goes on from "
-            "there")
+    if not finished and not begun:
+        return f"of {len(pairs)} part{'s' * (len(pairs) != 1)} none was begun, or had a checkpoint yet"
+    return (f"of {len(pairs)} part{'s' * (len(pairs) != 1)} {finished} kept whole and {begun} up to a checkpoint: the same "
+            "command goes on from there")
 
 
 # ---- what a worker does

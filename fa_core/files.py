@@ -6,10 +6,14 @@ import json
 import os
 import secrets
 import time
+import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
 
 
 def write(path: Path, put: Callable[[BinaryIO], object]) -> None:
@@ -38,14 +42,41 @@ def sweep(path: Path, seconds: float = 0) -> None:
 
 
 def named(environment: str) -> Path | None:
-    """The folder that an environment variable names, `~` in it the home folder; None where it is not set, or empty."""
+    """The folder that an environment variable names, `~` in it the home folder; None where it is not set, or empty. Raises
+    ValueError where it is a file."""
     value = os.environ.get(environment)
-    return Path(os.path.expanduser(value)) if value else None
+    path = Path(os.path.expanduser(value)) if value else None
+    if path and path.is_file():
+        raise ValueError(f"{environment} is {path}, a file: set it to the folder that holds what is wanted")
+    return path
 
 
 def data_folder(environment: str, name: str) -> Path:
     """The folder that the environment variable names, else `fa_core/<name>` in `$XDG_CACHE_HOME` (`~/.cache`)."""
     return named(environment) or (named("XDG_CACHE_HOME") or Path.home() / ".cache") / "fa_core" / name
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    """All of an .npz, without pickles. Raises ValueError that says what is wrong with the file, FileNotFoundError."""
+    if path.is_dir():
+        raise ValueError("it is a folder, wanted is a file")
+    with open(path, "rb") as file:  # np.load leaves a damaged one open
+        head = file.read(30)
+        if not head.startswith(b"PK"):
+            what = "empty" if not head else "a pointer of Git LFS: `git lfs pull` fetches the file itself" if (
+                head.startswith(b"version https://git-lfs")) else f"no .npz, which begins with b'PK' and not {head[:12]!r}"
+            raise ValueError(f"it is {what}")
+        file.seek(0)
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise ValueError(f"it is cut or overwritten: {error}") from error
+        except ValueError as error:
+            if "pickle" not in str(error):
+                raise
+            # NumPy says how to load it all the same, at a risk.
+            raise ValueError("it holds Python objects, wanted are arrays of numbers and text alone") from error
 
 
 # ---- copies of data in another form, made once

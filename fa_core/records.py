@@ -46,7 +46,14 @@ def folder() -> Path:
 
 def path(experiment: Experiment, within: Path | None = None) -> Path:
     """The file of an experiment's record; `within`, here and below: in another folder than the records'."""
+    _is_one(experiment)
     return (within or folder()) / f"{experiment.name}-{experiment.digest}.npz"
+
+
+def _is_one(experiment) -> None:
+    if not isinstance(getattr(experiment, "digest", None), str):
+        raise TypeError(f"an experiment is wanted, and this is {experiment!r}: `fa_core.experiments.find(name)` gives one "
+                        "by its name, and `fa_core list` shows the names")
 
 
 def checkpoint(file: Path) -> Path:
@@ -142,13 +149,12 @@ def load(experiment: Experiment, within: Path | None = None) -> Result:
     if not file.exists():
         raise FileNotFoundError(f"no record {file}: make it with `python -m fa_core record {experiment.name}`")
     try:
-        # Opened here, for np.load leaves a damaged file open.
-        with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as stored:
-            flat = {k: stored[k] for k in stored.files}
+        flat = files.arrays(file)
         facts = dict(json.loads(str(flat.pop("about"))))
         history = History.from_arrays(flat)
-    except Exception as error:  # a zip file can be damaged in many ways
-        raise RecordError(f"{file} is damaged ({error}): restore it (git checkout), or remake it with "
+    except Exception as error:  # a file can be damaged in many ways
+        told = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise RecordError(f"{file} is damaged ({told}): restore it (git checkout), or remake it with "
                           f"`python -m fa_core record {experiment.name} --remake`") from error
     if facts.get("digest") != experiment.digest or facts.get("experiment") != experiment.essence():
         raise RecordError(f"{file} holds experiment {facts.get('digest')}, not {experiment.digest}: it was renamed or "
@@ -188,17 +194,25 @@ def train(experiment: Experiment, **options) -> History:
 
 def run(experiment: Experiment, device: str | None = None, **options) -> Result:
     """Run an experiment now."""
-    device = device or default_device(experiment)
+    device = device_for(experiment, device)
     begun, start = provenance.stretch(experiment, device), time.monotonic()
     history = train(experiment, device=device, **options)
     return Result(experiment, history, about(experiment, [begun | {"seconds": time.monotonic() - start}]), "live")
 
 
-def default_device(experiment: Experiment) -> str:
-    """CUDA where there is one, but for what is compiled."""
+def device_for(experiment: Experiment, wanted: str | None = None) -> str:
+    """The device that is wanted; else CUDA where there is one, but for what is compiled. Raises ValueError for what is no
+    device of this machine."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() and getattr(experiment, "products", "") != "compiled" else "cpu"
+    _is_one(experiment)
+    gpus = torch.cuda.device_count()
+    if wanted is None:
+        return "cuda" if gpus and getattr(experiment, "products", "") != "compiled" else "cpu"
+    there = ["cpu", *(["cuda"] if gpus else []), *(f"cuda:{i}" for i in range(gpus))]
+    if wanted not in there:
+        raise ValueError(f"device {wanted!r} is not there; on this machine torch sees: {', '.join(there)}")
+    return wanted
 
 
 def begin(experiment: Experiment, seeds: tuple[int, ...], device: str):
@@ -254,7 +268,7 @@ def first_steps(experiment: Experiment, device: str = "cpu") -> dict:
 
 def estimate(experiment: Experiment, device: str | None = None) -> float:
     """About how many seconds a run will take here, from its first steps and its first probe."""
-    device, groups = device or default_device(experiment), importlib.import_module(experiment.trainer).groups(experiment)
+    device, groups = device_for(experiment, device), importlib.import_module(experiment.trainer).groups(experiment)
     examples = min(max(10 * minibatch(experiment), 100), experiment.examples)
     short = beginning(experiment, examples - examples % minibatch(experiment), len(groups[0]))
     begin(short, groups[0], device)  # the data are read
@@ -343,7 +357,7 @@ def record(experiment: Experiment, device: str | None = None, remake: bool = Fal
         if file.exists() and not remake:
             load(experiment, within)  # a damaged one is said so now
             return file
-        device = device or default_device(experiment)
+        device = device_for(experiment, device)
         history = train(experiment, device=device, checkpoint=checkpoint(file), progress=progress, **options)
         stretches = unpack_stretches(load_checkpoint(checkpoint(file), experiment))
         facts = about(experiment, stretches)

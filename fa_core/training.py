@@ -520,11 +520,11 @@ def load_checkpoint(path: Path, experiment: Experiment) -> dict[str, np.ndarray]
     if not path.exists():
         return {}
     try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            flat = {k: file[k] for k in file.files}
+        flat = files.arrays(path)
         digest = str(flat["digest"])
-    except Exception as error:  # a zip file can be damaged in many ways
-        raise CheckpointError(f"{path} is damaged ({error}): delete it to start again") from error
+    except Exception as error:  # a file can be damaged in many ways
+        told = "it is no checkpoint" if isinstance(error, KeyError) else error
+        raise CheckpointError(f"{path} is damaged ({told}): delete it to start again, or give another path") from error
     if digest != experiment.digest:
         raise CheckpointError(f"{path} is a checkpoint of experiment {digest}, not of {experiment.name} "
                               f"({experiment.digest}): delete it, or give another path")

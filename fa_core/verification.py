@@ -18,6 +18,7 @@ from fa_core.experiments import Experiment
 from fa_core.records import RecordError, Result
 
 FILE = "verified.jsonl"
+LINE = ("record", "contents", "examples", "on", "commit", "sources")  # what each of its lines has
 # By curve, of a loss above 1 as a share of it: for another number of threads or another processor, where sums are taken in
 # another order.
 TOLERANCE = {"loss": 1e-3, "nse": 1e-3, "test error": 0.05, "validation error": 0.05, "angle": 0.1, "weight angle": 0.1,
@@ -73,12 +74,17 @@ def file() -> Path:
 
 
 def verified() -> dict[str, list[dict]]:
-    """What was verified, by record. Several lines of one record, as a merge may leave them, all count."""
+    """What was verified, by record. Several lines of one record, as a merge may leave them, all count. Raises RecordError
+    for a damaged line."""
     found: dict[str, list[dict]] = {}
     if file().exists():
-        for line in file().read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            found.setdefault(row["record"], []).append(row)
+        for number, line in enumerate(file().read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                row = json.loads(line)
+                found.setdefault(row["record"], []).append({k: row[k] for k in LINE} | row)
+            except (ValueError, TypeError, KeyError) as error:
+                raise RecordError(f"{file()}, line {number}: {line[:60]!r} does not say which record was verified, and by "
+                                  "what: delete the line, or restore the file (git checkout)") from error
     return found
 
 

@@ -99,7 +99,7 @@ def test_record_of_nothing_is_refused_with_a_hint(folder, capsys):
 @pytest.mark.parametrize("command", ["record", "verify"])
 def test_a_pattern_that_fits_none_is_said(folder, capsys, command):
     assert main([command, "odd", "none-*"]) == 1
-    assert "no experiment's name begins with 'none-'; `fa_core list` shows all 3" in capsys.readouterr().err
+    assert "no experiment's name fits 'none-*'; `fa_core list` shows all 3" in capsys.readouterr().err
     assert made(folder) == set()
 
 

@@ -140,7 +140,7 @@ def test_one_part_that_fails_leaves_the_others_and_the_other_experiments(folder)
     bad, good = watched(0), watched(5)
     (folder / "fail-2").touch()
     outcomes = {o.experiment: o for o in cluster.record([bad, good], cluster.Here(**OPTIONS))}
-    assert str(outcomes[bad].error) == ("failed as it was told to (of 3 parts 2 are kept whole and 0 up to a checkpoint: "
+    assert str(outcomes[bad].error) == ("failed as it was told to (of 3 parts 2 kept whole and 0 up to a checkpoint: "
                                         "the same command goes on from there)")
     assert records.path(good).exists()
     (folder / "fail-2").unlink()
@@ -287,7 +287,7 @@ def test_workers_whose_folder_is_their_own_send_parts_that_are_kept_here(folder,
     (workers_folder / "fail-12").touch()
     with cluster.Cluster(local.scheduler_address, **PATIENT) as workers:
         outcome = only(cluster.record([experiment], workers))
-        assert "failed as it was told to (of 3 parts 2 are kept whole" in str(outcome.error)
+        assert "failed as it was told to (of 3 parts 2 kept whole" in str(outcome.error)
         kept = [cluster.stored(p) is not None for p in cluster.split(experiment)]
         assert kept == [True, False, True]
         (workers_folder / "fail-12").unlink()
@@ -373,7 +373,7 @@ def test_a_scheduler_that_dies_loses_no_finished_part_and_is_named(folder, local
 
         monkeypatch.setattr(workers, "run", die_after_one)
         outcome = only(cluster.record([experiment], workers))
-        assert str(outcome.error).startswith("scheduler-connection-lost (of 3 parts 1 are kept whole")
+        assert str(outcome.error).startswith("scheduler-connection-lost (of 3 parts 1 kept whole")
         assert cluster.summary([outcome], str(workers)).splitlines()[1:] == [
             "watched                            5        -  FAILED",
             f"0.0 minutes of machine time, by {local.scheduler_address}, which no longer answers"]
@@ -454,7 +454,7 @@ def test_a_command_that_is_stopped_leaves_no_process_begins_nothing_more_and_say
         _, told = command.communicate(timeout=60)
     if number != signal.SIGKILL:
         assert command.returncode == 128 + number
-        assert told.splitlines()[-1] == ("fa_core record: stopped; of 3 parts 1 are kept whole and 0 up to a checkpoint: "
+        assert told.splitlines()[-1] == ("fa_core record: stopped; of 3 parts 1 kept whole and 0 up to a checkpoint: "
                                          "the same command goes on from there")
         assert "Traceback" not in told
     while any(map(alive, workers)):
