@@ -23,7 +23,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
-    (["show", "smal"], "no experiment is named 'smal'; did you mean small? `fa_core list` shows all 1"),
+    (["show", "smallest"], "no experiment is named 'smallest'; did you mean small? `fa_core list` shows all 1"),
     (["record", "x*"], "no experiment's name fits 'x*'; `fa_core list` shows all 1"),
     (["record", "[a]"], "no experiment's name fits '[a]'"),
     (["record", ""], "no experiment is named ''"),
