@@ -30,6 +30,20 @@ def test_a_seeds_result_does_not_depend_on_which_run_beside_it_nor_how_many(expe
             assert alone.snapshots[name][0].tobytes() == array[position].tobytes(), name
 
 
+@pytest.mark.parametrize("sizes", [(30, 33, 1), (30, 1, 10)])
+@pytest.mark.parametrize("batch", [1, 10])
+def test_with_one_unit_to_a_layer_too_what_is_learned_is_the_seeds_own(sizes, batch):
+    # What is measured of it may differ in the last bits: one run's product with one column is taken in another order.
+    experiment = linear_experiment(sizes=sizes, batch=batch, hidden="tanh", dtype="float32", seeds=tuple(range(8)),
+                                   snapshots=("W0", "W1", "b0", "b1"))
+    together, alone = train(experiment), train(experiment.but(seeds=(3,)))
+    assert len(together.snapshots) == 8
+    for name, array in together.snapshots.items():
+        assert alone.snapshots[name][0].tobytes() == array[3].tobytes(), name
+    for name, curve in together.curves.items():
+        np.testing.assert_allclose(alone[name][0], curve[3], rtol=1e-4, err_msg=name)
+
+
 def test_rules_share_their_initial_weights_and_examples():
     a, b = (Run(tanh_experiment(rule=r), (3, 4)) for r in ("backprop", "feedback alignment"))
     for one, other in zip(a.network.arrays().values(), b.network.arrays().values(), strict=True):

@@ -106,7 +106,7 @@ def test_what_draws_and_remembers_goes_on_from_a_checkpoint_in_the_same_bits(tmp
     ((10, 5, 2.5, 1.2), (0, 0, 0, 0)),  # halved each time
     ((10, 9.6, 5, 4.9), (0, 1, 1, 2)),
     ((10, 9.6, 9.5, 9.4), (0, 1, 2, 2)),  # twice at most
-    ((10, 20, 9, 8.8), (0, 1, 1, 2)),  # measured from the lowest so far
+    ((10, 20, 15, 9), (0, 1, 2, 2)),  # measured from the lowest so far: 15 is no progress after 10, though it is after 20
 ])
 def test_the_rate_is_lowered_tenfold_when_an_epoch_brought_too_little(errors, cuts):
     run = Run(tanh_experiment(), (3,))
@@ -287,6 +287,13 @@ def test_runs_that_diverge_are_named_and_the_healthy_ones_kept():
         warnings.simplefilter("error")
         healthy = train(experiment.but(seeds=tuple(int(s) for s in history.seeds[~bad])))
     assert healthy["nse"].tobytes() == history["nse"][~bad].tobytes()
+
+
+def test_a_run_that_diverges_between_two_probes_is_noted_where_it_did():
+    experiment = linear_experiment(rate=1.0, examples=3000, probes=(0, 3000), seeds=(0,))
+    with pytest.warns(DivergenceWarning, match="seed 0 at example 1,000"):
+        history = train(experiment)
+    assert history.diverged.tolist() == [1000], "after the chunk in which it did, and not at the probe two later"
 
 
 def test_a_layer_whose_rate_is_zero_is_left_as_it_is_and_the_phases_come_in_their_order():
