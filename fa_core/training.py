@@ -91,8 +91,8 @@ class History:
 
 
 def groups(experiment: Experiment) -> list[tuple[int, ...]]:
-    """The seeds that are trained together: all of them in a small network, one at a time in a large one. What is learned does
-    not depend on it; of what is measured, where a layer has a single unit, the last bits may."""
+    """The seeds that are trained together: all of them in a small network, one at a time in a large one. What is learned
+    does not depend on it; of what is measured, where a layer has a single unit, the last bits may."""
     weights = sum(a * b for a, b in zip(experiment.sizes, experiment.sizes[1:], strict=False))
     alone = weights > LARGE or experiment.plateau or experiment.stages  # a plateau is a run's own
     size = 1 if alone else len(experiment.seeds)
