@@ -58,6 +58,7 @@ faults: $(READY) ## plant faults in a copy, one at a time, and name those that n
 
 lint: $(READY) ## ruff and codespell
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check notebooks
 	$(PY) -m codespell_lib
 
 lock: ## resolve requirements.in into requirements.lock and environment.yml

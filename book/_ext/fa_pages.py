@@ -40,6 +40,7 @@ def prepare(app, docname: str, source: list[str]) -> None:
                 output["data"]["text/html"] = output["data"]["text/html"].replace(
                     "class='verdict'", f"class='verdict {fa_scorecard.kind(said['verdict'])}'", 1)
     scorecard = app.builder.get_relative_uri(docname, "book/scorecard")
+    scorecard = "#" if "#" in scorecard else f"{scorecard}#"  # all on one page, or not
     reading = notebooks.minutes(notebook)
     mark_folded(notebook["cells"])
     notebook["cells"] = say_where_results_come_from(notebook["cells"], docname.split("/")[1])
@@ -101,7 +102,7 @@ def badges(said: list[dict], reading: int, scorecard: str) -> str:
     for verdict in claims.VERDICTS:
         ids = [v["id"] for v in said if v["verdict"] == verdict]
         if ids:
-            links = " ".join(f"<a href='{scorecard}#{id}'>{name(id)}</a>" for id in ids)
+            links = " ".join(f"<a href='{scorecard}{id}'>{name(id)}</a>" for id in ids)
             lines.append(f"<p class='{fa_scorecard.kind(verdict)}'><b>{claims.MARKS[verdict]} {verdict}</b> {links}</p>")
     time = f"<p class='minutes'>{reading} minute{'s' * (reading > 1)} to read</p>"
     return f"<div class='verdicts' role='group' aria-label='Verdicts'>{''.join(lines)}{time}</div>"
