@@ -12,6 +12,18 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from fa_core import claims, notebooks, pictures, records
 from fa_core.tables import Table
 
+NAMES = notebooks.names()
+MAIN_THREAD, LINE = 1200, 88  # words, characters
+# Notebooks whose main thread is still longer, whose code there still has longer lines, and whose figures have no description
+# where Jupyter looks for it or no vectors; one that meets the limit leaves the list.
+LONG = {"05_spiking", "08_mnist_extended", "13_convergence", "14_alignment", "15_pseudoinverse", "17_not_a_gradient",
+        "18_from_zero"}
+WIDE = {"05_spiking", "08_mnist_extended", "09_svhn", "10_timit", "13_convergence", "14_alignment", "15_pseudoinverse",
+        "16_gauss_newton", "17_not_a_gradient", "18_from_zero", "19_any_start"}
+UNDESCRIBED = {"05_spiking", "08_mnist_extended", "09_svhn", "10_timit", "13_convergence", "14_alignment",
+               "15_pseudoinverse", "16_gauss_newton", "17_not_a_gradient", "18_from_zero", "19_any_start"}
+UNOPENED = {"05_spiking", "08_mnist_extended", "09_svhn", "10_timit", "13_convergence", "14_alignment", "15_pseudoinverse",
+            "16_gauss_newton", "17_not_a_gradient", "18_from_zero", "19_any_start"}
 ALT = "A line that falls, and one that rises"
 SVG = ('<?xml version="1.0"?>\n<svg width="10.123pt" version="1.1">'
        '<path d="M 1.23456 -2.5 \nL 3.99999 4 \nz\n" style="fill: none; stroke: #000000"/>'
@@ -207,6 +219,8 @@ def test_on_a_dark_page_lines_can_be_seen_and_images_stay_as_they_are():
     dark = pictures.dark(SVG)
     assert "stroke: #ededed" in dark
     assert '<svg fill="#ededed"' in dark
+    for colour in pictures.ON_IMAGES:
+        assert f"fill: {colour}" in pictures.dark(SVG.replace("fill: none", f"fill: {colour}"))
     assert dark.count("#m0b2c3d4e5f") == 1
     assert "AAAA1.23456" in dark
     ground = luminance("121212")
@@ -255,3 +269,39 @@ def test_a_table_that_does_not_fit_is_refused():
         Table(["a", "b"], [["x"]])
     with pytest.raises(ValueError, match=r"3 formats for 2 columns \(a, b\): give one for each"):
         Table(["a", "b"], [], ["", "", ""])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_main_thread_of_a_notebook_is_read_in_ten_minutes(name):
+    notebook = notebooks.read(notebooks.path(name))
+    words, _ = notebooks.read_words(notebook)
+    assert name in LONG or (words <= MAIN_THREAD and notebooks.minutes(notebook) <= 10), words
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_code_that_is_shown_has_lines_that_fit(name):
+    shown = [c.source for c in notebooks.main_thread(notebooks.read(notebooks.path(name))) if c.cell_type == "code"
+             and not {"hide-input", "hide-cell", "remove-input", "remove-cell"} & set(c.metadata.get("tags", ()))]
+    wide = [line for source in shown for line in source.splitlines() if len(line) > LINE]
+    assert name in WIDE or not wide, wide
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_figure_has_vectors_no_wider_than_the_column_and_is_described_outside_the_book(name):
+    outputs = [o for c in notebooks.code_cells(notebooks.read(notebooks.path(name))) for o in c.outputs
+               if "image/png" in o.get("data", {})]
+    fit = [(len(o.metadata.get("image/png", {}).get("alt", "")), width(o.data.get(pictures.MIME))) for o in outputs]
+    assert name in UNDESCRIBED or all(alt > 20 and inches <= 10.2 for alt, inches in fit), fit
+
+
+def width(packed: str | None) -> float:
+    """The width of a figure in inches; infinite where it has no vectors."""
+    return float(re.search(r'<svg[^>]* width="([\d.]+)pt"', pictures.unpack(packed))[1]) / 72 if packed else float("inf")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_opens_with_its_question_and_the_figure_that_answers(name):
+    notebook = notebooks.read(notebooks.path(name))
+    opening = [c for c in notebooks.code_cells(notebook) if "opening" in c.metadata.get("tags", ())]
+    short = notebooks.words(notebook.cells[0].source) < 130
+    assert name in UNOPENED or (len(opening) == 1 and short and "?" in notebook.cells[0].source)

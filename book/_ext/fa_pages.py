@@ -173,9 +173,11 @@ def provenance(rows: list[dict], name: str) -> str:
 def commit_of(row: dict) -> str:
     """The commit at which a record was made, in short."""
     experiment = experiments.registry().get(row["experiment"])
+    if experiment is None or experiment.digest != row["digest"]:
+        return "unknown"
     try:
         return "; ".join(c[:10] for c in records.load(experiment).about["commit"].split("; "))
-    except (AttributeError, FileNotFoundError, records.RecordError):
+    except (FileNotFoundError, records.RecordError):
         return "unknown"
 
 
