@@ -54,7 +54,8 @@ class Flow:
 
 
 def velocity(A, W, T, B, S=None, signal: str = "feedback alignment"):
-    """(dA/dt, dW/dt), for single matrices or for stacks of them. Raises ValueError for an unknown signal."""
+    """(dA/dt, dW/dt), `(n_h, n_i)` and `(n_o, n_h)`, by eqs. 8 and 9; A, W, T and B single matrices or stacks of them, S by
+    default the identity. Raises ValueError for an unknown signal."""
     if signal not in SIGNALS:
         raise ValueError(f"unknown signal {signal!r}; there are: {', '.join(SIGNALS)}")
     ES = T - W @ A if S is None else (T - W @ A) @ S
@@ -63,14 +64,14 @@ def velocity(A, W, T, B, S=None, signal: str = "feedback alignment"):
 
 def integrate(T, B, A, W, t, *, S=None, signal: str = "feedback alignment", learn: str = "AW", decay=(0.0, 0.0),
               rtol: float = 1e-10, atol: float = 1e-12, method: str = "DOP853") -> Flow:
-    """The flow from A, W through the increasing times `t`, of which the first is the start.
+    """The flow from A `(n_h, n_i)`, W `(n_o, n_h)` through the increasing times `t` `(points,)`, of which the first is the
+    start.
 
     `learn`: which of the matrices change, "AW", "A" or "W" (Note 12 decouples them). `decay`: (p, q) takes p A from dA/dt
-    and q W from dW/dt. By DOP853, an explicit
-    Runge-Kutta method of order 8 with an error estimate: with these tolerances the quadratic invariant of eq. 10 drifts
-    by less than 1e-8 of its size. `method`: another of SciPy's, e.g. "LSODA" for long times from large weights, where the
-    flow is stiff. Between its steps SciPy interpolates, which is less exact than the steps are: with these tolerances by a
-    factor of up to some hundred, and still within 1e-8.
+    and q W from dW/dt. `method`: by default DOP853, an explicit Runge-Kutta method of order 8 with an error estimate; with
+    these tolerances the quadratic invariant of eq. 10 drifts by less than 1e-8 of its size. Others are SciPy's, e.g. "LSODA"
+    for long times from large weights, where the flow is stiff. Between its steps SciPy interpolates, which is less exact
+    than the steps are: with these tolerances by a factor of up to some hundred, and still within 1e-8.
 
     Raises ValueError for shapes that do not fit, RuntimeError if the solution runs off to infinity or the integrator gives
     up, with the last time that it reached.
@@ -139,11 +140,11 @@ def batch(T, B, rate, steps: int, *, A=None, W=None, S=None, signal: str = "feed
 
 def autoencoder(B, variances, rate: float, steps: int, *, A=None, W=None, signal: str = "feedback alignment",
                 every: int = 1):
-    """Batch learning of T = I, a linear autoencoder, in the basis in which S is diagonal, `variances` `(n,)`.
+    """Batch learning (eqs. 6, 7) of T = I, a linear autoencoder, in the basis in which S is diagonal, `variances` `(n,)`.
 
-    B `(n_h, n)` in that basis. Returns the squared reconstruction error `tr(E S E')` at the start and after each
-    `every` steps, and the final A, W. The same as `batch`, but a step costs n_h^2 n and not n_h n^2. Raises ValueError for
-    an unknown signal.
+    B `(n_h, n)` in that basis; A and W by default zero. Returns the squared reconstruction error `tr(E S E')` at the start
+    and after each `every` steps, `(steps // every + 1,)`, and the final A `(n_h, n)`, W `(n, n_h)`. The same as `batch`, but
+    a step costs n_h^2 n and not n_h n^2. Raises ValueError for an unknown signal.
     """
     if signal not in SIGNALS:
         raise ValueError(f"unknown signal {signal!r}; there are: {', '.join(SIGNALS)}")

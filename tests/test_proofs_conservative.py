@@ -7,7 +7,7 @@ import pytest
 import sympy as sp
 
 from fa_core.experiments import switch
-from fa_core.proofs import WRONG, show
+from fa_core.proofs import WRONG, convergence, show
 from fa_core.proofs import conservative as proof
 
 
@@ -81,3 +81,12 @@ def test_the_two_experiments_differ_in_the_switch_alone():
     assert ours.rule_at(switch.SWITCH) == "feedback alignment"
     assert ours.rates_at(switch.SWITCH) == control.rates_at(switch.SWITCH) == pytest.approx((1e-3, 1e-3))
     assert ours.rates_at(switch.SWITCH - 1) == pytest.approx((2e-4, 2e-4))
+
+
+@pytest.mark.parametrize("name", proof.PARAMETERS)
+def test_each_update_is_minus_the_gradient_at_any_size_and_not_with_its_sign_turned(name, monkeypatch):
+    assert proof.follows_at_any_size(name)
+    real = convergence.rate
+    for wrong in (lambda e, law: -real(e, law), lambda e, law: 2 * real(e, law)):
+        monkeypatch.setattr(convergence, "rate", wrong)
+        assert not proof.follows_at_any_size(name)

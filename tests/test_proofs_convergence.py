@@ -94,6 +94,21 @@ def test_normal_of_matrices_keeps_the_value():
     np.testing.assert_allclose(evaluate(normal(expr), at), evaluate(expr, at))
 
 
+def test_a_rule_may_take_a_product_to_a_number():
+    y, length = sympy.MatrixSymbol("y", n_i, 1), sympy.Symbol("length", positive=True)
+    rules = {(y.T, y): (length,)}
+    assert equal(A * y * y.T * y * y.T, length * A * y * y.T, rules)
+    assert equal(sympy.Trace(2 * y * y.T), 2 * length, rules)
+    assert not equal(A * y * y.T * y, length**2 * A * y, rules)
+
+
+def test_the_trace_of_what_a_rule_makes_the_identity_is_its_size():
+    r = sympy.Symbol("r", integer=True, positive=True)
+    U = sympy.MatrixSymbol("U", n_i, r)
+    assert equal(sympy.Trace(U * U.T), r, {(U.T, U): ()})
+    assert not equal(sympy.Trace(U * U.T), n_i, {(U.T, U): ()})
+
+
 def test_for_any_inputs_the_rate_of_H_falls_where_C_is_zero():
     assert equal(rate(H, proof.ANY_INPUTS).subs(proof.TARGET), -proof.FALL)
     assert equal(rate(proof.FALL, proof.ANY_INPUTS), proof.FALL_RATE)

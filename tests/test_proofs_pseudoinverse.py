@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sympy.matrices.exceptions import ShapeError
 
 from fa_core.proofs import WRONG, show
 from fa_core.proofs import pseudoinverse as proof
@@ -77,11 +78,19 @@ def test_the_angle_is_zero_on_one_pair_from_zero_and_on_no_other():
 
 
 def test_penroses_conditions_refuse_what_is_no_pseudoinverse():
-    y, b = proof.columns(2, 2)
-    X = proof.rank_one_pseudoinverse(y, b)
+    y, b = proof.y, proof.b
+    X = proof.rank_one_pseudoinverse()
     assert proof.is_pseudoinverse(y * b.T, X)
-    assert not proof.is_pseudoinverse(y * b.T, 2 * X)
-    assert not proof.is_pseudoinverse(y * b.T, X.T)
+    for wrong in (2 * X, proof.alpha * X, X * proof.beta, X * y * y.T, -X):
+        assert not proof.is_pseudoinverse(y * b.T, wrong)
+
+
+def test_what_is_a_multiple_is_told_from_what_is_none():
+    y, b = proof.y, proof.b
+    assert proof.multiple(2 * proof.B * y + proof.s_h * b * b.T * b, b) == 2 + proof.s_h * proof.beta
+    for other in (y * b.T * b, b + b * y.T * y * b.T):
+        with pytest.raises((ValueError, ShapeError)):
+            proof.multiple(other, b)
 
 
 def test_the_condition_on_the_step_is_noticed_on_both_sides():

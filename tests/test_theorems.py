@@ -21,6 +21,11 @@ def test_the_algebra_of_each_theorem_is_confirmed(file):
     assert {name for name, holds in file.algebra().items() if holds is not True} == set()
 
 
+def test_what_is_not_derived_is_said(capsys):
+    further.derive({"one is one": True, "one is two": False})
+    assert capsys.readouterr().out == "derived  one is one\nNOT DERIVED  one is two\n"
+
+
 def test_every_file_of_theorems_is_tested_here():
     found = {p.stem for p in Path(further.__file__).parent.glob("*.py")} - {"__init__", "interval"}
     assert found == {f.__name__.rsplit(".", 1)[-1] for f in FILES}

@@ -101,32 +101,38 @@ def _flip(letter):
 
 
 def _rewrite(word: tuple, rules: dict) -> tuple:
-    """The product with every rule applied until none fits; a rule takes adjacent factors to others."""
+    """The product with every rule applied until none fits; a rule takes adjacent factors to others. Numbers come first."""
     again = True
     while again:
         again = False
         for old, new in rules.items():
             for k in range(len(word) - len(old) + 1):
                 if word[k : k + len(old)] == old:
-                    word, again = word[:k] + new + word[k + len(old) :], True
+                    word, again = tuple(sorted(word[:k] + new + word[k + len(old) :], key=lambda x: x.is_Matrix)), True
                     break
     return word
 
 
 def _turned(word: tuple, rules: dict) -> tuple:
     """The first, in a fixed order, of the products that have the same trace: rotations, and those of the transpose."""
-    flipped = tuple(_flip(x) for x in reversed(word))
-    turns = [_rewrite(w[k:] + w[:k], rules) for w in (word, flipped) for k in range(len(word))]
-    return min(turns, key=lambda w: (len(w), [(isinstance(x, Transpose), str(x)) for x in w]), default=())
+    turns = []
+    for w in (word, tuple(_flip(x) for x in reversed(word))):
+        for k in range(len(w)):
+            short = _rewrite(w[k:] + w[:k], rules)
+            turns.append(short if any(x.is_Matrix for x in short) else (*short, Identity(w[k].shape[0])))
+    return min(turns, key=lambda w: (sum(x.is_Matrix and not isinstance(x, Identity) for x in w),
+                                     [(isinstance(x, Transpose), str(x)) for x in w]), default=())
 
 
 def normal(expr, rules: dict = SYMMETRIC):
     """The expression multiplied out and in normal form: zero if it is zero by the laws of sums, products, transposes
-    and traces, and by `rules`, which take adjacent factors to others, e.g. `{(Transpose(U), U): ()}` for U'U = I."""
+    and traces, and by `rules`, which take adjacent factors to others, or to numbers, e.g. `{(Transpose(U), U): ()}` for
+    U'U = I, `{(Transpose(b), b): (beta,)}` for b'b = beta."""
     def collect(pairs):
         total: dict = {}
         for c, w in pairs:
-            total[w] = total.get(w, 0) + c
+            word = tuple(x for x in w if x.is_Matrix)
+            total[word] = total.get(word, 0) + sympy.Mul(c, *(x for x in w if not x.is_Matrix))
         return [(c, w) for w, c in total.items() if sympy.expand(c) != 0]
 
     if expr.is_Matrix:
@@ -136,7 +142,7 @@ def normal(expr, rules: dict = SYMMETRIC):
 
     def trace(matrix):
         terms = collect((c, _turned(w, rules)) for c, w in words(matrix))
-        return sympy.Add(*(c * Trace(MatMul(*w) if w else Identity(matrix.shape[0])) for c, w in terms))
+        return sympy.Add(*(c * Trace(MatMul(*w) if w else Identity(matrix.shape[0])).doit() for c, w in terms))
 
     return sympy.expand(sympy.expand(expr).replace(lambda e: isinstance(e, Trace), lambda e: trace(e.arg)))
 

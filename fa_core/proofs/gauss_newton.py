@@ -6,12 +6,14 @@
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import sympy as sp
+from sympy import Inverse, MatrixSymbol, Trace
 
-from fa_core.proofs import DEFINITION, EXPLICIT, WRONG, Equation
-from fa_core.proofs.pseudoinverse import is_pseudoinverse
+from fa_core.proofs import DEFINITION, DERIVED, EXPLICIT, WRONG, Equation, pseudoinverse
+from fa_core.proofs.convergence import equal, rate
 from fa_core.proofs.reading import held_in, kept
 
 SHAPES = ((2, 1), (1, 2), (2, 2), (2, 3))  # (n_h, n_o) of the symbolic matrices
@@ -103,21 +105,41 @@ def _is_zero(M) -> bool:
     return sp.Matrix([M]).applyfunc(lambda m: sp.cancel(sp.expand(m.doit()))).is_zero_matrix
 
 
+@cache
+def any_size() -> dict:
+    """Symbols of symbolic size: L_hh, symmetric and with an inverse, directions of h, e, e_h, W and W^+; and their rules."""
+    n_o, n_h = pseudoinverse.n_o, pseudoinverse.n_h
+    H, J, W, P = (MatrixSymbol(*a) for a in (("H", n_h, n_h), ("J", n_o, n_h), ("W", n_o, n_h), ("P", n_h, n_o)))
+    rules = {(H.T,): (H,), (Inverse(H), H): (), (W, P, W): (W,), (P, W, P): (P,), (P.T, W.T): (W, P), (W.T, P.T): (P, W)}
+    column = {name: MatrixSymbol(name, n, 1) for name, n in (("h", n_h), ("d", n_h), ("s", n_h), ("g", n_h), ("e", n_o),
+                                                            ("y*", n_o))}
+    return column | {"H": H, "J": J, "W": W, "W+": P, "rules": rules}
+
+
 def _eq50():
-    """The quadratic that agrees with L to second order at h has its only stationary point at h - L_hh^-1 L_h'."""
-    for n in (1, 2, 3):
-        g = sp.Matrix(sp.symbols(f"g0:{n}"))
-        H = sp.Matrix(n, n, lambda i, j: sp.Symbol(f"H{min(i, j)}{max(i, j)}"))
-        d = sp.Matrix(sp.symbols(f"d0:{n}"))
-        model = sp.Matrix([(g.T * d)[0] + (d.T * H * d)[0] / 2])
-        if not _is_zero(model.jacobian(d).subs(dict(zip(d, -H.inv() * g, strict=True)))):
-            return False
-    return True
+    """The quadratic that agrees with L to second order at h has its only stationary point at h - L_hh^-1 L_h': its slope
+    along any direction is tr((L_h' + L_hh dh)' direction)."""
+    s = any_size()
+    model = Trace(s["g"].T * s["s"]) + Trace(s["s"].T * s["H"] * s["s"]) / 2
+    return equal(rate(model, {s["s"]: s["d"]}), Trace((s["g"] + s["H"] * s["s"]).T * s["d"]), s["rules"])
+
+
+def _eq51():
+    """L = e'e/2 changes by e'e_h times the change of h, as e does by e_h times it."""
+    s = any_size()
+    return equal(rate(Trace(s["e"].T * s["e"]) / 2, {s["e"]: s["J"] * s["d"]}), Trace(s["e"].T * s["J"] * s["d"]))
 
 
 def jacobian_symbols(n_o: int, n_h: int):
     """A symbolic Jacobian e_h."""
     return sp.Matrix(n_o, n_h, lambda i, j: sp.Symbol(f"J{i}{j}", real=True))
+
+
+def is_pseudoinverse(M, N, d=1) -> bool:
+    """Whether N / d is the Moore-Penrose inverse of M, explicit matrices of symbols, by the four conditions of Penrose; d is
+    not to be identically zero."""
+    return sp.expand(d) != 0 and all(map(_is_zero, (
+        M * N * M - d * M, N * M * N - d * N, (M * N).T - M * N, (N * M).T - N * M)))
 
 
 def by_columns(J):
@@ -150,14 +172,9 @@ def _eq53():
 
 def _eq55():
     """e_h = -W for e = y* - W h, and (-W)^+ = -W^+."""
-    for n_h, n_o in SHAPES:
-        W = jacobian_symbols(n_o, n_h)
-        h = sp.Matrix(sp.symbols(f"h0:{n_h}"))
-        y = sp.Matrix(sp.symbols(f"y0:{n_o}"))
-        N, d = by_columns(W) if n_h <= n_o else by_rows(W)
-        if not _is_zero((y - W * h).jacobian(h) + W) or not is_pseudoinverse(W, N, d) or not is_pseudoinverse(-W, -N, d):
-            return False
-    return True
+    s = any_size()
+    return equal(rate(s["y*"] - s["W"] * s["h"], {s["h"]: s["d"]}), -s["W"] * s["d"]) and pseudoinverse.is_pseudoinverse(
+        -s["W"], -s["W+"], s["rules"])
 
 
 def symbolic_network(n_i=2, n_h=2, n_o=2, sigma=sp.tanh):
@@ -214,16 +231,17 @@ def _eq59():
 
 # --- The worlds in which what the page shows is evaluated ----------------------------------------------------------
 
-@kept
 def second_order_models():
-    """Symbols: first and second derivatives of L, and the stationary point of its second-order model."""
-    for n in (1, 2):
-        g = sp.Matrix(sp.symbols(f"g0:{n}"))
-        H = sp.Matrix(n, n, lambda i, j: sp.Symbol(f"H{min(i, j)}{max(i, j)}"))
-        d = sp.Matrix(sp.symbols(f"d0:{n}"))
-        model = (g.T * d)[0] + (d.T * H * d)[0] / 2
-        (at,) = sp.solve([model.diff(v) for v in d], list(d), dict=True)
-        yield {"L_{hh}": H, "L_h": g.T, r"\Delta h": sp.Matrix([at[v] for v in d])}
+    """Symbols: the stationary point of the second-order model of L, d from h; L_h is the one that makes it stationary."""
+    s = any_size()
+    return [{"L_{hh}": s["H"], "L_h": -(s["H"] * s["d"]).T, r"\Delta h": s["d"],
+             "equal": lambda difference, slack: equal(difference, slack, s["rules"])}]
+
+
+def any_errors():
+    """Symbols: e and its derivative, of any size, and the derivative of L that `_eq51` shows to be it."""
+    s = any_size()
+    return [{"e": s["e"], "e_h": s["J"], "L_h": s["e"].T * s["J"], "equal": equal}]
 
 
 @kept
@@ -288,20 +306,22 @@ def as_matrices():
 _shapes = "n_h x n_o = " + ", ".join(f"{a}x{b}" for a, b in SHAPES)
 
 EQUATIONS = (
-    Equation("SI 50", r"\Delta h = -L_{hh}^{-1} L_h^{\mathsf T}", EXPLICIT,
-             "stationary point of the second-order model of L, 1, 2 and 3 dimensions, L_hh invertible",
+    Equation("SI 50", r"\Delta h = -L_{hh}^{-1} L_h^{\mathsf T}", DERIVED,
+             "stationary point of the second-order model of L, L_hh invertible",
              held_in(second_order_models, also=_eq50)),
-    Equation("SI 51", r"L_h = e^{\mathsf T} e_h", EXPLICIT, f"unknown functions e(h), {_shapes}", held_in(unknown_errors)),
+    Equation("SI 51", r"L_h = e^{\mathsf T} e_h", DERIVED, f"the chain rule; and unknown functions e(h), {_shapes}",
+             held_in(any_errors, unknown_errors, also=_eq51)),
     Equation("SI 52", r"L_{hh} = e_h^{\mathsf T} e_h + e^{\mathsf T} e_{hh}", EXPLICIT,
-             f"unknown functions e(h), {_shapes}; e'e_hh is the sum over k of e_k times its Hessian",
+             f"unknown functions e(h), {_shapes}; e'e_hh is the sum over k of e_k times its Hessian. "
+             "For all sizes it would take matrices of three indices",
              held_in(unknown_errors)),
     Equation("SI 53", r"\Delta h = -(e_h^{\mathsf T} e_h)^{-1} e_h^{\mathsf T} e = -e_h^+ e", WRONG,
              "determinant and Penrose's four conditions, explicit symbolic Jacobians up to 3x2 and 2x3; for n_h > n_o "
              "the inverse does not exist; 50 random Jacobians", held_in(damped_steps, also=_eq53),
              r"\Delta h = -\lim_{\lambda \to 0^+} (e_h^{\mathsf T} e_h + \lambda I)^{-1} e_h^{\mathsf T} e = -e_h^+ e"),
     Equation("SI 54", r"y = W h = W \sigma(A x)", DEFINITION, "the network", held_in(as_matrices)),
-    Equation("SI 55", r"\delta_{GN} = -e_h^+ e = W^+ e", EXPLICIT, f"{_shapes}: n_h <= n_o and n_h > n_o; and as numbers",
-             held_in(as_matrices, also=_eq55)),
+    Equation("SI 55", r"\delta_{GN} = -e_h^+ e = W^+ e", DERIVED,
+             "e_h = -W, and (-W)+ = -W+ by Penrose's four conditions; and as numbers", held_in(as_matrices, also=_eq55)),
     Equation("SI 56", r"\Delta A_i^j = \eta \sum_k e^k W_j^k D^j x^i \text{ with } D^j = \sigma'(h^j)", WRONG,
              "the gradient of L, symbolically for two tanh or logistic units, two inputs and two outputs, and for 24 random "
              "networks of tanh, logistic and linear units; with D at h it differs",

@@ -13,12 +13,13 @@ from functools import cache
 
 import numpy as np
 import sympy as sp
+from sympy import MatrixSymbol
 
 from fa_core import flow, measures
-from fa_core.proofs import CHECKED, DEFINITION, EXPLICIT, WRONG, Equation
+from fa_core.proofs import CHECKED, DEFINITION, DERIVED, WRONG, Equation
+from fa_core.proofs.convergence import A, B, equal, n_h, n_i, n_o, normal, words
 from fa_core.proofs.reading import held_in, kept
 
-SHAPES = ((2, 1), (1, 2), (2, 2), (3, 2), (2, 3))  # (n_h, n_o) of the symbolic matrices
 INSTANCES = 120
 
 
@@ -123,120 +124,103 @@ def largest_angle(path, B, **options) -> float:
     return float(angles(path, B, **options).max())
 
 
-# --- Symbolically ----------------------------------------------------------------------------------------------
+# --- Symbolically, for matrices of symbolic size -----------------------------------------------------------------------
 
 s_h, s_w, eta = sp.symbols("s_h s_w eta", real=True)
+alpha, beta = sp.symbols("alpha beta", positive=True)  # |y*|^2, |B y*|^2
+y, b = MatrixSymbol("y*", n_o, 1), MatrixSymbol("b", n_h, 1)  # b is B y*
+RULES = {(B, y): (b,), (y.T, B.T): (b.T,), (y.T, y): (alpha,), (b.T, b): (beta,)}
 
 
-@cache
-def matrices(n_h: int, n_o: int):
-    """Symbolic B and y*, and B y*."""
-    B = sp.Matrix(n_h, n_o, lambda i, j: sp.Symbol(f"B{i}{j}", real=True))
-    y = sp.Matrix(n_o, 1, lambda i, j: sp.Symbol(f"y{i}", real=True))
-    return B, y, B * y
-
-
-def under_the_lemma(B, y, By):
+def under_the_lemma():
     """W, h, the scalar s_y and e where eqs. 39 and 40 hold."""
-    W, h = s_w * y * By.T, s_h * By
-    return W, h, s_w * s_h * (By.T * By)[0], y - W * h
+    W, h = s_w * y * b.T, s_h * b
+    return W, h, s_w * s_h * beta, y - W * h
 
 
-def is_pseudoinverse(M, N, d=1) -> bool:
-    """Whether N / d is the Moore-Penrose inverse of M, by the four conditions of Penrose, identically in the symbols; d is
-    not to be identically zero."""
-    def zero(D):
-        return D.applyfunc(lambda v: sp.cancel(sp.together(sp.expand(v)))).is_zero_matrix
-
-    return sp.expand(d) != 0 and all(map(zero, (M * N * M - d * M, N * M * N - d * N, (M * N).T - M * N, (N * M).T - N * M)))
-
-
-def rank_one_pseudoinverse(y, b):
-    """(y b')^+ = b y' / (|y|^2 |b|^2), for columns y and b that are not zero."""
-    return b * y.T / ((y.T * y)[0] * (b.T * b)[0])
+def multiple(expr, of):
+    """The number c in expr = c times a product of symbols, `of`. Raises ValueError where expr is no multiple of it."""
+    (_, wanted), found = words(of)[0], words(normal(expr, RULES))
+    if len(found) != 1 or found[0][1] != wanted:
+        raise ValueError(f"{expr} is no multiple of {of}")
+    return found[0][0]
 
 
-def columns(n_h: int, n_o: int):
-    """Symbolic columns y* and b = B y*, the latter with elements of its own."""
-    return sp.Matrix(sp.symbols(f"y0:{n_o}", real=True)), sp.Matrix(sp.symbols(f"b0:{n_h}", real=True))
+def is_pseudoinverse(M, N, rules=None) -> bool:
+    """Whether N is the Moore-Penrose inverse of M, by the four conditions of Penrose and `rules`, by default RULES."""
+    rules = RULES if rules is None else rules
+    return all(equal(left, right, rules) for left, right in (
+        (M * N * M, M), (N * M * N, N), ((M * N).T, M * N), ((N * M).T, N * M)))
 
 
-@cache
+def rank_one_pseudoinverse():
+    """(y* b')^+ = b y*' / (|y*|^2 |b|^2), where neither is zero."""
+    return b * y.T / (alpha * beta)
+
+
 def _eq48():
     """(y* b')^+ y* = b / |b|^2, for b = B y*."""
-    for n_h, n_o in SHAPES:
-        y, b = columns(n_h, n_o)
-        X = rank_one_pseudoinverse(y, b)
-        if not is_pseudoinverse(y * b.T, X) or not (X * y - b / (b.T * b)[0]).applyfunc(sp.cancel).is_zero_matrix:
-            return False
-    return True
+    X = rank_one_pseudoinverse()
+    return is_pseudoinverse(y * b.T, X) and equal(X * y, b / beta, RULES)
 
 
 def _eq49():
     """(b')^+ = b / |b|^2: the scalar is 1 / b'b, and not b'b as printed; and B'^+ y*'^+ is in general no multiple of it."""
-    for n_h, n_o in SHAPES:
-        _, b = columns(n_h, n_o)
-        beta = (b.T * b)[0]
-        if not is_pseudoinverse(b.T, b / beta) or is_pseudoinverse(b.T, beta * b):
-            return False
-    B, y = sp.Matrix([[1, 0], [0, 2]]), sp.Matrix([1, 1])  # B is its own transpose, and B^+ its inverse
-    printed, right = B.inv() * y / 2, (B * y) / 5
-    return sp.Matrix.hstack(printed, right).rank() == 2 and (B * y).T.pinv() == right
+    if not is_pseudoinverse(b.T, b / beta) or is_pseudoinverse(b.T, beta * b):
+        return False
+    D, one = sp.Matrix([[1, 0], [0, 2]]), sp.Matrix([1, 1])  # D is its own transpose, and D^+ its inverse
+    printed, right = D.inv() * one / 2, (D * one) / 5
+    return sp.Matrix.hstack(printed, right).rank() == 2 and (D * one).T.pinv() == right
 
 
 @cache
 def _theorem():
     """W+ e as the Moore-Penrose inverse gives it, identically in the symbols; and W = 0 before the second update."""
-    for n_h, n_o in SHAPES[:3]:
-        y, b = columns(n_h, n_o)
-        one_less = sp.Symbol("one_less_s_y")  # e = (1 - s_y) y*, B e = (1 - s_y) b
-        X = rank_one_pseudoinverse(y, b) / s_w
-        if not is_pseudoinverse(s_w * y * b.T, X):
-            return False
-        if not (X * one_less * y - one_less * b / (s_w * (b.T * b)[0])).applyfunc(sp.cancel).is_zero_matrix:
-            return False
-    B, y = sp.Matrix([[1, 2], [3, 4], [5, 6]]), sp.Matrix([1, -1])
+    one_less = sp.Symbol("one_less_s_y")  # e = (1 - s_y) y*, B e = (1 - s_y) b
+    X = rank_one_pseudoinverse() / s_w
+    if not is_pseudoinverse(s_w * y * b.T, X) or not equal(X * (one_less * y), one_less / (s_w * beta) * b, RULES):
+        return False
+    feedback, target = sp.Matrix([[1, 2], [3, 4], [5, 6]]), sp.Matrix([1, -1])
     W, h = sp.zeros(2, 3), sp.zeros(3, 1)
     for _ in range(2):
-        e = y - W * h
-        if not (W.pinv() * e).is_zero_matrix or (B * e).is_zero_matrix:
+        e = target - W * h
+        if not (W.pinv() * e).is_zero_matrix or (feedback * e).is_zero_matrix:
             return False
-        W, h = W + e * h.T / 10, h + B * e / 10
+        W, h = W + e * h.T / 10, h + feedback * e / 10
     return not W.is_zero_matrix
 
 
 # --- The worlds in which what the page shows is evaluated ----------------------------------------------------------
 
+def _same(difference, slack) -> bool:
+    return equal(difference, slack, RULES | {(x.T, x): (xi,)})
+
+
+x, xi = MatrixSymbol("x", n_i, 1), sp.Symbol("xi", positive=True)  # xi is |x|^2
+
+
 def step_of_the_lemma():
     """Symbols, before and after one update from where eqs. 39 and 40 hold: h and W are those after it, with the scalars
     after it; for eqs. 39 and 40."""
-    for shape in SHAPES:
-        B, y, By = matrices(*shape)
-        W, h, s_y, e = under_the_lemma(B, y, By)
-        yield {"B": B, "y^*": y, "h": h + eta * B * e, "W": W + eta * e * h.T, "s_h": s_h + eta * (1 - s_y),
-               "s_w": s_w + eta * (1 - s_y) * s_h}
+    W, h, s_y, e = under_the_lemma()
+    return [{"B": B, "y^*": y, "h": h + eta * B * e, "W": W + eta * e * h.T, "s_h": s_h + eta * (1 - s_y),
+             "s_w": s_w + eta * (1 - s_y) * s_h, "equal": _same}]
 
 
 def lemma():
     """Symbols at a time at which eqs. 39 and 40 hold, and the update made there, with the scalars that it makes."""
-    for shape in SHAPES:
-        B, y, By = matrices(*shape)
-        W, h, s_y, e = under_the_lemma(B, y, By)
-        yield {"B": B, "y^*": y, "h": h, "W": W, "e": e, "s_h": s_h, "s_w": s_w, "s_y": s_y, r"\eta": eta,
-               r"\Delta W": eta * e * h.T, r"\Delta h": eta * B * e, "s_h^t": s_h, "s_w^t": s_w, "s_y^t": s_y,
-               "s_h^{t+1}": sp.cancel((h + eta * B * e)[0] / By[0]),
-               "s_w^{t+1}": sp.cancel((W + eta * e * h.T)[0, 0] / (y[0] * By[0]))}
+    W, h, s_y, e = under_the_lemma()
+    return [{"B": B, "y^*": y, "h": h, "W": W, "e": e, "s_h": s_h, "s_w": s_w, "s_y": s_y, r"\eta": eta,
+             r"\Delta W": eta * e * h.T, r"\Delta h": eta * B * e, "s_h^t": s_h, "s_w^t": s_w, "s_y^t": s_y,
+             "s_h^{t+1}": multiple(h + eta * B * e, b), "s_w^{t+1}": multiple(W + eta * e * h.T, y * b.T),
+             "equal": _same}]
 
 
 def one_input():
-    """Symbols: h before and after an update of A, with two inputs; eq. 34."""
-    rate = sp.Symbol("eta_A")
-    for shape in SHAPES:
-        B, y, By = matrices(*shape)
-        A = sp.Matrix(len(By), 2, lambda i, j: sp.Symbol(f"A{i}{j}"))
-        x, e = sp.Matrix(sp.symbols("x0:2")), sp.Matrix(sp.symbols(f"e0:{len(y)}"))
-        yield {"B": B, "e": e, "x": x, "h_t": A * x, "h_{t+1}": (A + rate * B * e * x.T) * x, r"\eta_A": rate,
-               r"\eta_B": (x.T * x)[0] * rate}
+    """Symbols: h before and after an update of A; eq. 34."""
+    rate, error = sp.Symbol("eta_A"), MatrixSymbol("e", n_o, 1)
+    return [{"B": B, "e": error, "x": x, "h_t": A * x, "h_{t+1}": (A + rate * B * error * x.T) * x, r"\eta_A": rate,
+             r"\eta_B": xi * rate, "equal": _same}]
 
 
 def updates(times=(0, 1, 5)):
@@ -325,8 +309,7 @@ def pairs():
         yield {"B": B, "y^*": y, "s": 1 / float(((B @ y) ** 2).sum()), "tolerance": 1e-8}
 
 
-_shapes = "n_h x n_o = " + ", ".join(f"{a}x{b}" for a, b in SHAPES)
-_induction = f"induction: true of zero, and handed on by an update, {_shapes}"
+_induction = "induction: true of zero, and handed on by an update"
 
 EQUATIONS = (
     Equation("SI 29", r"\delta_{FA} \propto W^+ e", CHECKED,
@@ -336,35 +319,37 @@ EQUATIONS = (
     Equation("SI 31", r"A_{t+1} = A_t + \Delta A_t", DEFINITION, "the dynamics", held_in(updates)),
     Equation("SI 32", r"\Delta W = \eta_W e h^{\mathsf T}", DEFINITION, "the rule", held_in(updates)),
     Equation("SI 33", r"\Delta A = \eta_A B e x^{\mathsf T}", DEFINITION, "the rule", held_in(updates)),
-    Equation("SI 34", r"h_{t+1} = h_t + \eta_B B e,\ \eta_B = x^{\mathsf T} x\, \eta_A", EXPLICIT, f"{_shapes}, two inputs",
+    Equation("SI 34", r"h_{t+1} = h_t + \eta_B B e,\ \eta_B = x^{\mathsf T} x\, \eta_A", DERIVED, "eq. 33 times x",
              held_in(one_input)),
     Equation("SI 35", r"W_{t+1} = W_t + \Delta W_t", DEFINITION, "as eq. 30", held_in(updates)),
     Equation("SI 36", r"h_{t+1} = h_t + \Delta h_t", DEFINITION, "the dynamics of h, by eq. 34", held_in(updates)),
     Equation("SI 37", r"\Delta W = \eta e h^{\mathsf T}", DEFINITION, "eq. 32 with one rate", held_in(trained)),
     Equation("SI 38", r"\Delta h = \eta B e", DEFINITION, "eq. 34 with one rate", held_in(trained)),
-    Equation("SI 39", r"h = s_h B y^*", EXPLICIT, _induction, held_in(step_of_the_lemma)),
-    Equation("SI 40", r"W = s_w y^* (B y^*)^{\mathsf T}", EXPLICIT, _induction, held_in(step_of_the_lemma)),
-    Equation("SI 41", r"W h = s_y y^*", EXPLICIT, _shapes, held_in(lemma)),
-    Equation("SI 42", r"e = (1 - s_y) y^*", EXPLICIT, _shapes, held_in(lemma)),
-    Equation("SI 43", r"\Delta W = \eta (1 - s_y) s_h y^* (B y^*)^{\mathsf T}", EXPLICIT, _shapes, held_in(lemma)),
-    Equation("SI 44", r"\Delta h = \eta (1 - s_y) B y^*", EXPLICIT, _shapes, held_in(lemma)),
+    Equation("SI 39", r"h = s_h B y^*", DERIVED, _induction, held_in(step_of_the_lemma)),
+    Equation("SI 40", r"W = s_w y^* (B y^*)^{\mathsf T}", DERIVED, _induction, held_in(step_of_the_lemma)),
+    Equation("SI 41", r"W h = s_y y^*", DERIVED, "eqs. 39, 40 put in, s_y = s_w s_h |By*|^2", held_in(lemma)),
+    Equation("SI 42", r"e = (1 - s_y) y^*", DERIVED, "eq. 41 put in", held_in(lemma)),
+    Equation("SI 43", r"\Delta W = \eta (1 - s_y) s_h y^* (B y^*)^{\mathsf T}", DERIVED, "eqs. 39, 42 put in",
+             held_in(lemma)),
+    Equation("SI 44", r"\Delta h = \eta (1 - s_y) B y^*", DERIVED, "eq. 42 put in", held_in(lemma)),
     Equation("SI 45", r"s_h^{t+1} = s_h^t + \eta (1 - s_y^t) s_h^t", WRONG,
-             f"from eq. 44, {_shapes}; as printed s_h stays 0", held_in(lemma), r"s_h^{t+1} = s_h^t + \eta (1 - s_y^t)"),
-    Equation("SI 46", r"s_w^{t+1} = s_w^t + \eta (1 - s_y^t) s_h^t", EXPLICIT, f"from eq. 43, {_shapes}", held_in(lemma)),
+             "SymPy, all sizes: from eq. 44; as printed s_h stays 0", held_in(lemma),
+             r"s_h^{t+1} = s_h^t + \eta (1 - s_y^t)"),
+    Equation("SI 46", r"s_w^{t+1} = s_w^t + \eta (1 - s_y^t) s_h^t", DERIVED, "from eq. 43", held_in(lemma)),
     Equation("SI 47", r"s B e = W^+ e,\ s > 0", WRONG,
-             f"Penrose's four conditions, n_h x n_o = 2x1, 1x2, 2x2; networks trained at {len(STEPS)} step sizes; the two "
+             f"Penrose's four conditions, all sizes; networks trained at {len(STEPS)} step sizes; the two "
              "bounds by bisection. W = 0 before the first two updates, so that W+e = 0 there; beyond the first bound s_w "
              "turns negative (at 0.7 before update 12, at 0.8 before update 11)",
              held_in(of_each_step, also=_theorem, reads=_bounds),
              r"\frac{1}{s_w \lVert B y^* \rVert^2} B e = W^+ e \text{ if } s_w \ne 0;\ "
              r"s_w > 0 \text{ if } t \ge 2,\ \eta \lVert B y^* \rVert^{2/3} < 0.6461;\ "
              r"1 - s_y > 0 \text{ always if } \eta \lVert B y^* \rVert^{2/3} < 0.3805"),
-    Equation("SI 48", r"s B y^* = (y^* (B y^*)^{\mathsf T})^+ y^*", EXPLICIT,
-             f"with s = 1 / |By*|^2: Penrose's four conditions, {_shapes}; numbers, {INSTANCES} random instances",
+    Equation("SI 48", r"s B y^* = (y^* (B y^*)^{\mathsf T})^+ y^*", DERIVED,
+             f"with s = 1 / |By*|^2: Penrose's four conditions; numbers, {INSTANCES} random instances",
              held_in(pairs, also=_eq48)),
     Equation("SI 49", r"(y^* (B y^*)^{\mathsf T})^+ y^* = (B y^*)^{\mathsf T +} y^{*+} y^*"
              r" = B^{\mathsf T +} y^{*\mathsf T +} = s B y^*,\ s = (B y^*)^{\mathsf T} (B y^*)", WRONG,
-             f"Penrose's four conditions, {_shapes}; counterexample to B'+ y*'+ with B = diag(1, 2)",
+             "Penrose's four conditions, all sizes; counterexample to B'+ y*'+ with B = diag(1, 2)",
              held_in(pairs, also=_eq49),
              r"(y^* (B y^*)^{\mathsf T})^+ y^* = (B y^*)^{\mathsf T +} = s B y^*,\ "
              r"s = \frac{1}{(B y^*)^{\mathsf T} (B y^*)}"),

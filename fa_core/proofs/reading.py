@@ -47,7 +47,9 @@ def _matrix(a) -> bool:
 
 def _number(a):
     """A 1 x 1 matrix as the number that it is; else itself."""
-    return a[0, 0] if _matrix(a) and not isinstance(a, MatrixExpr) and a.shape == (1, 1) else a
+    if not _matrix(a) or a.shape != (1, 1):
+        return a
+    return sp.Trace(a) if isinstance(a, MatrixExpr) else a[0, 0]
 
 
 def product(a, b):
@@ -101,6 +103,8 @@ def _inverse(a):
 
 
 def _plus(a):
+    if isinstance(a, MatrixExpr):
+        raise DoesNotFit("a pseudoinverse of symbolic size")
     return np.linalg.pinv(a, rcond=1e-10) if isinstance(a, np.ndarray) else a.pinv() if _matrix(a) else 1 / a
 
 

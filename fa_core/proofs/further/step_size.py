@@ -22,7 +22,7 @@ MONOTONE = "monotone"  # e falls to 0 and stays positive
 SETTLES = "settles"  # e goes to 0
 ALTERNATING = "alternating"  # e goes to 0, and changes its sign at each update from some update on
 UNSTABLE = "unstable"  # no end with u v = 1 and u > 0 is approached
-RUNS_OFF = "runs off"  # no end is approached: u and v have no bound
+RUNS_OFF = "runs off"  # no end is approached: (u, v) has no bound
 
 k, u, v, s, eta = sp.symbols("k u v s eta", positive=True)
 e = 1 - u * v
