@@ -79,6 +79,9 @@ class Rule:
     def __post_init__(self):
         object.__setattr__(self, "__doc__", self.signals.__doc__)
 
+    def __repr__(self) -> str:
+        return f"<rule {self.name!r}>"
+
     def __call__(self, e, slopes, W, B=None) -> list:
         return self.signals(e, slopes, W, B)
 
