@@ -216,7 +216,11 @@ class Cluster(Here):
             raise ClusterError("a cluster needs Dask, which is not installed here: `pip install distributed`, or "
                                f"fa_core with its extra [cluster] ({error})") from error
         try:
-            socket.create_connection(get_address_host_port(address), min(timeout, 5)).close()  # Dask tries until timeout
+            # Dask's client would go on trying until its timeout, and for ever where what is there is silent.
+            with socket.create_connection(get_address_host_port(address), min(timeout, 5)) as probe:
+                probe.settimeout(timeout)
+                if not address.startswith("tls:") and not probe.recv(1):  # a scheduler speaks first
+                    raise OSError("it hung up")
             self.client = Client(address, timeout=timeout, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ClusterError(f"no Dask scheduler answers at {address} ({error}). Start one with `dask scheduler`, and "

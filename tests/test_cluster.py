@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -486,6 +487,18 @@ def test_a_scheduler_that_is_not_there_is_named(folder):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(cluster.ClusterError, match=f"no Dask scheduler answers at {address} .*Start one with"):
+            cluster.Cluster(address, timeout=1)
+
+
+@pytest.mark.parametrize("hangs_up", [False, True], ids=["silent", "hangs up"])
+def test_what_is_no_scheduler_is_told_from_one_in_the_time_given(folder, hangs_up):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        if hangs_up:
+            threading.Thread(target=lambda: other.accept()[0].close()).start()
         with pytest.raises(cluster.ClusterError, match=f"no Dask scheduler answers at {address} .*Start one with"):
             cluster.Cluster(address, timeout=1)
 
