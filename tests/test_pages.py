@@ -16,13 +16,13 @@ NAMES = notebooks.names()
 MAIN_THREAD, LINE = 1200, 88  # words, characters
 # Notebooks whose main thread is still longer, whose code there still has longer lines, and whose figures have no description
 # where Jupyter looks for it or no vectors; one that meets the limit leaves the list.
-LONG = {"05_spiking", "08_mnist_extended", "13_convergence", "14_alignment", "15_pseudoinverse", "17_not_a_gradient",
+LONG = {"08_mnist_extended", "13_convergence", "14_alignment", "15_pseudoinverse", "17_not_a_gradient",
         "18_from_zero"}
-WIDE = {"05_spiking", "08_mnist_extended", "09_svhn", "10_timit", "13_convergence", "14_alignment", "15_pseudoinverse",
+WIDE = {"08_mnist_extended", "09_svhn", "10_timit", "13_convergence", "14_alignment", "15_pseudoinverse",
         "16_gauss_newton", "17_not_a_gradient", "18_from_zero", "19_any_start"}
-UNDESCRIBED = {"05_spiking", "08_mnist_extended", "09_svhn", "10_timit", "13_convergence", "14_alignment",
+UNDESCRIBED = {"08_mnist_extended", "09_svhn", "10_timit", "13_convergence", "14_alignment",
                "15_pseudoinverse", "16_gauss_newton", "17_not_a_gradient", "18_from_zero", "19_any_start"}
-UNOPENED = {"05_spiking", "08_mnist_extended", "09_svhn", "10_timit", "13_convergence", "14_alignment", "15_pseudoinverse",
+UNOPENED = {"08_mnist_extended", "09_svhn", "10_timit", "13_convergence", "14_alignment", "15_pseudoinverse",
             "16_gauss_newton", "17_not_a_gradient", "18_from_zero", "19_any_start"}
 ALT = "A line that falls, and one that rises"
 SVG = ('<?xml version="1.0"?>\n<svg width="10.123pt" version="1.1">'

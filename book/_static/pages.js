@@ -9,7 +9,8 @@ document.addEventListener("DOMContentLoaded", () => {
     for (const place of document.querySelectorAll(`:is(${places}):is(article *)`)) {
       const wide = place.scrollWidth > place.clientWidth + 2 && place.clientWidth > 0 &&
         getComputedStyle(place).overflowX !== "visible";
-      if (wide === place.classList.contains("scrolls") && (wide || !place.hasAttribute("tabindex"))) continue;
+      // The theme sets and takes tab stops of its own.
+      if (wide === place.classList.contains("scrolls") && (wide ? place.tabIndex === 0 : !place.hasAttribute("tabindex"))) continue;
       place.classList.toggle("scrolls", wide);
       if (wide) {
         place.tabIndex = 0;
