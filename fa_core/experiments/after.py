@@ -75,17 +75,12 @@ NO_DECAY = SMALL["Kolen-Pollack"].but(name="after-control-no-decay", weight_deca
 REDRAWN = SMALL["direct feedback alignment"].but(name="after-control-redrawn", redraw_feedback=True)
 
 DEEP_RATE = {("small", "backprop"): 0.0005, ("small", "feedback alignment"): 0.001,
-             ("small", "direct feedback alignment"): 0.004, ("large", "backprop"): 0.002,
-             ("large", "feedback alignment"): 0.001, ("large", "direct feedback alignment"): 0.004}
+             ("small", "direct feedback alignment"): 0.004, ("large", "backprop"): 0.002}
 DEEP = {(start, rule): _deep.but(name=f"after-deep-{start}-{slug(rule)}", rule=rule, rate=r, weights=STARTS[start])
         for (start, rule), r in DEEP_RATE.items()}
-# The same rates in fewer layers.
-DEPTHS = (1, 3, 10)
-BY_DEPTH = {(n, rule): DEEP["small", rule].but(name=f"after-depth-{n}-{slug(rule)}", sizes=(30, *(WIDTH,) * n, 10),
-                                               probes=(0, LENGTH)) for n in DEPTHS for rule in DEEP_RULES}
 
-TRIALS = (*(t for group in (*SMALL_TRIALS.values(), *DEEP_TRIALS.values(), *WIDE_TRIALS.values()) for t in group),
-          *FIG3_TRIALS)
+FIG3_BETA = 2.0
+FIG3 = _fig3.but(feedback=FIG3_BETA)
 
 
 def chosen(trials: tuple[Experiment, ...], field: str, value: float) -> Experiment:
@@ -100,7 +95,11 @@ SEARCHES = (
     *(Search(name=f"after, {start} start, {rule}", trials=DEEP_TRIALS[start, rule],
              chosen=chosen(DEEP_TRIALS[start, rule], "rate", r), settles=("rate", "weights"), criterion="nse",
              reported=(DEEP[start, rule],), beside=f"after, {start} start") for (start, rule), r in DEEP_RATE.items()),
+    Search(name="after, target projection", trials=FIG3_TRIALS, chosen=chosen(FIG3_TRIALS, "feedback", FIG3_BETA),
+           reported=(FIG3,), settles=("feedback",)),
 )
 
-RECORDED = (*TRIALS, *SMALL.values(), NO_DECAY, REDRAWN, *DEEP.values(), *BY_DEPTH.values())
+TRIALS = (*(t for group in (*SMALL_TRIALS.values(), *DEEP_TRIALS.values(), *WIDE_TRIALS.values()) for t in group),
+          *FIG3_TRIALS)
+RECORDED = (*TRIALS, *SMALL.values(), NO_DECAY, REDRAWN, *DEEP.values(), FIG3)
 LIVE = ()
