@@ -93,10 +93,11 @@ def pictured(output: dict) -> bool:
 def badges(said: list[dict], reading: int, scorecard: str) -> str:
     """The verdicts of a page, a line to each kind, with a link to each claim's row; and the minutes to read."""
     lines = []
-    parts = {fa_scorecard.group(claims.ledger()[v["id"]]) for v in said}
+    # Claims of later papers are of no part of this one.
+    parts = {v["id"]: fa_scorecard.group(claims.ledger()[v["id"]]) for v in said if v["id"] in claims.ledger()}
 
     def name(id: str) -> str:
-        part = f" ({fa_scorecard.group(claims.ledger()[id])})" if len(parts) > 1 else ""
+        part = f" ({parts[id]})" if id in parts and len(set(parts.values())) > 1 else ""
         return html.escape(id.split(".", 1)[1].replace("-", " ") + part)
 
     for verdict in claims.VERDICTS:
