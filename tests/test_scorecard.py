@@ -101,3 +101,11 @@ def test_a_number_that_there_is_not_is_refused(source, asked, message):
     with pytest.raises(ValueError) as refused:
         fa_book.value(source, asked)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(("why", "short"), [
+    ("SVHN is not here (train_32x32.mat): `python -m fa_core`, then", "SVHN is not here"), ("not run yet", "not run yet"),
+    ("the run was ended early, after 14 epochs", "the run was ended early, after 14 epochs"), ("a; b", "a"), ("", ""),
+])
+def test_why_is_said_in_a_few_words(why, short):
+    assert fa_scorecard.in_short(why) == short

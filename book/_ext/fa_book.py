@@ -11,18 +11,17 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 
 import fa_scorecard
+import fa_status
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from fa_core import claims, experiments, notebooks, proofs, records, verification
 
 NOT_WRITTEN = "not written"
-STALE = "⚠"
 
 
 def gathered(source: Path, rows_of: Callable, key: str) -> dict[str, dict]:
@@ -77,11 +76,6 @@ def counts(source: Path) -> str:
 def evidence(source: Path, link: Callable[[str], str]) -> str:
     """The verdicts on all claims as one picture."""
     return fa_scorecard.evidence(rows(source), link("book/scorecard"))
-
-
-def picture(source: Path, link: Callable[[str], str]) -> str:
-    """All claims as one picture: bounds, what was measured, the paper's numbers."""
-    return fa_scorecard.picture(rows(source))
 
 
 def scorecard(source: Path, link: Callable[[str], str]) -> str:
@@ -152,40 +146,10 @@ def with_anchors(app, doctree) -> None:
             node.children = [nodes.Text(named)]
 
 
-def status(source: Path) -> str:
-    """When each notebook of this book was executed, for how long, on what, from which records."""
-    rows = []
-    for file in sorted((source / "notebooks").glob("*.ipynb")):
-        notebook = notebooks.read(file)
-        about = notebook.metadata.get("fa_core")
-        shown = [f"{r['experiment']} ({'record of ' + r['made'][:10] if r['source'] == 'record' else 'trained there'})"
-                 for r in notebooks.results(notebook)]
-        when = ["committed outputs, not executed for this build", "–", "–"]
-        if about:
-            versions = ", ".join(f"{k} {v}" for k, v in about["machine"]["versions"].items())
-            when = [f"{datetime.fromisoformat(about['executed']):%Y-%m-%d %H:%M UTC}", f"{about['seconds']:.0f} s",
-                    f"{about['machine']['device']}; {versions}"]
-        rows.append([f"[{file.stem}](../notebooks/{file.name})", *map(cell, when),
-                     cell("; ".join(shown)) or "all trained there"])
-    return table(["notebook", "executed", "took", "on", "long runs shown"], rows)
-
-
-def recorded(source: Path) -> str:
-    """The records that the notebooks show: seeds, minutes and device of each, the longest first."""
-    rows = {}
-    for file in (source / "notebooks").glob("*.ipynb"):
-        for r in notebooks.results(notebooks.read(file)):
-            if r["source"] == "record":
-                rows[r["experiment"], r["digest"]] = (r["wall_seconds"], f"[{file.stem}](../notebooks/{file.name})", r)
-    hours = sum(seconds for seconds, _, _ in rows.values()) / 3600
-    longest = [(*row, standing(row[-1])) for row in sorted(rows.values(), key=lambda row: -row[0])]
-    text = [[cell(f"{r['experiment']} ({r['digest']})"), where, str(r["seeds"]), f"{seconds / 60:.1f}", cell(r["device"]),
-             cell(str(r["threads"])), r["made"][:10], f"{'✓' if stands.current else STALE} {cell(stands.text)}"]
-            for seconds, where, r, stands in longest]
-    current = sum(stands.current for *_, stands in longest)
-    return (f"{len(rows)} records that the notebooks show, {hours:.1f} hours in all. {current} of them speak for the code "
-            f"as it is; {len(rows) - current} have not been verified since it changed.\n\n"
-            + table(["experiment", "shown in", "seeds", "minutes", "device", "threads", "made", "by which sources"], text))
+@cache
+def state(source: Path) -> fa_status.State:
+    """The notebooks and the records, read once."""
+    return fa_status.State(source)
 
 
 def standing(row: dict) -> verification.Standing:
@@ -261,8 +225,11 @@ def formula(latex: str) -> str:
     return " ".join(latex.split()).replace("\\|", "\\Vert ").replace("|", "\\vert ")
 
 
-PAGES = {"counts": counts, "equations": equations, "records": recorded, "status": status, "speed": speed}
-HTML = {"evidence": evidence, "picture": picture, "scorecard": scorecard}  # given the addresses of other pages
+PAGES = {"counts": counts, "equations": equations, "speed": speed}
+HTML = {"evidence": evidence, "scorecard": scorecard}  # given the addresses of other pages
+HTML |= {name: lambda source, link, made=made: made(state(source), link)
+         for name, made in {"machines": fa_status.machines, "executed": fa_status.executed, "records": fa_status.all_records,
+                            "rests": fa_status.rests}.items()}
 
 
 class Generated(SphinxDirective):
@@ -282,11 +249,14 @@ class Generated(SphinxDirective):
         return self.parse_text_to_nodes(PAGES[name](Path(self.env.srcdir)), allow_section_headings=True)
 
 
+SCRIPTS = {"book/scorecard": "scorecard.js", "book/status": "tables.js"}
+
+
 def scripts(app, pagename, templatename, context, doctree):
     """Leave out the scripts of Thebe, which Jupyter Book always adds: unused here, twice on a page, and from a network.
-    The scorecard has one of its own."""
-    if pagename == "book/scorecard":
-        app.add_js_file("scorecard.js")
+    Some pages have one of their own."""
+    if pagename in SCRIPTS:
+        app.add_js_file(SCRIPTS[pagename])
     there = ((s, f"{s} {getattr(s, 'attributes', '')}".lower()) for s in context["script_files"])
     context["script_files"] = [s for s, text in there if "thebe" not in text]
 

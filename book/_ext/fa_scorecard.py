@@ -1,4 +1,4 @@
-"""The scorecard: every claim as a picture and as a table, and the state of the evidence in one figure. HTML from verdicts.
+"""The scorecard: every claim as a row with a picture, and the state of the evidence in one figure. HTML from verdicts.
 
 Here a row is what a notebook's output says of a claim (`claims.Verdict.as_json`), with `in`, the notebook.
 """
@@ -84,18 +84,29 @@ def numbers(row: dict) -> tuple[float, list[float]]:
     return float(row["value"]), [float(v) for v in row["interval"] or ()]
 
 
-def ours(row: dict) -> tuple[str, str]:
+def unit(claim: claims.Claim) -> str:
+    """The unit of what a claim's measure measures, as it is written after a number."""
+    units = (("percentage points", " points"), ("percent", " %"), ("degrees", "°"))
+    return next((sign for word, sign in units if word in claim.measure), "")
+
+
+def ours(claim: claims.Claim, row: dict) -> tuple[str, str]:
     """What was measured, in short, and its interval, or what it is instead."""
     if row["verdict"] == claims.UNTESTED:
         return "–", ""
     value, interval = numbers(row)
-    shown = f"{value:.3g}"
+    shown = f"{value:.3g}{unit(claim)}"
     if row["kind"] == claims.END:
-        other = interval[0] if value == interval[1] else interval[1]
-        return shown, f"{'upper' if value == interval[1] else 'lower'} end of an interval, the other {other:.3g}"
+        low, high = (f"{v:.3g}" for v in interval)
+        return f"{low} to {high}{unit(claim)}", f"its {'upper' if value == interval[1] else 'lower'} end is judged"
     if row["kind"] == claims.ESTIMATE:
         return shown, f"{interval[0]:.3g} to {interval[1]:.3g}"
     return shown, AS_IT_STANDS[row["kind"]]
+
+
+def in_short(why: str) -> str:
+    """The first few words of why a verdict is what it is: up to where it goes into particulars."""
+    return re.split(r" \(|[:;]", why, maxsplit=1)[0]
 
 
 def group(claim: claims.Claim) -> str:
@@ -121,7 +132,7 @@ def by_group() -> dict[str, list[claims.Claim]]:
 
 
 def strip(claim: claims.Claim, row: dict) -> str:
-    """One claim on a line of its own: the bound as a band, ours with its interval, the paper's mark."""
+    """A claim as a picture: the bound as a band, ours with its interval, the paper's mark."""
     value, interval = numbers(row) if row["verdict"] != claims.UNTESTED else (math.nan, [])
     paper = paper_mark(claim)
     values = [v for v in (value, *interval, *([] if paper is None else [paper])) if not math.isnan(v)]
@@ -140,24 +151,12 @@ def strip(claim: claims.Claim, row: dict) -> str:
         parts.append(f"<i class='paper' style='left:{at(paper):.1f}%'></i>")
     if not math.isnan(value):
         parts.append(f"<i class='ours' style='left:{at(value):.1f}%'></i>")
-    shown, certain = ours(row)
-    said = (f"{claim.states}. Ours {shown}{f' ({certain})' if certain else ''}; bound {claims.interval_text(claim.accept)}; "
-            f"paper {claim.paper or 'no number'}: {row['verdict']}")
-    name = claim.id.split(".", 1)[1]
-    return (f"<a class='claim {kind(row['verdict'])}' href='#{text(claim.id)}' title='{text(said)}'>"
-            f"<b>{text(name)}</b><span class='strip' aria-hidden='true'>{''.join(parts)}</span>"
-            f"<em aria-label='{text(row['verdict'])}'>{claims.MARKS[row['verdict']]}</em></a>")
+    return f"<span class='strip' aria-hidden='true'>{''.join(parts)}</span>"
 
 
-def picture(rows: dict[str, dict]) -> str:
-    """All claims, by figure, a line to each."""
-    legend = ("<p class='legend'><span><i class='bound'></i> the bound</span> "
-              "<span class='reproduced'><i class='ours'></i><i class='interval'></i> ours, with its 95 % interval</span> "
-              "<span><i class='paper'></i> the paper's number</span> "
-              + " ".join(f"<span class='{kind(v)}'><em>{claims.MARKS[v]}</em> {v}</span>" for v in used(rows)) + "</p>")
-    groups = [f"<section aria-label='{name}'><h3>{name}</h3>" + "".join(strip(c, rows[c.id]) for c in of_it) + "</section>"
-              for name, of_it in by_group().items()]
-    return f"<div class='claims-picture'>{legend}<div class='groups'>{''.join(groups)}</div></div>"
+LEGEND = ("<p class='legend'><span><i class='bound'></i> the bound</span> "
+          "<span class='reproduced'><i class='ours'></i><i class='interval'></i> ours, with its 95 % interval</span> "
+          "<span><i class='paper'></i> the paper's number</span></p>")
 
 
 def used(rows: dict[str, dict]) -> list[str]:
@@ -181,48 +180,46 @@ def evidence(rows: dict[str, dict], page: str) -> str:
     return f"<div class='evidence'><p class='legend'>{legend}</p><div class='groups'>{''.join(groups)}</div></div>"
 
 
-def table(rows: dict[str, dict], headings: dict[str, str], cell_of) -> str:
-    """The claims as a table, a part for each notebook; `headings`: its title by name; `cell_of(name, id)`: the address of
-    the cell that judges."""
+def table(rows: dict[str, dict], headings: dict[str, str], address) -> str:
+    """The claims as a table, a part for each notebook; `headings`: its title by name; `address(name, id)`: that of the cell
+    that judges a claim, or without one of the notebook."""
     count = Counter(row["verdict"] for row in rows.values())
     choices = "".join(f"<label><input type='checkbox' value='{text(v)}' checked> {claims.MARKS[v]} {v} ({count[v]})</label>"
                       for v in used(rows))
     filters = ("<form class='claims-filter' hidden role='search'><label>Search the claims "
-               "<input type='search' autocomplete='off'></label>"
-               f"<fieldset><legend>Verdict</legend>{choices}</fieldset><output aria-live='polite'></output></form>")
-    head = "".join(f"<th scope='col'>{h}</th>" for h in ("claim", "paper", "ours", "bound", "verdict"))
+               "<input type='search' autocomplete='off'></label> <output aria-live='polite'></output>"
+               f"<fieldset><legend>Verdict</legend>{choices}</fieldset></form>")
+    head = "".join(f"<th scope='col'>{h}</th>" for h in ("claim", "as a picture", "paper", "ours", "bound", "verdict"))
     bodies = []
     for name, heading in headings.items():
         of_it = [c for c in claims.ledger().values() if c.notebook == name]
-        lines = "".join(line(c, rows[c.id], cell_of(name, c.id)) for c in of_it)
-        bodies.append(f"<tbody><tr class='notebook'><th scope='rowgroup' colspan='5'><a href='{cell_of(name, '')}'>"
-                      f"{text(heading)}</a></th></tr>{lines}</tbody>")
-    return (f"{filters}<table class='scorecard'><thead><tr>{head}</tr></thead>{''.join(bodies)}</table>"
+        lines = "".join(line(c, rows[c.id], address(name, c.id)) for c in of_it)
+        bodies.append(f"<tbody><tr class='notebook'><th scope='rowgroup' colspan='6'><a href='{address(name, '')}'>"
+                      f"{text(heading)}</a> <code>make refresh NOTEBOOK={name}</code></th></tr>{lines}</tbody>")
+    return (f"{filters}{LEGEND}<table class='scorecard'><thead><tr>{head}</tr></thead>{''.join(bodies)}</table>"
             "<p class='claims-none' hidden>No claim has all these words and one of these verdicts.</p>")
 
 
 def line(claim: claims.Claim, row: dict, address: str) -> str:
     """One claim in the table."""
-    shown, certain = ours(row)
-    bound = claims.interval_text(claim.accept)
+    shown, certain = ours(claim, row)
     further = []
     for c in row["also"]:
         value, (low, high) = float(c["value"]), (float(c["low"]), float(c["high"]))
         interval = " ({:.3g} to {:.3g})".format(*map(float, c["interval"])) if c["interval"] else ""
-        further.append(f"<dt>{text(c['what'])}</dt><dd>{value:.3g}{interval}; bound "
-                       f"{text(claims.interval_text((low, high)))}</dd>")
-    more = [("measure", text(claim.measure)), ("depends on", text(claim.depends)),
-            ("added to the ledger", text(claim.added)), ("runs", str(row["n"] or ""))]
-    said = "".join(f"<dt>{k}</dt><dd>{v}</dd>" for k, v in more if v) + "".join(further)
-    said += f"<dt>judged</dt><dd><a href='{address}'>in this cell of {claim.notebook}</a></dd>"
+        further.append((c["what"], f"{value:.3g}{interval}; bound {claims.interval_text((low, high))}"))
+    more = [("name", claim.id), ("measure", claim.measure), *further, ("runs", str(row["n"] or "")),
+            ("depends on", claim.depends), ("added to the ledger", claim.added),
+            ("why", row["why"] if in_short(row["why"]) != row["why"] else "")]
+    said = "".join(f"<dt>{text(k)}</dt><dd>{text(v)}</dd>" for k, v in more if v)
     said += f"<dt>repeat it</dt><dd><code>make refresh NOTEBOOK={claim.notebook}</code></dd>"
     small = f"<small>{text(certain)}</small>" if certain else ""
-    why = f"<small>{text(row['why'])}</small>" if row["why"] else ""
+    why = f"<small>{text(in_short(row['why']))}</small>" if row["why"] else ""
     return (f"<tr id='{text(claim.id)}' data-verdict='{text(row['verdict'])}' class='{kind(row['verdict'])}'>"
-            f"<td>{text(claim.states)} <a class='own' href='#{text(claim.id)}'>{text(claim.id)}</a>"
-            f"<details><summary>more</summary><dl>{said}</dl></details></td>"
+            f"<td>{text(claim.states)} <details><summary>more</summary><dl>{said}</dl></details></td>"
+            f"<td>{strip(claim, row)}</td>"
             f"<td data-label='paper'>{text(claim.paper) or '–'}</td>"
             f"<td data-label='ours'><strong>{shown}</strong>{small}</td>"
-            f"<td data-label='bound'>{text(bound)}</td>"
-            f"<td data-label='verdict'><span class='sign'>{claims.MARKS[row['verdict']]}</span> {row['verdict']}{why}</td>"
-            "</tr>")
+            f"<td data-label='bound'>{text(claims.interval_text(claim.accept))}</td>"
+            f"<td data-label='verdict'><a class='cell' href='{address}'>{claims.MARKS[row['verdict']]} {row['verdict']}</a>"
+            f"{why}</td></tr>")
