@@ -113,10 +113,10 @@ def test_every_package_is_locked_to_one_version():
     assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.!]+", line)] == []
 
 
-def test_the_readmes_programs_run_and_print_what_stands_below_them(capsys):
-    text = (ROOT / "README.md").read_text()
-    programs = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", text, re.S)
-    assert len(programs) >= 2
+@pytest.mark.parametrize("page", ["README.md", "book/api.md"])
+def test_the_programs_on_a_page_run_and_print_what_stands_below_them(page, capsys):
+    programs = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", (ROOT / page).read_text(), re.S)
+    assert programs
     for program, printed in programs:
         exec(program, {})
         assert capsys.readouterr().out == printed

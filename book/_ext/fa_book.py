@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import fa_api
 import fa_scorecard
 import fa_status
 from docutils import nodes
@@ -225,7 +226,8 @@ def formula(latex: str) -> str:
     return " ".join(latex.split()).replace("\\|", "\\Vert ").replace("|", "\\vert ")
 
 
-PAGES = {"counts": counts, "equations": equations, "speed": speed}
+PAGES = {"counts": counts, "equations": equations, "speed": speed, "modules": lambda source: fa_api.overview(),
+         "api": lambda source, name: fa_api.page(name)}
 HTML = {"evidence": evidence, "scorecard": scorecard}  # given the addresses of other pages
 HTML |= {name: lambda source, link, made=made: made(state(source), link)
          for name, made in {"machines": fa_status.machines, "executed": fa_status.executed, "records": fa_status.all_records,
@@ -233,9 +235,10 @@ HTML |= {name: lambda source, link, made=made: made(state(source), link)
 
 
 class Generated(SphinxDirective):
-    """Text or HTML made from the notebooks: one of `PAGES` or of `HTML`."""
+    """Text or HTML made from the notebooks and the module: one of `PAGES` or of `HTML`, and which of several."""
 
     required_arguments = 1
+    optional_arguments = 1
 
     def run(self):
         name = self.arguments[0]
@@ -246,7 +249,7 @@ class Generated(SphinxDirective):
             return [nodes.raw("", HTML[name](Path(self.env.srcdir), link), format="html")]
         if name not in PAGES:
             raise self.error(f"unknown page {name!r}; there are: {', '.join([*PAGES, *HTML])}")
-        return self.parse_text_to_nodes(PAGES[name](Path(self.env.srcdir)), allow_section_headings=True)
+        return self.parse_text_to_nodes(PAGES[name](Path(self.env.srcdir), *self.arguments[1:]), allow_section_headings=True)
 
 
 SCRIPTS = {"book/scorecard": "scorecard.js", "book/status": "tables.js"}
@@ -261,11 +264,18 @@ def scripts(app, pagename, templatename, context, doctree):
     context["script_files"] = [s for s, text in there if "thebe" not in text]
 
 
+def norms(app, what, name, obj, options, lines):
+    """A bar in a docstring is one of a norm: what is between two is no substitution of reStructuredText."""
+    for k, line in enumerate(lines):
+        lines[k] = re.sub(r"(`+[^`]*`+)|\\?\|", lambda found: found[1] or "\\|", line)
+
+
 def setup(app):
     """Register the directive and the roles."""
     app.add_directive("fa-book", Generated)
     app.add_role("ours", Ours())
     app.add_role("judged", Judged())
+    app.connect("autodoc-process-docstring", norms)
     app.connect("doctree-read", with_anchors)
     app.connect("html-page-context", scripts, priority=900)
     return {"parallel_read_safe": True, "version": "1"}

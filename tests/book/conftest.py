@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -9,9 +10,7 @@ import pytest
 
 from fa_core import notebooks
 
-PROSE = ("introduction", "try_it", "how_to_read", "notation", "scorecard", "equations", "errata", "status", "speed",
-         "clusters", "api", "references")
-PAGES = [*(f"book/{name}" for name in PROSE), *(f"notebooks/{name}" for name in notebooks.names())]
+PAGES = re.findall(r"^(?: *- file|root): (\S+)", (notebooks.ROOT / "_toc.yml").read_text(), re.M)
 # MathJax says when it has set what there is to set.
 WITH_MATHS = "!document.querySelector('.math') || (window.MathJax && MathJax.startup && MathJax.startup.promise)"
 

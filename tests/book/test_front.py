@@ -213,3 +213,11 @@ def test_the_introduction_counts_the_verdicts(page_of):
     for verdict in claims.VERDICTS:
         counted = re.search(rf"(\d+) (?:a )?{verdict}\b(?! on a)", text)
         assert int(counted[1] if counted else 0) == verdicts.count(verdict), verdict
+
+
+def test_a_link_to_a_function_unfolds_its_module(page_of):
+    page = page_of("book/api/networks")
+    place = page.locator("[id='fa_core.nn.convert']")
+    assert not place.is_visible()
+    page.locator("a[href='#fa_core.nn.convert']").first.click()
+    assert place.is_visible()
