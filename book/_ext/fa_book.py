@@ -81,11 +81,23 @@ def evidence(source: Path, link: Callable[[str], str]) -> str:
 
 def scorecard(source: Path, link: Callable[[str], str]) -> str:
     """Every claim of the ledger in a table, a part for each notebook."""
+    return tabled(claims.ledger(), rows(source), source, link)
+
+
+def later(source: Path, link: Callable[[str], str]) -> str:
+    """The claims of later papers that a notebook reports, in such a table."""
+    found = verdicts(source)
+    ledger = {id: c for id, c in claims.ledger(section="after").items() if id in found}
+    return tabled(ledger, found, source, link) if ledger else "<p>No notebook reports any yet.</p>"
+
+
+def tabled(ledger: dict, rows: dict[str, dict], source: Path, link: Callable[[str], str]) -> str:
+    """A table of claims, with its links."""
     def cell_of(name: str, id: str) -> str:
         return link(f"notebooks/{name}") + (f"#{anchor(id)}" if id else "")
 
-    headings = {c.notebook: title(source, c.notebook) for c in claims.ledger().values()}
-    return fa_scorecard.table(rows(source), headings, cell_of)
+    return fa_scorecard.table(ledger, {id: rows[id] for id in ledger},
+                              {c.notebook: title(source, c.notebook) for c in ledger.values()}, cell_of)
 
 
 def anchor(id: str) -> str:
@@ -228,7 +240,7 @@ def formula(latex: str) -> str:
 
 PAGES = {"counts": counts, "equations": equations, "speed": speed, "modules": lambda source: fa_api.overview(),
          "api": lambda source, name: fa_api.page(name)}
-HTML = {"evidence": evidence, "scorecard": scorecard}  # given the addresses of other pages
+HTML = {"evidence": evidence, "scorecard": scorecard, "later": later}  # given the addresses of other pages
 HTML |= {name: lambda source, link, made=made: made(state(source), link)
          for name, made in {"machines": fa_status.machines, "executed": fa_status.executed, "records": fa_status.all_records,
                             "rests": fa_status.rests}.items()}

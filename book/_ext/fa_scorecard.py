@@ -180,9 +180,9 @@ def evidence(rows: dict[str, dict], page: str) -> str:
     return f"<div class='evidence'><p class='legend'>{legend}</p><div class='groups'>{''.join(groups)}</div></div>"
 
 
-def table(rows: dict[str, dict], headings: dict[str, str], address) -> str:
-    """The claims as a table, a part for each notebook; `headings`: its title by name; `address(name, id)`: that of the cell
-    that judges a claim, or without one of the notebook."""
+def table(ledger: dict[str, claims.Claim], rows: dict[str, dict], headings: dict[str, str], address) -> str:
+    """The claims of a ledger as a table, a part for each notebook; `headings`: its title by name; `address(name, id)`: that
+    of the cell that judges a claim, or without one of the notebook."""
     count = Counter(row["verdict"] for row in rows.values())
     choices = "".join(f"<label><input type='checkbox' value='{text(v)}' checked> {claims.MARKS[v]} {v} ({count[v]})</label>"
                       for v in used(rows))
@@ -192,12 +192,12 @@ def table(rows: dict[str, dict], headings: dict[str, str], address) -> str:
     head = "".join(f"<th scope='col'>{h}</th>" for h in ("claim", "as a picture", "paper", "ours", "bound", "verdict"))
     bodies = []
     for name, heading in headings.items():
-        of_it = [c for c in claims.ledger().values() if c.notebook == name]
+        of_it = [c for c in ledger.values() if c.notebook == name]
         lines = "".join(line(c, rows[c.id], address(name, c.id)) for c in of_it)
         bodies.append(f"<tbody><tr class='notebook'><th scope='rowgroup' colspan='6'><a href='{address(name, '')}'>"
                       f"{text(heading)}</a> <code>make refresh NOTEBOOK={name}</code></th></tr>{lines}</tbody>")
-    return (f"{filters}{LEGEND}<table class='scorecard'><thead><tr>{head}</tr></thead>{''.join(bodies)}</table>"
-            "<p class='claims-none' hidden>No claim has all these words and one of these verdicts.</p>")
+    return (f"<div>{filters}{LEGEND}<table class='scorecard'><thead><tr>{head}</tr></thead>{''.join(bodies)}</table>"
+            "<p class='claims-none' hidden>No claim has all these words and one of these verdicts.</p></div>")
 
 
 def line(claim: claims.Claim, row: dict, address: str) -> str:
@@ -209,7 +209,7 @@ def line(claim: claims.Claim, row: dict, address: str) -> str:
         interval = " ({:.3g} to {:.3g})".format(*map(float, c["interval"])) if c["interval"] else ""
         further.append((c["what"], f"{value:.3g}{interval}; bound {claims.interval_text((low, high))}"))
     more = [("name", claim.id), ("measure", claim.measure), *further, ("runs", str(row["n"] or "")),
-            ("depends on", claim.depends), ("added to the ledger", claim.added),
+            ("depends on", claim.depends), ("of", claim.source), ("added to the ledger", claim.added),
             ("why", row["why"] if in_short(row["why"]) != row["why"] else "")]
     said = "".join(f"<dt>{text(k)}</dt><dd>{text(v)}</dd>" for k, v in more if v)
     said += f"<dt>repeat it</dt><dd><code>make refresh NOTEBOOK={claim.notebook}</code></dd>"

@@ -132,15 +132,15 @@ def rests(state: State, link: Callable[[str], str]) -> str:
     for notebook in state.notebooks.values():
         for id, named in fa_rests.Code(notebook).claims().items():
             found.setdefault(tuple(e.name for e in named), []).append(id)
-    page, rows = link("book/scorecard"), []
+    page, rows, every = link("book/scorecard"), [], claims.ledger() | claims.ledger(section="after")
     minutes = {r.experiment.name: r.about["wall_seconds"] / 60 for r in state.records}
-    for names, ids in sorted(found.items(), key=lambda item: min(map(list(claims.ledger()).index, item[1]))):
+    for names, ids in sorted(found.items(), key=lambda item: min(map(list(every).index, item[1]))):
         there = [n for n in names if n in minutes]
         if not there:
             continue
         stale = sum(not state.standing[n].current for n in there)
         live = [n for n in names if n not in minutes]
-        rows.append([" ".join(f"<a href='{page}#{id}' title='{text(claims.ledger()[id].states)}'>{id}</a>" for id in ids),
+        rows.append([" ".join(f"<a href='{page}#{id}' title='{text(every[id].states)}'>{id}</a>" for id in ids),
                      " ".join([*(f"<a href='#record-{n}'>{n}</a>" for n in there),
                                *(f"{n} (run in the notebook)" for n in live)]),
                      f"{sum(minutes[n] for n in there):.0f}",

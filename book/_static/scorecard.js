@@ -1,14 +1,13 @@
 // The scorecard's filter: by words and by verdict. Without this script every claim is shown, and nothing is missing.
 "use strict";
-document.addEventListener("DOMContentLoaded", () => {
-  const form = document.querySelector(".claims-filter");
-  if (!form) return;
+document.addEventListener("DOMContentLoaded", () => document.querySelectorAll(".claims-filter").forEach((form) => {
   const search = form.querySelector("input[type=search]");
   const boxes = [...form.querySelectorAll("input[type=checkbox]")];
-  const bodies = [...document.querySelectorAll("table.scorecard tbody")];
+  const table = form.parentElement.querySelector(":scope > table.scorecard");
+  const bodies = [...table.tBodies];
   const rows = bodies.flatMap((body) => [...body.querySelectorAll("tr[id]")]);
   const words = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
-  const none = document.querySelector(".claims-none");
+  const none = form.parentElement.querySelector(":scope > .claims-none");
 
   function filter() {
     const wanted = search.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -41,4 +40,4 @@ document.addEventListener("DOMContentLoaded", () => {
   form.hidden = false;
   filter();
   arrive();
-});
+}));
