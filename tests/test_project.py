@@ -47,7 +47,8 @@ REFERENCE = record(
 )
 CITATION = record(
     "cff-version message title authors", **WORK, cff_version={"const": "1.2.0"}, message=TEXT, abstract=TEXT, version=TEXT,
-    type={"enum": ["software", "dataset"]}, date_released=DATE, keywords=some(TEXT), references=some(REFERENCE),
+    type={"enum": ["software", "dataset"]}, date_released=DATE, repository_code=TEXT, keywords=some(TEXT),
+    references=some(REFERENCE),
 )
 
 

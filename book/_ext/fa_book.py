@@ -14,7 +14,9 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import fa_along
 import fa_api
+import fa_meta
 import fa_scorecard
 import fa_status
 from docutils import nodes
@@ -23,6 +25,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from fa_core import claims, experiments, notebooks, proofs, records, verification
 
 NOT_WRITTEN = "not written"
+STALE = fa_status.STALE
 
 
 def gathered(source: Path, rows_of: Callable, key: str) -> dict[str, dict]:
@@ -176,6 +179,12 @@ def standing(row: dict) -> verification.Standing:
         return verification.Standing(False, "the record is no longer there, or damaged")
 
 
+def clone(source: Path) -> str:
+    """The command that gets the repository, where it has a name."""
+    address = fa_meta.repository(source)
+    return f"```bash\ngit clone {address}\n```\n" if address else ""
+
+
 def speed(source: Path) -> str:
     """The benchmark's ratios."""
     results = json.loads((source / "benchmarks" / "results.json").read_text(encoding="utf-8"))
@@ -238,7 +247,8 @@ def formula(latex: str) -> str:
     return " ".join(latex.split()).replace("\\|", "\\Vert ").replace("|", "\\vert ")
 
 
-PAGES = {"counts": counts, "equations": equations, "speed": speed, "modules": lambda source: fa_api.overview(),
+PAGES = {"clone": clone, "counts": counts, "equations": equations, "speed": speed,
+         "modules": lambda source: fa_api.overview(),
          "api": lambda source, name: fa_api.page(name)}
 HTML = {"evidence": evidence, "scorecard": scorecard, "later": later}  # given the addresses of other pages
 HTML |= {name: lambda source, link, made=made: made(state(source), link)
@@ -276,6 +286,16 @@ def scripts(app, pagename, templatename, context, doctree):
     context["script_files"] = [s for s, text in there if "thebe" not in text]
 
 
+def around(app, pagename, templatename, context, doctree):
+    """Each page says what it is, and a notebook's how to take it along."""
+    if doctree is None or app.builder.name == "singlehtml":
+        return
+    source, title = Path(app.srcdir), re.sub("<[^>]+>", "", context["title"])
+    context["metatags"] = context.get("metatags", "") + fa_along.tags(
+        title, fa_along.description(doctree), app.config.html_title or app.config.project, app.config.html_baseurl)
+    context["body"] += fa_along.along(pagename, source, app.config.repository)
+
+
 def norms(app, what, name, obj, options, lines):
     """A bar in a docstring is one of a norm: what is between two is no substitution of reStructuredText."""
     for k, line in enumerate(lines):
@@ -290,4 +310,6 @@ def setup(app):
     app.connect("autodoc-process-docstring", norms)
     app.connect("doctree-read", with_anchors)
     app.connect("html-page-context", scripts, priority=900)
+    app.connect("html-page-context", around)
+    app.add_config_value("repository", "", "html")
     return {"parallel_read_safe": True, "version": "1"}

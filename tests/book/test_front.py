@@ -21,7 +21,7 @@ def in_words(low: float, high: float) -> str:
 
 def test_every_column_of_the_scorecard_says_what_its_source_says(page_of):
     page = page_of("book/scorecard")
-    rows = page.locator("table.scorecard tr[id]").all()
+    rows = page.locator("table.scorecard >> nth=0 >> tr[id]").all()
     assert sorted(row.get_attribute("id") for row in rows) == sorted(claims.ledger())
     for row in rows:
         claim = claims.ledger()[row.get_attribute("id")]
@@ -78,7 +78,7 @@ def test_the_cell_that_judges_a_claim_can_be_linked_to(name, page_of):
 
 def test_in_the_picture_a_mark_is_on_the_band_exactly_where_its_number_is_in_the_bound(page_of):
     page = page_of("book/scorecard")
-    drawn = page.locator("table.scorecard tr[id]").all()
+    drawn = page.locator("table.scorecard >> nth=0 >> tr[id]").all()
 
     def span(line, part):
         """From where to where a part of a line goes, in pixels; None where the line has no such part."""
@@ -105,23 +105,24 @@ def test_in_the_picture_a_mark_is_on_the_band_exactly_where_its_number_is_in_the
 
 def test_the_scorecard_is_filtered_by_words_and_by_verdict_and_a_link_to_a_claim_shows_it(page_of):
     page = page_of("book/scorecard")
-    visible, search = page.locator("table.scorecard tr[id]:visible"), page.locator(".claims-filter input[type=search]")
-    count = page.locator(".claims-filter output")
+    table = page.locator("table.scorecard").first
+    visible, search = table.locator("tr[id]:visible"), page.locator(".claims-filter input[type=search]").first
+    count = page.locator(".claims-filter output").first
     assert visible.count() == len(REPORTED)
     search.fill("Spiking  MNIST")
     assert count.inner_text() == f"{visible.count()} of {len(REPORTED)} claims"
     assert 0 < visible.count() < 6
     assert all({"spiking", "mnist"} <= set(re.findall("[a-z]+", text.lower())) for text in visible.all_text_contents())
-    assert page.locator("table.scorecard tbody:visible").count() == 1  # of the other notebooks no heading is left
+    assert table.locator("tbody:visible").count() == 1  # of the other notebooks no heading is left
     search.fill("")
     for verdict in {v["verdict"] for v in REPORTED.values()}:
-        box = page.locator(f".claims-filter input[value='{verdict}']")
+        box = page.locator(f".claims-filter input[value='{verdict}']").first
         box.uncheck()
         assert visible.count() == sum(v["verdict"] != verdict for v in REPORTED.values())
         box.check()
     search.fill("no claim says this")
     assert visible.count() == 0
-    assert page.locator(".claims-none").is_visible()
+    assert page.locator(".claims-none").first.is_visible()
     page.evaluate("location.hash = '#fig2b.angle-shrinks'")
     page.wait_for_function("document.querySelector('.claims-filter input[type=search]').value === ''")
     shown = page.locator("tr[id='fig2b.angle-shrinks']")

@@ -1,0 +1,95 @@
+"""What pages offer to take along, and what they say of themselves."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from docutils.core import publish_doctree
+
+from fa_core import notebooks
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "_ext"))
+import fa_along
+import fa_book
+
+GITHUB, GITLAB = "https://github.com/someone/a-book", "https://gitlab.example.org/group/a-book/"
+LIGHT = [n for n in notebooks.names() if not fa_along.needs_torch(notebooks.read(notebooks.path(n)))]
+# Runs the cells of a notebook, small, in a process that has no PyTorch.
+WITHOUT = """
+import sys
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, NoTorch())
+import matplotlib, nbformat
+matplotlib.use("agg")
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell()
+for cell in nbformat.read(sys.argv[1], 4).cells:
+    if cell.cell_type == "code" and cell.source.strip() and "records.machine()" not in cell.source:
+        shell.run_cell(cell.source.replace('profile = "paper"', 'profile = "smoke"'), silent=True).raise_error()
+"""
+
+
+def test_some_notebooks_need_torch_and_some_do_not():
+    assert {"01_random_feedback", "02_linear"} <= set(LIGHT)
+    assert not {"03_mnist", "05_spiking", "08_mnist_extended"} & set(LIGHT)
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_what_is_said_to_need_no_torch_runs_without(name):
+    ran = subprocess.run([sys.executable, "-c", WITHOUT, notebooks.path(name)], cwd=notebooks.FOLDER, capture_output=True,
+                         text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-1000:]
+
+
+@pytest.mark.parametrize(("code", "needs"), [
+    ("import numpy", False), ("import torch", True), ("from torch import nn", True), ("from fa_core import training", True),
+    ("from fa_core import linear", False), ("from fa_core.network import Network", True),
+    ("from fa_core import records\nrecords.machine()", False),
+])
+def test_whether_code_needs_torch_is_read_from_its_imports(code, needs):
+    assert fa_along.needs_torch(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])) == needs
+
+
+def test_without_a_repository_a_page_links_to_nothing_outside():
+    text = fa_along.along("notebooks/02_linear", notebooks.ROOT, "")
+    assert "../_sources/notebooks/02_linear.ipynb" in text
+    assert ".venv/bin/fa_core run 02_linear --profile smoke" in text
+    assert "http" not in text
+    assert "git clone" not in text
+    assert fa_along.along("book/scorecard", notebooks.ROOT, "") == ""
+    assert fa_book.clone(notebooks.ROOT) == ""
+
+
+def test_with_a_repository_a_page_links_to_its_source_and_light_notebooks_to_where_they_run():
+    text = fa_along.along("notebooks/02_linear", notebooks.ROOT, GITHUB)
+    for address in (f"{GITHUB}/blob/main/notebooks/02_linear.ipynb", f"git clone {GITHUB}",
+                    "https://colab.research.google.com/github/someone/a-book/blob/main/notebooks/02_linear.ipynb",
+                    "https://mybinder.org/v2/gh/someone/a-book/main?labpath=notebooks/02_linear.ipynb"):
+        assert address in text
+    heavy = fa_along.along("notebooks/03_mnist", notebooks.ROOT, GITHUB)
+    assert "blob/main/notebooks/03_mnist.ipynb" in heavy
+    assert "colab" not in heavy
+    elsewhere = fa_along.along("notebooks/02_linear", notebooks.ROOT, GITLAB)
+    assert "https://gitlab.example.org/group/a-book/-/blob/main/notebooks/02_linear.ipynb" in elsewhere
+    assert "colab" not in elsewhere
+    assert f"{GITHUB}/blob/main/book/scorecard.md" in fa_along.along("book/scorecard", notebooks.ROOT, GITHUB)
+
+
+def test_a_description_is_the_beginning_of_the_first_paragraph():
+    long = "A first paragraph that says " + "what, " * 60
+    found = fa_along.description(publish_doctree(f"Title\n=====\n\n{long}\n\nAnother.\n"))
+    assert len(found) <= 202
+    assert long.startswith(found.removesuffix(" …"))
+    assert found.endswith("what …")
+
+
+def test_a_card_has_a_picture_only_where_it_has_an_absolute_address():
+    plain, published = (fa_along.tags('A "title"', "Text.", "Site", base) for base in ("", "https://book.example/"))
+    assert 'property=\'og:title\' content="A &quot;title&quot;"' in plain
+    assert "og:image" not in plain
+    assert "content=\"https://book.example/_static/readme.png\"" in published
