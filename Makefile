@@ -19,7 +19,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS := 1
 NOTEBOOK ?=
 
-.PHONY: help book test smoke refresh records bench portable faults lint lock clean
+.PHONY: help book pdf test smoke refresh records bench portable faults lint lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -29,6 +29,10 @@ book: $(READY) ## execute every notebook and render the book to _build/html/inde
 	$(PY) -m fa_core run --jobs $(JOBS)
 	$(PY) -m fa_core build
 	@echo "The book is at _build/html/index.html"
+
+pdf: $(READY) ## the whole book as one PDF, _build/book.pdf, of what `make book` executed; needs chromium
+	test -d _build/source/notebooks || $(PY) -m fa_core run --jobs $(JOBS)
+	$(PY) book/_ext/fa_pdf.py _build/source _build/book.pdf
 
 test: $(READY) ## every test: module, notebooks (strict nbval), smoke runs, the built book in a browser
 	$(PY) -m pytest -q -n $(JOBS) --dist loadscope --nbval --nbval-current-env tests notebooks

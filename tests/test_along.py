@@ -1,5 +1,6 @@
 """What pages offer to take along, and what they say of themselves."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from fa_core import notebooks
 sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "_ext"))
 import fa_along
 import fa_book
+import fa_meta
 
 GITHUB, GITLAB = "https://github.com/someone/a-book", "https://gitlab.example.org/group/a-book/"
 LIGHT = [n for n in notebooks.names() if not fa_along.needs_torch(notebooks.read(notebooks.path(n)))]
@@ -34,9 +36,14 @@ for cell in nbformat.read(sys.argv[1], 4).cells:
 """
 
 
-def test_some_notebooks_need_torch_and_some_do_not():
-    assert {"01_random_feedback", "02_linear"} <= set(LIGHT)
-    assert not {"03_mnist", "05_spiking", "08_mnist_extended"} & set(LIGHT)
+@pytest.fixture
+def book(tmp_path) -> Path:
+    """The sources of a book of a notebook that needs no PyTorch, and one that does."""
+    (tmp_path / "notebooks").mkdir()
+    for name, code in {"light": "from fa_core import linear", "heavy": "from fa_core import training"}.items():
+        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+        nbformat.write(made, tmp_path / "notebooks" / f"{name}.ipynb")
+    return tmp_path
 
 
 @pytest.mark.parametrize("name", LIGHT)
@@ -55,29 +62,38 @@ def test_whether_code_needs_torch_is_read_from_its_imports(code, needs):
     assert fa_along.needs_torch(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])) == needs
 
 
-def test_without_a_repository_a_page_links_to_nothing_outside():
-    text = fa_along.along("notebooks/02_linear", notebooks.ROOT, "")
-    assert "../_sources/notebooks/02_linear.ipynb" in text
-    assert ".venv/bin/fa_core run 02_linear --profile smoke" in text
+def test_without_a_repository_a_page_links_to_nothing_outside(book):
+    text = fa_along.along("notebooks/light", book, "")
+    assert "../_sources/notebooks/light.ipynb" in text
+    assert ".venv/bin/fa_core run light --profile smoke" in text
     assert "http" not in text
     assert "git clone" not in text
-    assert fa_along.along("book/scorecard", notebooks.ROOT, "") == ""
-    assert fa_book.clone(notebooks.ROOT) == ""
+    assert fa_along.along("book/scorecard", book, "") == ""
 
 
-def test_with_a_repository_a_page_links_to_its_source_and_light_notebooks_to_where_they_run():
-    text = fa_along.along("notebooks/02_linear", notebooks.ROOT, GITHUB)
-    for address in (f"{GITHUB}/blob/main/notebooks/02_linear.ipynb", f"git clone {GITHUB}",
-                    "https://colab.research.google.com/github/someone/a-book/blob/main/notebooks/02_linear.ipynb",
-                    "https://mybinder.org/v2/gh/someone/a-book/main?labpath=notebooks/02_linear.ipynb"):
+def test_with_a_repository_a_page_links_to_its_source_and_light_notebooks_to_where_they_run(book):
+    text = fa_along.along("notebooks/light", book, GITHUB)
+    for address in (f"{GITHUB}/blob/main/notebooks/light.ipynb", f"git clone {GITHUB}",
+                    "https://colab.research.google.com/github/someone/a-book/blob/main/notebooks/light.ipynb",
+                    "https://mybinder.org/v2/gh/someone/a-book/main?labpath=notebooks/light.ipynb"):
         assert address in text
-    heavy = fa_along.along("notebooks/03_mnist", notebooks.ROOT, GITHUB)
-    assert "blob/main/notebooks/03_mnist.ipynb" in heavy
+    heavy = fa_along.along("notebooks/heavy", book, GITHUB)
+    assert f"{GITHUB}/blob/main/notebooks/heavy.ipynb" in heavy
     assert "colab" not in heavy
-    elsewhere = fa_along.along("notebooks/02_linear", notebooks.ROOT, GITLAB)
-    assert "https://gitlab.example.org/group/a-book/-/blob/main/notebooks/02_linear.ipynb" in elsewhere
+    elsewhere = fa_along.along("notebooks/light", book, GITLAB)
+    assert "https://gitlab.example.org/group/a-book/-/blob/main/notebooks/light.ipynb" in elsewhere
     assert "colab" not in elsewhere
-    assert f"{GITHUB}/blob/main/book/scorecard.md" in fa_along.along("book/scorecard", notebooks.ROOT, GITHUB)
+    assert f"{GITHUB}/blob/main/book/scorecard.md" in fa_along.along("book/scorecard", book, GITHUB)
+
+
+@pytest.mark.parametrize("address", ["", GITHUB])
+def test_the_readme_and_how_to_read_say_what_to_clone_once_there_is_a_repository(address, tmp_path):
+    config = (notebooks.ROOT / "_config.yml").read_text()
+    (tmp_path / "_config.yml").write_text(config.replace('    repository: ""', f'    repository: "{address}"'))
+    assert fa_book.clone(tmp_path) == (f"```bash\ngit clone {GITHUB}\n```\n" if address else "")
+    named = fa_meta.repository()
+    said = re.findall(r"^git clone (\S+)", (notebooks.ROOT / "README.md").read_text(), re.M)
+    assert said == ([named] if named else []), f"README.md is to say `git clone {named}` above its two commands"
 
 
 def test_a_description_is_the_beginning_of_the_first_paragraph():

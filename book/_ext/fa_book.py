@@ -238,7 +238,8 @@ def equations(source: Path) -> str:
             says += f"<br>corrected: ${formula(row['corrected'])}$" if row["corrected"] else ""
             link = f"[{row['in'][:2]}](../notebooks/{row['in']}.ipynb)"
             rows.append([says, f"**{row['kind']}** ({link}): {cell(row['how'])}"])
-        text.append(f"## {part}\n\n" + table(["equation, as printed", "here (notebook): how"], rows))
+        shown = table(["equation, as printed", "here (notebook): how"], rows)
+        text.append(f"## {part}\n\n:::{{div}} cards\n{shown}:::\n")
     return "\n".join(text)
 
 
