@@ -109,3 +109,12 @@ def test_a_number_that_there_is_not_is_refused(source, asked, message):
 ])
 def test_why_is_said_in_a_few_words(why, short):
     assert fa_scorecard.in_short(why) == short
+
+
+def test_a_book_without_a_notebook_of_the_ledger_is_refused(monkeypatch):
+    every = dict.fromkeys(claims.ledger(), ROW)
+    monkeypatch.setattr(fa_book, "verdicts", lambda source: every)
+    assert set(fa_book.rows(Path())) == set(claims.ledger())
+    del every["fig4.test-error"]
+    with pytest.raises(ValueError, match=r"reports the claims fig4\.test-error: is one missing"):
+        fa_book.rows(Path())

@@ -10,7 +10,7 @@ Nothing here computes or stores a result: verdicts are read from the notebooks b
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +24,6 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from fa_core import claims, experiments, notebooks, proofs, records, verification
 
-NOT_WRITTEN = "not written"
 STALE = fa_status.STALE
 
 
@@ -57,19 +56,22 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def title(source: Path, name: str) -> str:
-    """The title of a notebook; where it is not written yet, its name and that."""
-    file = source / "notebooks" / f"{name}.ipynb"
-    if not file.exists():
-        return f"{name}, not written yet"
-    return notebooks.read(file).cells[0].source.splitlines()[0].removeprefix("# ")
+    """The title of a notebook."""
+    return notebooks.read(source / "notebooks" / f"{name}.ipynb").cells[0].source.splitlines()[0].removeprefix("# ")
 
 
 def rows(source: Path) -> dict[str, dict]:
-    """What became of every claim of the ledger, by id; of those that no notebook reports, that they are not tested."""
+    """What became of every claim of the ledger, by id. Raises ValueError where no notebook reports one."""
     found = verdicts(source)
-    missing = {"value": "nan", "n": 0, "interval": None, "kind": claims.ESTIMATE, "also": [], "verdict": claims.UNTESTED,
-               "why": "in a notebook that is still to be written", "reason": NOT_WRITTEN}
-    return {k: found.get(k, missing) for k in claims.ledger()}
+    complete("claims", claims.ledger(), found)
+    return {k: found[k] for k in claims.ledger()}
+
+
+def complete(what: str, wanted: Iterable[str], found: dict) -> None:
+    """Raises ValueError for what the book's notebooks leave out: a page that said so would be published as if whole."""
+    if missing := [k for k in wanted if k not in found]:
+        raise ValueError(f"no notebook of the book's sources reports the {what} {', '.join(missing)}: is one missing there, "
+                         "or to be executed again?")
 
 
 def counts(source: Path) -> str:
@@ -221,19 +223,14 @@ def peers_ahead(rows: list[dict]) -> str:
 def equations(source: Path) -> str:
     """Every numbered equation of the paper, with what became of it and the notebook that shows it."""
     found = gathered(source, notebooks.equations, "key")
-    missing = [key for keys in proofs.NUMBERED.values() for key in keys if key not in found]
+    complete("equations", (key for keys in proofs.NUMBERED.values() for key in keys), found)
     tally = Counter(row["kind"] for row in found.values())
     text = [f"Of the {sum(map(len, proofs.NUMBERED.values()))} numbered equations: "
-            + ", ".join(f"**{n} {kind}**" for kind, n in tally.most_common())
-            + (f", {len(missing)} in notebooks that are still to be written" if missing else "") + ".\n"]
+            + ", ".join(f"**{n} {kind}**" for kind, n in tally.most_common()) + ".\n"]
     for part, keys in proofs.NUMBERED.items():
         rows = []
         for key in keys:
-            number = f"**({key.split()[1]})**"
-            if key not in found:
-                rows.append([number, NOT_WRITTEN])
-                continue
-            row = found[key]
+            number, row = f"**({key.split()[1]})**", found[key]
             says = f"{number} ${formula(row['says'])}$"
             says += f"<br>corrected: ${formula(row['corrected'])}$" if row["corrected"] else ""
             link = f"[{row['in'][:2]}](../notebooks/{row['in']}.ipynb)"
@@ -264,15 +261,19 @@ class Generated(SphinxDirective):
     optional_arguments = 1
 
     def run(self):
-        name = self.arguments[0]
-        if name in HTML:
-            def link(page: str) -> str:
-                return self.env.app.builder.get_relative_uri(self.env.docname, page)
-
-            return [nodes.raw("", HTML[name](Path(self.env.srcdir), link), format="html")]
-        if name not in PAGES:
+        name, source = self.arguments[0], Path(self.env.srcdir)
+        if name not in PAGES and name not in HTML:
             raise self.error(f"unknown page {name!r}; there are: {', '.join([*PAGES, *HTML])}")
-        return self.parse_text_to_nodes(PAGES[name](Path(self.env.srcdir), *self.arguments[1:]), allow_section_headings=True)
+
+        def link(page: str) -> str:
+            return self.env.app.builder.get_relative_uri(self.env.docname, page)
+
+        try:
+            if name in HTML:
+                return [nodes.raw("", HTML[name](source, link), format="html")]
+            return self.parse_text_to_nodes(PAGES[name](source, *self.arguments[1:]), allow_section_headings=True)
+        except ValueError as error:
+            raise self.error(f"fa-book {name}: {error}") from error
 
 
 SCRIPTS = {"book/scorecard": "scorecard.js", "book/status": "tables.js"}
