@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pypdf import PdfReader
 
-SCRIPTS = Path(__file__).parent / "pdf.js"
-FOOTER = ("<div style='font-size: 7pt; width: 100%; text-align: center; color: #444'><span class='pageNumber'></span></div>")
+SCRIPT = Path(__file__).parent / "pdf.js"
+FOOTER = "<div style='font-size: 7pt; width: 100%; text-align: center'><span class='pageNumber'></span></div>"
 MARGIN = {"top": "16mm", "bottom": "16mm", "left": "15mm", "right": "15mm"}
 MATHS = 300_000  # milliseconds: thousands of formulas are set on one page
 
@@ -44,27 +44,23 @@ def one_page(source: Path, out: Path) -> Path:
     return max(pages, key=lambda p: p.stat().st_size)
 
 
-def printed(page: Path) -> bytes:
-    """The page as a PDF, with contents, outline and working links."""
-    from playwright.sync_api import sync_playwright
+def printed(page: Path, chromium) -> bytes:
+    """The page as a PDF, with contents, outline and working links, by a browser of Playwright's."""
+    shown = chromium.new_page(color_scheme="light")
+    try:
+        shown.set_default_timeout(MATHS)
+        shown.goto(page.as_uri())
+        shown.add_script_tag(path=str(SCRIPT))
+        shown.evaluate("forPaper()")
 
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox"])
-        try:
-            shown = chromium.new_page(color_scheme="light")
-            shown.set_default_timeout(MATHS)
-            shown.goto(page.as_uri())
-            shown.add_script_tag(path=str(SCRIPTS))
-            shown.evaluate("forPaper()")
+        def pdf() -> bytes:
+            return shown.pdf(format="A4", margin=MARGIN, outline=True, tagged=True, display_header_footer=True,
+                             header_template="<span></span>", footer_template=FOOTER)
 
-            def pdf() -> bytes:
-                return shown.pdf(format="A4", margin=MARGIN, outline=True, tagged=True, display_header_footer=True,
-                                 header_template="<span></span>", footer_template=FOOTER)
-
-            shown.evaluate("numbers => withNumbers(numbers)", beginnings(pdf()))
-            return pdf()
-        finally:
-            chromium.close()
+        shown.evaluate("numbers => withNumbers(numbers)", beginnings(pdf()))
+        return pdf()
+    finally:
+        shown.close()
 
 
 def outline(pdf: PdfReader) -> list[tuple[int, str, int]]:
@@ -118,7 +114,7 @@ def chapters(source: Path) -> list[str]:
 
     def files(part):
         if isinstance(part, dict):
-            yield from ([part["file"]] if "file" in part else [])
+            yield from (part[k] for k in ("root", "file") if k in part)
             part = [v for k, v in part.items() if k in ("parts", "chapters", "sections")]
         for one in part if isinstance(part, list) else []:
             yield from files(one)
@@ -136,8 +132,14 @@ def chapters(source: Path) -> list[str]:
 
 def main(source: Path, out: Path) -> int:
     """Print the book; returns the exit status."""
+    from playwright.sync_api import sync_playwright
+
     out.parent.mkdir(parents=True, exist_ok=True)
-    pdf = printed(one_page(source, out.parent / "single"))
+    page, where = one_page(source, out.parent / "single"), browser()
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=where, args=["--no-sandbox"])
+        pdf = printed(page, chromium)
+        chromium.close()
     out.write_bytes(pdf)
     if wrong := problems(pdf, chapters(source)):
         raise PdfError(f"{out}:\n  " + "\n  ".join(wrong))

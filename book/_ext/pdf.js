@@ -8,7 +8,7 @@ async function forPaper() {
   const article = document.querySelector("article");
   document.body.replaceChildren(article);
   article.querySelectorAll("script, .headerlink, button, form, .try-it").forEach((unused) => unused.remove());
-  const titles = [...article.querySelectorAll("h1")];
+  const titles = chapters(article);
   const contents = document.createElement("nav");
   contents.className = "contents-on-paper";
   contents.innerHTML = "<h2>Contents</h2><ol></ol>";
@@ -47,6 +47,22 @@ async function forPaper() {
     if (there) link.setAttribute("href", `#${there}`);
     else link.replaceWith(...link.childNodes);
   }
+}
+// Sphinx puts all pages under the first, so that their titles are headings of its parts: each is a chapter again.
+function chapters(article) {
+  const level = (heading) => Number(heading.tagName[1]);
+  const sections = [...article.querySelectorAll('[id^="document-"] + section')];
+  const first = article.querySelector("h1");
+  const depth = new Map(sections.map((section) => [section, level(section.querySelector("h1, h2, h3, h4, h5, h6"))]));
+  for (const heading of [...article.querySelectorAll("h1, h2, h3, h4, h5, h6")]) {
+    let section = heading.parentElement;
+    while (section && !depth.has(section)) section = section.parentElement;
+    if (!section || depth.get(section) === 1) continue;
+    const as = document.createElement(`h${level(heading) - depth.get(section) + 1}`);
+    as.append(...heading.childNodes);
+    heading.replaceWith(as);
+  }
+  return [...new Set([first, ...article.querySelectorAll("h1")])];
 }
 function withNumbers(numbers) {
   document.querySelectorAll(".contents-on-paper li span").forEach((span, k) => { span.textContent = numbers[k] ?? ""; });

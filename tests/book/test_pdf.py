@@ -23,7 +23,7 @@ def small(browser, tmp_path_factory) -> tuple[Path, bytes]:
     notebooks.stage(folder / "source")
     chapters = "".join(f"- file: {name}\n" for name in PAGES[1:])
     (folder / "source" / "_toc.yml").write_text(f"format: jb-book\nroot: {PAGES[0]}\nchapters:\n{chapters}")
-    return folder / "source", fa_pdf.printed(fa_pdf.one_page(folder / "source", folder))
+    return folder / "source", fa_pdf.printed(fa_pdf.one_page(folder / "source", folder), browser)
 
 
 def test_the_pdf_has_every_chapter_its_text_its_pictures_and_no_dead_link(small):
