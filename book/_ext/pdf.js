@@ -1,7 +1,10 @@
 // The book on one page is made ready for paper: mathematics set, all that is folded opened, a table of contents in front.
 "use strict";
 async function forPaper() {
-  if (window.MathJax?.startup) await MathJax.startup.promise;
+  if (window.MathJax?.startup) {
+    await MathJax.startup.promise;
+    await MathJax.typesetPromise(); // what was left until it would be seen
+  }
   for (const image of document.images) image.loading = "eager";
   await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
   for (const details of document.querySelectorAll("details")) details.open = true;
