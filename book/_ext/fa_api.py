@@ -10,7 +10,8 @@ import fa_core
 # A page: its title, what it has, and the modules by the first parts of their names; the longest that fits counts.
 GROUPS = {
     "data": ("Data and tasks", "What a network learns from.", ("data",)),
-    "networks": ("Rules and networks", "What learns, and by which rule.", ("rules", "units", "draws", "linear", "network", "nn", "spiking")),
+    "networks": ("Rules and networks", "What learns, and by which rule.",
+                 ("rules", "units", "draws", "linear", "network", "nn", "spiking")),
     "training": ("Training", "A network learns from a stream of examples, and what it takes to do that fast.",
                  ("training", "flow", "products", "fused", "compiled", "mkl", "threads", "cluster")),
     "experiments": ("Experiments", "Every run of this book, described as data.", ("experiments",)),
