@@ -298,12 +298,6 @@ def around(app, pagename, templatename, context, doctree):
     context["body"] += fa_along.along(pagename, source, app.config.repository)
 
 
-def whole(app):
-    """The one page of the whole book has mathematics, be there any in its first part or not."""
-    if app.builder.name == "singlehtml":
-        app.set_html_assets_policy("always")
-
-
 def norms(app, what, name, obj, options, lines):
     """A bar in a docstring is one of a norm: what is between two is no substitution of reStructuredText."""
     for k, line in enumerate(lines):
@@ -315,7 +309,6 @@ def setup(app):
     app.add_directive("fa-book", Generated)
     app.add_role("ours", Ours())
     app.add_role("judged", Judged())
-    app.connect("builder-inited", whole)
     app.connect("autodoc-process-docstring", norms)
     app.connect("doctree-read", with_anchors)
     app.connect("html-page-context", scripts, priority=900)

@@ -14,6 +14,7 @@ from pathlib import Path
 from pypdf import PdfReader
 
 SCRIPT = Path(__file__).parent / "pdf.js"
+MATHJAX = Path(__file__).parents[1] / "_static" / "mathjax" / "tex-svg.js"
 FOOTER = "<div style='font-size: 7pt; width: 100%; text-align: center'><span class='pageNumber'></span></div>"
 MARGIN = {"top": "16mm", "bottom": "16mm", "left": "15mm", "right": "15mm"}
 MATHS = 300_000  # milliseconds: thousands of formulas are set on one page
@@ -50,6 +51,8 @@ def printed(page: Path, chromium) -> bytes:
     try:
         shown.set_default_timeout(MATHS)
         shown.goto(page.as_uri())
+        if not shown.evaluate("Boolean(window.MathJax?.startup)"):  # Sphinx leaves it out where the first part has none
+            shown.add_script_tag(path=str(MATHJAX))
         shown.add_script_tag(path=str(SCRIPT))
         shown.evaluate("forPaper()")
 
