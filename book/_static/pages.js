@@ -2,6 +2,11 @@
 // Links lead into folded parts, and paper has everything open and light. Without this script nothing is missing.
 "use strict";
 document.addEventListener("DOMContentLoaded", () => {
+  // The theme's arrows that open a part of the contents have no name.
+  for (const arrow of document.querySelectorAll("summary:has(> .toctree-toggle)")) {
+    arrow.setAttribute("aria-label", `Pages under ${arrow.closest("li").querySelector("a").textContent.trim()}`);
+  }
+
   const places = "pre, .cell_output .output, .pst-scrollable-table-container, .wide, div.math mjx-container, span.math, " +
     "article figure .picture";
 
