@@ -27,6 +27,13 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }
 
+  // Long tables are stops of the tabulator of their own.
+  function markTables() {
+    for (const table of document.querySelectorAll(".book-scrolls")) {
+      table.classList.toggle("scrolls", table.scrollWidth > table.clientWidth + 2);
+    }
+  }
+
   // Formulas in the text scroll where they are wider than the line, and only there.
   function fit() {
     for (const formula of document.querySelectorAll("article span.math")) {
@@ -34,6 +41,7 @@ document.addEventListener("DOMContentLoaded", () => {
       formula.classList.toggle("wide-formula", !!set && set.getBoundingClientRect().width > formula.parentElement.clientWidth);
     }
     mark();
+    markTables();
   }
 
   let waiting;
