@@ -128,7 +128,9 @@ def verify(experiment: Experiment, seeds: int = 1, probes: int = 3, longest: flo
         there = stored[name][:seeds, : len(upto)]
         # NaN in both (a run that diverged, an angle where nothing is sent) agrees; in one of them it does not.
         apart = np.where(np.isnan(curve) & np.isnan(there), 0, np.abs(curve - there))
-        difference = float((apart / np.fmax(1.0, there) if name == "loss" else apart).max())
+        if name == "loss":
+            apart = apart / np.fmax(1.0, curve)
+        difference = float(apart.max())
         allowed = TOLERANCE.get(name, TOLERANCE_TRACED) * (ROUNDED if experiment.products == "bfloat16" else 1)
         rows.append({"curve": name, "difference": difference, "allowed": allowed, "agrees": difference <= allowed})
     if note and all(row["agrees"] for row in rows):

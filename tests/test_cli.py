@@ -222,7 +222,7 @@ def test_a_damaged_record_is_named_with_a_remedy_and_status_1(capsys, command):
     damage(ODD)
     assert main([command, "odd"]) == 1
     shown = capsys.readouterr().err
-    assert f"fa_core {command}: {records.path(ODD)} is damaged" in shown
+    assert f"{'odd' if command == 'record' else 'fa_core show'}: {records.path(ODD)} is damaged" in shown
     assert "`python -m fa_core record odd --remake`" in shown
     assert "Traceback" not in shown
 

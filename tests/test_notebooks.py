@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 
-from fa_core import claims, notebooks, records
+from fa_core import claims, notebooks, processes, records
 from fa_core.__main__ import main
 
 NAMES = notebooks.names()
@@ -165,7 +165,7 @@ def test_a_failing_cell_fails_the_run_and_its_last_lines_say_where(own_notebooks
 class Here(Executor):
     """Runs what it is given in this process: another would not see the folder of a test."""
 
-    def __init__(self, *processes, mp_context):
+    def __init__(self, *_):
         pass
 
     def submit(self, function, *arguments):
@@ -182,7 +182,7 @@ def test_a_cell_that_ends_the_notebook_early_fails_the_run_and_nothing_is_writte
                                                                                        capsys, ends):
     file = own_notebooks("98_ends", "1 + 1", ends, "print('never')")
     before = file.read_bytes()
-    monkeypatch.setattr(notebooks, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Here)
     assert notebooks.run(["98_ends"], out=str(tmp_path / "out"), write_back=True) == 1
     shown = capsys.readouterr()
     assert shown.out.splitlines() == ["98_ends                  begins", "98_ends                    FAILED  (1 of 1)"]
@@ -204,7 +204,9 @@ def test_a_kernel_that_died_is_told_with_the_notebook_the_cell_the_copy_and_the_
     copy = tmp_path / "98_dies.ipynb"
     assert str(error.value).startswith(f"98_dies, cell [3]: its kernel died (the copy with its output: {copy}). Memory is")
     assert notebooks.read(copy).cells[1].outputs[0].text == "before\n"
-    assert "execution counts are [1, 2, None, None], wanted 1 to 4" in notebooks.unfit(notebooks.read(copy))
+    # The kernel may or may not have said that it began the cell in which it died.
+    told = notebooks.unfit(notebooks.read(copy))
+    assert any(f"execution counts are [1, 2, {third}, None], wanted 1 to 4" in told for third in (None, 3))
 
 
 def test_a_full_disk_leaves_no_cut_copy_and_says_what_to_do(own_notebooks, monkeypatch, tmp_path):
@@ -310,7 +312,7 @@ def test_away_from_the_checkout_it_is_said_where_notebooks_come_from(tmp_path, m
 
 def test_the_command_line_gives_parameters_and_refuses_those_that_no_notebook_has(monkeypatch, tmp_path, capsys):
     ran = []
-    monkeypatch.setattr(notebooks, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Here)
     monkeypatch.setattr(notebooks, "execute", lambda name, out, given: ran.append((name, given)) or 1.0)
     out = ["--out", str(tmp_path)]
     assert main(["run", "02_linear", "-p", "profile", "smoke", *out]) == 0

@@ -560,6 +560,6 @@ def test_the_command_line(site, folder, capsys, monkeypatch):
     shutil.rmtree(folder)
     folder.write_text("in the way")
     assert svhn.main(["download"]) == 1
-    assert "cannot be made" in capsys.readouterr().err
+    assert f"FA_CORE_SVHN is {folder}, a file: set it to the folder that holds what is wanted" in capsys.readouterr().err
     assert svhn.main(["upload"]) == 2
     assert "usage: python -m fa_core.data.svhn download [train_32x32.mat|" in capsys.readouterr().err

@@ -152,21 +152,18 @@ def test_a_stale_record_is_marked_on_the_page_and_not_in_what_is_committed(book)
 
 
 def test_the_page_on_run_status_says_which_records_are_stale(book, tmp_path):
-    fa_book, notebook = book
+    import fa_status
+
+    def page():
+        return fa_status.all_records(fa_status.State(tmp_path), str)
+
     of_other_sources(SMALL)
-    (tmp_path / "notebooks").mkdir()
-    file = tmp_path / "notebooks" / "00_any.ipynb"
-    content = json.loads(notebook())
-    for cell in content["cells"]:
-        cell |= {"source": "", "metadata": {}} | ({"execution_count": 1} if cell["cell_type"] == "code" else {})
-    file.write_text(json.dumps(content | {"metadata": {}, "nbformat": 4, "nbformat_minor": 4}))
-    page = fa_book.recorded(tmp_path)
-    assert "0 of them speak for the code as it is; 1 have not been verified since it changed." in page
-    assert "⚠ made at ba9876543210; not verified since ba9876543210 |" in page
+    assert "0 of them speak for the code as it is; 1 have not been verified since it changed." in page()
+    assert "title='made at ba9876543210; not verified since ba9876543210'" in page()
     verification.verify(SMALL, note=True)
-    assert "1 of them speak for the code as it is; 0 have not" in fa_book.recorded(tmp_path)
+    assert "1 of them speak for the code as it is; 0 have not" in page()
     records.path(SMALL).unlink()
-    assert "⚠ the record is no longer there, or damaged" in fa_book.recorded(tmp_path)
+    assert "0 records, " in page()
 
 
 # ---- the allowances are tight
@@ -195,7 +192,7 @@ def test_a_large_loss_is_compared_by_its_share(off, agrees):
         m.setattr(records, "train", lambda e, **_: enlarged(train(e), 60 * (1 + off)))
         (loss,) = (r for r in verification.verify(SMALL) if r["curve"] == "loss")
     assert loss["agrees"] is agrees
-    assert loss["difference"] == pytest.approx(off)
+    assert loss["difference"] == pytest.approx(off, rel=0.01)
 
 
 def enlarged(history, loss):
