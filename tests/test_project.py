@@ -212,10 +212,17 @@ def test_the_book_is_made_only_if_every_notebook_ran_and_the_build_passed(tmp_pa
     assert ("The book is at" in made.stdout) == (not fails)
 
 
+@pytest.mark.parametrize("script", [ROOT / ".ci" / "run", *sorted((ROOT / "findings").glob("*.sh"))], ids=lambda f: f.name)
+def test_a_script_can_be_run_as_it_is(script):
+    assert script.read_text().startswith("#!")
+    assert os.access(script, os.X_OK), f"chmod +x {script.relative_to(ROOT)}"
+
+
 # ---- continuous integration
-def test_ci_is_executable_and_well_formed():
+
+
+def test_ci_is_well_formed():
     script = ROOT / ".ci" / "run"
-    assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", str(script)], check=True)
     assert called(script.read_text()) == {"lint", "test"}
 
