@@ -328,14 +328,15 @@ def record(experiments: Iterable[Experiment], workers: Here, remake: bool = Fals
                     yield Outcome(experiment, records.path(experiment), records.load(experiment).about)
                     continue
                 locks.enter_context(records.alone(experiment))
-                there = {part: result for part in split(experiment) if (result := stored(part))}
+                mine = split(experiment)
+                there = {part: result for part in mine if (result := stored(part))}
                 _refuse_other(experiment, there.values(), workers.options.get("mixed", False))
             except (records.RecordError, ClusterError, OSError) as error:
                 yield Outcome(experiment, error=error)
                 continue
-            parts[experiment] = split(experiment)
+            parts[experiment] = mine
             found |= there
-            if len(there) == len(parts[experiment]):  # the client died just before the end
+            if len(there) == len(mine):  # the client died just before the end
                 yield _finish(experiment, list(there.values()), workers, 0)
         missing = {part: whole for whole in parts for part in parts[whole] if part not in found}
         with tqdm(total=len(found) + len(missing), initial=len(found), desc="parts", unit="part",

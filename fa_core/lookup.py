@@ -1,4 +1,4 @@
-"""Results as the notebooks ask for them: by profile, and at a moment of learning."""
+"""Results as the notebooks ask for them: by profile, and at a moment of learning; and why there are none."""
 
 from collections.abc import Callable
 
@@ -28,3 +28,12 @@ def at(result: Result, examples: float, what: str = "nse") -> np.ndarray:
     end. Raises KeyError for a curve that was not recorded."""
     seen = result.history.examples
     return result[what][:, np.searchsorted(seen, min(examples, seen[-1]))]
+
+
+def untested(profile: str, *experiments: Experiment) -> str:
+    """Why a claim that rests on records of these is not tested, with the command that makes what there is not; "" where all
+    are there. In the `smoke` profile no claim is."""
+    if profile != "paper":
+        return "the smoke profile is too small"
+    absent = " ".join(e.name for e in experiments if not records.path(e).exists())
+    return f"there is no record yet; `python -m fa_core record {absent}` makes it" if absent else ""

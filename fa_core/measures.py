@@ -129,6 +129,15 @@ def error_interval(wrong) -> Interval:
     return Interval(100 * max(low, 0.0), 100 * min(high, 1.0))
 
 
+def mean_error_interval(errors, tested: int) -> Interval:
+    """95 % interval of the mean of test errors in percent, one for each network: Student's. That of a single network is of
+    its `tested` test examples, of which its error is a proportion: Wilson's."""
+    if len(errors) > 1:
+        return mean_interval(errors)
+    low, high = proportion_interval(round(errors[0] / 100 * tested), tested)
+    return Interval(100 * low, 100 * high)
+
+
 def first_below(values, threshold: float, at):
     """For each run, the first point of `at` at which its curve is at or below the threshold; NaN where it never is.
 

@@ -40,3 +40,13 @@ def test_a_curve_is_read_at_the_first_probe_from_then_on_or_at_the_end_of_a_shor
     assert lookup.at(result, 100, "angle").shape == result["angle"][:, 2].shape
     with pytest.raises(KeyError):
         lookup.at(result, 100, "nothing")
+
+
+def test_it_is_said_which_command_makes_what_a_claim_waits_for():
+    other = SMALL.but(name="other", rate=0.001)
+    assert lookup.untested("smoke", SMALL) == "the smoke profile is too small"
+    assert lookup.untested("paper", SMALL, other) == (
+        f"there is no record yet; `python -m fa_core record {SMALL.name} other` makes it")
+    records.save(SMALL, records.run(SMALL).history, made(SMALL))
+    assert lookup.untested("paper", SMALL, other) == "there is no record yet; `python -m fa_core record other` makes it"
+    assert lookup.untested("paper", SMALL) == ""

@@ -139,3 +139,9 @@ def test_one_tests_interval_is_that_of_a_proportion():
     wrong = np.arange(100) < 7
     low, high = measures.proportion_interval(7, 100)
     assert measures.error_interval(wrong) == (100 * low, 100 * high)
+
+
+def test_the_interval_of_mean_errors_is_that_of_the_seeds_or_of_a_single_networks_test_images():
+    assert measures.mean_error_interval([1.0, 2.0, 1.5], 10_000) == measures.mean_interval([1.0, 2.0, 1.5])
+    low, high = measures.proportion_interval(70, 10_000)
+    assert measures.mean_error_interval([0.7], 10_000) == pytest.approx((100 * low, 100 * high))

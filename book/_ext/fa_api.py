@@ -13,13 +13,13 @@ GROUPS = {
     "networks": ("Rules and networks", "What learns, and by which rule.",
                  ("rules", "units", "draws", "linear", "network", "nn", "spiking")),
     "training": ("Training", "A network learns from a stream of examples, and what it takes to do that fast.",
-                 ("training", "flow", "products", "fused", "compiled", "mkl", "threads", "cluster")),
+                 ("training", "flow", "products", "fused", "compiled", "mkl", "threads", "cluster", "processes")),
     "experiments": ("Experiments", "Every run of this book, described as data.", ("experiments",)),
     "evidence": ("Measures, records, claims", "What came of the runs, where it is kept, and how it is judged.",
                  ("measures", "records", "provenance", "verification", "claims")),
     "proofs": ("Equations and proofs", "The paper's derivations, and theorems beyond it, derived and checked.", ("proofs",)),
     "book": ("Figures and notebooks", "How the book is drawn, executed and built.",
-             ("figures", "notebooks", "files", "__main__")),
+             ("figures", "pictures", "tables", "lookup", "notebooks", "files", "__main__")),
 }
 ELSEWHERE = "book"  # where modules are shown that no group names
 

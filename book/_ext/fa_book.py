@@ -170,15 +170,23 @@ def state(source: Path) -> fa_status.State:
     return fa_status.State(source)
 
 
-def standing(row: dict) -> verification.Standing:
-    """How the record that an output shows stands to the sources of today."""
+def record_of(row: dict) -> records.Result:
+    """The record that an output shows. Raises LookupError that says why it cannot be had."""
     experiment = experiments.registry().get(row["experiment"])
     if experiment is None or experiment.digest != row["digest"]:
-        return verification.Standing(False, "of an experiment that the module no longer describes")
+        raise LookupError("of an experiment that the module no longer describes")
     try:
-        return verification.standing(records.load(experiment))
-    except (FileNotFoundError, records.RecordError):
-        return verification.Standing(False, "the record is no longer there, or damaged")
+        return records.load(experiment)
+    except (FileNotFoundError, records.RecordError) as error:
+        raise LookupError("the record is no longer there, or damaged") from error
+
+
+def standing(row: dict) -> verification.Standing:
+    """How the record that an output shows stands to the sources of today."""
+    try:
+        return verification.standing(record_of(row))
+    except LookupError as error:
+        return verification.Standing(False, str(error))
 
 
 def clone(source: Path) -> str:
@@ -276,14 +284,14 @@ class Generated(SphinxDirective):
             raise self.error(f"fa-book {name}: {error}") from error
 
 
-SCRIPTS = {"book/scorecard": "scorecard.js", "book/status": "tables.js"}
+WITH_TABLES = ("book/scorecard", "book/status")
 
 
 def scripts(app, pagename, templatename, context, doctree):
     """Leave out the scripts of Thebe, which Jupyter Book always adds: unused here, twice on a page, and from a network.
-    Some pages have one of their own."""
-    if pagename in SCRIPTS:
-        app.add_js_file(SCRIPTS[pagename])
+    Pages with tables to be searched have one of ours."""
+    if pagename in WITH_TABLES:
+        app.add_js_file("tables.js")
     there = ((s, f"{s} {getattr(s, 'attributes', '')}".lower()) for s in context["script_files"])
     context["script_files"] = [s for s, text in there if "thebe" not in text]
 

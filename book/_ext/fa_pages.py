@@ -15,9 +15,9 @@ from pathlib import Path
 
 import fa_scorecard
 from docutils import nodes
-from fa_book import STALE, standing
+from fa_book import STALE, record_of, standing
 
-from fa_core import claims, experiments, notebooks, pictures, records
+from fa_core import claims, notebooks, pictures, records
 
 FOLDED = "fa-folded"  # of the comment that marks a section to be folded
 
@@ -173,12 +173,9 @@ def provenance(rows: list[dict], name: str) -> str:
 
 def commit_of(row: dict) -> str:
     """The commit at which a record was made, in short."""
-    experiment = experiments.registry().get(row["experiment"])
-    if experiment is None or experiment.digest != row["digest"]:
-        return "unknown"
     try:
-        return "; ".join(c[:10] for c in records.load(experiment).about["commit"].split("; "))
-    except (FileNotFoundError, records.RecordError):
+        return "; ".join(c[:10] for c in record_of(row).about["commit"].split("; "))
+    except LookupError:
         return "unknown"
 
 

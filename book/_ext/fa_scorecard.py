@@ -186,7 +186,7 @@ def table(ledger: dict[str, claims.Claim], rows: dict[str, dict], headings: dict
     count = Counter(row["verdict"] for row in rows.values())
     choices = "".join(f"<label><input type='checkbox' value='{text(v)}' checked> {claims.MARKS[v]} {v} ({count[v]})</label>"
                       for v in used(rows))
-    filters = ("<form class='claims-filter' hidden role='search'><label>Search the claims "
+    filters = ("<form class='claims-filter' data-of='claims' hidden role='search'><label>Search the claims "
                "<input type='search' autocomplete='off'></label> <output aria-live='polite'></output>"
                f"<fieldset><legend>Verdict</legend>{choices}</fieldset></form>")
     head = "".join(f"<th scope='col'>{h}</th>" for h in ("claim", "as a picture", "paper", "ours", "bound", "verdict"))

@@ -113,7 +113,7 @@ def all_records(state: State, link: Callable[[str], str]) -> str:
     unused = sum(r[6] == "–" for r in rows)
     return (f"<p>{len(rows)} records, {hours:.1f} hours in all. {current} of them speak for the code as it is; "
             f"{len(rows) - current} have not been verified since it changed. {unused} are named in no notebook.</p>"
-            "<form class='book-search' hidden role='search'><label>Search the records "
+            "<form class='book-search' data-of='records' hidden role='search'><label>Search the records "
             "<input type='search' autocomplete='off'></label> <output aria-live='polite'></output></form>"
             + table(["experiment", "seeds", "machine", "minutes", "made", "commit", "used in", "verified"], rows,
                     "sortable"))

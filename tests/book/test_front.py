@@ -190,6 +190,7 @@ def test_the_records_are_sorted_by_their_heading_and_searched(page_of):
     page.locator(".book-search input").fill("mnist sparse")
     visible = page.locator("table.sortable tbody tr:visible")
     assert 0 < visible.count() < 10
+    assert page.locator(".book-search output").inner_text() == f"{visible.count()} of {rows.count()} records"
     page.locator("a[href='#record-fig4-network']").first.click()
     page.wait_for_function("document.querySelector('.book-search input').value === ''")
     assert page.locator("#record-fig4-network").is_visible()
