@@ -14,8 +14,6 @@ from fa_core.tables import Table
 
 NAMES = notebooks.names()
 MAIN_THREAD, LINE = 1200, 88  # words, characters
-# Notebooks whose shown code still has longer lines, and that do not open so yet; one that does leaves the list.
-WIDE = UNOPENED = {"09_svhn", "10_timit"}
 ALT = "A line that falls, and one that rises"
 SVG = ('<?xml version="1.0"?>\n<svg width="10.123pt" version="1.1">'
        '<path d="M 1.23456 -2.5 \nL 3.99999 4 \nz\n" style="fill: none; stroke: #000000"/>'
@@ -276,7 +274,7 @@ def test_code_that_is_shown_has_lines_that_fit(name):
     shown = [c.source for c in notebooks.main_thread(notebooks.read(notebooks.path(name))) if c.cell_type == "code"
              and not {"hide-input", "hide-cell", "remove-input", "remove-cell"} & set(c.metadata.get("tags", ()))]
     wide = [line for source in shown for line in source.splitlines() if len(line) > LINE]
-    assert bool(wide) == (name in WIDE), wide
+    assert wide == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -298,4 +296,4 @@ def test_a_notebook_opens_with_its_question_and_the_figure_that_answers(name):
     opening = [c for c in notebooks.code_cells(notebook) if "opening" in c.metadata.get("tags", ())]
     short = notebooks.words(notebook.cells[0].source) < 130
     opened = len(opening) == 1 and short and "?" in notebook.cells[0].source
-    assert opened != (name in UNOPENED)
+    assert opened
