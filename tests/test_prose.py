@@ -15,7 +15,6 @@ NOT_YET = {
     "05_spiking",
     "06_mechanics",
     "08_mnist_extended",
-    "11_momentum",
 }
 
 
