@@ -5,8 +5,12 @@ import ast
 import fnmatch
 import signal
 import sys
+import time
+from pathlib import Path
 
 from fa_core import mkl
+
+PACKING = 20.0  # seconds of a budget that are for a last checkpoint, and for packing
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,6 +32,13 @@ def main(argv: list[str] | None = None) -> int:
     make.add_argument("--dirty", action="store_true", help="though the module has uncommitted changes; the record says so")
     make.add_argument("--mixed", action="store_true", help="go on with what was begun under other sources, versions or "
                                                            "settings, or on another device; the record says so")
+    make.add_argument("--budget", type=float, metavar="SECONDS",
+                      help="end by itself within so many seconds, and keep what is not finished; what experiments.FIRST "
+                           "names comes first")
+    make.add_argument("--into", type=Path, metavar="FOLDER",
+                      help="pack what was made, and what is not finished, into a few files in this folder")
+    make.add_argument("--from", type=Path, dest="source", metavar="FOLDER",
+                      help="first unpack what --into packed; without a NAME that is all")
     check = commands.add_parser("verify", help="re-run the beginning of records, compare, and write down what agrees")
     check.add_argument("names", nargs="*", metavar="NAME", help="default: all that have one; 'mnist-*' means several")
     check.add_argument("--seeds", type=int, default=1)
@@ -113,40 +124,82 @@ def _chosen(arguments) -> list:
     """The experiments that `record` is to make."""
     from fa_core import experiments
 
-    return list(experiments.registry(recorded=True).values()) if arguments.all else _named(arguments.names)
+    chosen = list(experiments.registry(recorded=True).values()) if arguments.all else _named(arguments.names)
+    return chosen if arguments.budget is None else experiments.by_priority(chosen)
 
 
 def _record(arguments) -> int:
-    from fa_core import cluster, provenance
+    from fa_core import packs, records
 
-    chosen = _chosen(arguments)
-    if not chosen:
+    begun, chosen = time.monotonic(), _chosen(arguments)
+    if not chosen and not arguments.source:
         raise ValueError("name an experiment, or give --all; `fa_core list` shows them")
+    _refuse(arguments)
+    unpacked = packs.unpack(arguments.source) if arguments.source else []
+    if not chosen:
+        print(*unpacked, sep="\n")
+        return 0
+    to_pack = [e for e in chosen if arguments.remake or records.path(e) in unpacked or not records.path(e).exists()]
+    try:
+        return _make(chosen, _workers(arguments, begun), arguments.remake)
+    finally:
+        if arguments.into:
+            left_out = [f.name for f in packs.pack(packs.kept(to_pack), arguments.into)]
+            print(f"packed into {arguments.into}" + bool(left_out) * f", without room for {', '.join(left_out)}",
+                  file=sys.stderr)
+
+
+def _refuse(arguments) -> None:
+    """Raises ValueError for what `record` cannot do."""
+    from fa_core import packs, provenance
+
     if arguments.jobs < 1 or (arguments.threads is not None and arguments.threads < 1):
         raise ValueError(f"--jobs and --threads must be 1 or more, got {arguments.jobs} and {arguments.threads}")
+    if arguments.budget is not None and not arguments.budget > 0:
+        raise ValueError(f"--budget is how many seconds there are, more than 0; got {arguments.budget:g}")
+    if arguments.scheduler is not None and (arguments.jobs > 1 or arguments.budget is not None):
+        raise ValueError("--jobs and --budget are for this machine and --scheduler is for a cluster: give one of them")
+    if arguments.into:
+        packs.free(arguments.into)
     if provenance.commit().endswith("-dirty") and not arguments.dirty:
         raise ValueError("fa_core has uncommitted changes, and nobody could tell later what made the record. Commit them, "
                          "or make long runs in a worktree of their own, at a commit, so that work goes on beside them: "
                          "`git worktree add ../runs`; or give --dirty: the record then says so wherever it is shown")
-    if arguments.scheduler is not None and arguments.jobs > 1:
-        raise ValueError("--jobs is for this machine and --scheduler for a cluster's: give one of them")
+
+
+def _workers(arguments, begun: float):
+    """Where the parts of records run."""
+    from fa_core import cluster
+
     options = {"device": arguments.device, "mixed": arguments.mixed}
+    if arguments.budget is not None:
+        options["until"] = begun + max(arguments.budget - PACKING, arguments.budget / 2)
     if arguments.scheduler is not None:
-        workers = cluster.Cluster(arguments.scheduler, arguments.threads or 1, **options)
-    elif arguments.jobs > 1:
-        workers = cluster.Processes(arguments.jobs, arguments.threads or 1, **options)
-    else:
-        workers = cluster.Here(threads=arguments.threads, progress=None, **options)
+        return cluster.Cluster(arguments.scheduler, arguments.threads or 1, **options)
+    if arguments.jobs > 1:
+        return cluster.Processes(arguments.jobs, arguments.threads or 1, **options)
+    return cluster.Here(threads=arguments.threads, progress=None, **options)
+
+
+def _make(chosen: list, workers, remake: bool) -> int:
+    """Make records, and say what became of each; the exit status. What a budget left unfinished is no failure."""
+    from fa_core import cluster, training
+
     several = False if type(workers) is cluster.Here else None  # one process has a bar for each part
-    outcomes = []
+    outcomes, late = [], []
     with workers:
-        for outcome in cluster.record(chosen, workers, arguments.remake, progress=several):
+        for outcome in cluster.record(chosen, workers, remake, progress=several):
+            if outcome.error and isinstance(outcome.error.__cause__, training.OutOfTime):
+                late.append(outcome.experiment)
+                continue
             outcomes.append(outcome)
             if outcome.error:  # the others go on
                 print(f"{outcome.experiment.name}: {outcome.error}", file=sys.stderr, flush=True)
             else:
                 print(outcome.file, flush=True)
         print(cluster.summary(outcomes, str(workers)), file=sys.stderr)
+    if late:
+        print(f"time was up with {len(late)} of {len(chosen)} not finished; {cluster.kept(late)}", file=sys.stderr)
     return int(any(o.error for o in outcomes))
 
 

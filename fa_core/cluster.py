@@ -14,6 +14,7 @@ import pickle
 import platform
 import socket
 import sys
+import time
 import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, as_completed, wait
@@ -28,7 +29,7 @@ import fa_core
 from fa_core import files, processes, provenance, records
 from fa_core.experiments import Experiment
 from fa_core.threads import hold
-from fa_core.training import DivergenceWarning, History
+from fa_core.training import DivergenceWarning, History, OutOfTime
 
 
 class ClusterError(RuntimeError):
@@ -70,7 +71,7 @@ def folder() -> Path:
     return records.folder() / "parts"
 
 
-def _files(part: Experiment) -> tuple[Path, Path]:
+def part_files(part: Experiment) -> tuple[Path, Path]:
     """A part's result and its checkpoint."""
     result = records.path(part, folder())
     return result, records.checkpoint(result)
@@ -79,7 +80,7 @@ def _files(part: Experiment) -> tuple[Path, Path]:
 def forget(parts: Iterable[Experiment]) -> None:
     """Remove what is kept here of parts."""
     for part in parts:
-        for file in (*_files(part), _files(part)[0].with_suffix(".lock")):
+        for file in (*part_files(part), part_files(part)[0].with_suffix(".lock")):
             file.unlink(missing_ok=True)
             files.sweep(file)
     with suppress(OSError):  # not empty, or not there
@@ -93,13 +94,13 @@ def stored(part: Experiment) -> records.Result | None:
     except FileNotFoundError:
         return None
     except records.RecordError:
-        _files(part)[0].unlink()
+        part_files(part)[0].unlink()
         return None
 
 
 def kept(experiments: Iterable[Experiment]) -> str:
     """How much is kept here of experiments that are not finished, and what to do with it."""
-    pairs = [_files(part) for experiment in experiments for part in split(experiment)]
+    pairs = [part_files(part) for experiment in experiments for part in split(experiment)]
     finished = sum(result.exists() for result, _ in pairs)
     begun = sum(checkpoint.exists() and not result.exists() for result, checkpoint in pairs)
     if not finished and not begun:
@@ -112,10 +113,11 @@ def kept(experiments: Iterable[Experiment]) -> str:
 
 
 def train_part(part: Experiment, *, device: str | None = None, threads: int | None = None, identity: dict | None = None,
-               progress: bool | None = False, **options) -> records.Result:
+               progress: bool | None = False, until: float | None = None, **options) -> records.Result:
     """Run a part, or go on with it, or take its result if there is one.
 
-    threads: that torch is to use; None leaves them. Raises ClusterError where versions are not those of `identity`.
+    threads: that torch is to use; None leaves them. until: as of `fa_core.training.train`. Raises ClusterError where
+    versions are not those of `identity`, OutOfTime.
     """
     import torch
 
@@ -124,8 +126,10 @@ def train_part(part: Experiment, *, device: str | None = None, threads: int | No
     if threads:
         torch.set_num_threads(threads)
     if stored(part) is None:
+        if until is not None and time.monotonic() >= until:
+            raise OutOfTime("not begun: time was up")
         # Whoever is at it already was left over by a client that was killed, and will be done.
-        records.record(part, device, progress=progress, within=folder(), wait=True, **options)
+        records.record(part, device, progress=progress, within=folder(), wait=True, until=until, **options)
     return records.load(part, folder())
 
 
@@ -345,8 +349,8 @@ def record(experiments: Iterable[Experiment], workers: Here, remake: bool = Fals
                 found[part], whole = outcome, missing[part]
                 bar.update()
                 bar.set_postfix_str(whole.name)
-                if isinstance(outcome, records.Result) and not _files(part)[0].exists():  # the worker's folder is another
-                    try:
+                if isinstance(outcome, records.Result) and not part_files(part)[0].exists():
+                    try:  # the worker's folder is another
                         records.save(part, outcome.history, outcome.about, folder())
                     except OSError as error:
                         found[part] = error

@@ -343,10 +343,10 @@ def groups(experiment: SpikingExperiment) -> list[tuple[int, ...]]:
 
 
 def train(experiment: SpikingExperiment, *, device: str | None = None, checkpoint: Path | None = None,
-          every: float = 60.0, progress: bool | None = None, mixed: bool = False) -> History:
+          every: float = 60.0, progress: bool | None = None, mixed: bool = False, until: float | None = None) -> History:
     """Run an experiment, one seed after the other, and return its history; options as those of `fa_core.training.train`.
 
     The same seed and number of threads give the same bits, also through a checkpoint and a kill. Warns
     DivergenceWarning where a run became infinite or NaN; it is then ended. Raises CheckpointError.
     """
-    return drive(experiment, groups(experiment), start, device, checkpoint, every, progress, mixed)
+    return drive(experiment, groups(experiment), start, device, checkpoint, every, progress, mixed, until)

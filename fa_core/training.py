@@ -100,7 +100,7 @@ def groups(experiment: Experiment) -> list[tuple[int, ...]]:
 
 
 def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path | None = None,
-          every: float = 30.0, progress: bool | None = None, mixed: bool = False) -> History:
+          every: float = 30.0, progress: bool | None = None, mixed: bool = False, until: float | None = None) -> History:
     """Run an experiment and return its history.
 
     device: "cpu", "cuda", ...; by default CUDA where there is one, but for what is compiled, which is for the CPU.
@@ -110,16 +110,17 @@ def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path
     What was begun under other sources, versions or settings, on another device or number of threads is refused unless
     `mixed`.
     progress: True shows a bar, False none, None one if standard error is a terminal.
+    until: a time of `time.monotonic`; a run that has not ended then writes its checkpoint and raises OutOfTime.
     Warns DivergenceWarning where runs diverge. Raises CheckpointError for a checkpoint that is damaged, another
     experiment's, or refused.
     """
     if experiment.products == "compiled":
         device = device or "cpu"
-    return drive(experiment, groups(experiment), Run, device, checkpoint, every, progress, mixed)
+    return drive(experiment, groups(experiment), Run, device, checkpoint, every, progress, mixed, until)
 
 
 def drive(experiment, groups: list[tuple[int, ...]], start: Callable, device: str | None, checkpoint: Path | None,
-          every: float, progress: bool | None, mixed: bool = False) -> History:
+          every: float, progress: bool | None, mixed: bool = False, until: float | None = None) -> History:
     """Run the groups of an experiment's seeds one after the other: what `train` does, for any kind of run.
 
     `start(experiment, seeds, device)` gives a run of these seeds: an object with `seen`, `done`, `advance()`, `history()`,
@@ -156,6 +157,10 @@ def drive(experiment, groups: list[tuple[int, ...]], start: Callable, device: st
                 if checkpoint and time.monotonic() - written >= every and not run.done:
                     save(run)
                     written = time.monotonic()
+                if until is not None and time.monotonic() >= until and not run.done:
+                    if checkpoint:
+                        save(run)
+                    raise OutOfTime(f"time was up at example {run.seen:,} of {experiment.examples:,}")
             finished.append(run.history())
             if checkpoint:
                 save()
@@ -483,6 +488,10 @@ def mean_angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     there = np.isfinite(angles)
     with np.errstate(invalid="ignore"):
         return np.where(there, angles, 0).sum(1) / there.sum(1)
+
+
+class OutOfTime(RuntimeError):
+    """The time given to a run was up before it ended."""
 
 
 class CheckpointError(RuntimeError):

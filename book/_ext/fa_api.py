@@ -13,7 +13,7 @@ GROUPS = {
     "networks": ("Rules and networks", "What learns, and by which rule.",
                  ("rules", "units", "draws", "linear", "network", "nn", "spiking")),
     "training": ("Training", "A network learns from a stream of examples, and what it takes to do that fast.",
-                 ("training", "flow", "products", "fused", "compiled", "mkl", "threads", "cluster", "processes")),
+                 ("training", "flow", "products", "fused", "compiled", "mkl", "threads", "cluster", "processes", "packs")),
     "experiments": ("Experiments", "Every run of this book, described as data.", ("experiments",)),
     "evidence": ("Measures, records, claims", "What came of the runs, where it is kept, and how it is judged.",
                  ("measures", "records", "provenance", "verification", "claims")),
