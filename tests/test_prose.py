@@ -13,7 +13,6 @@ NOT_YET = {
     "01_random_feedback",
     "04_deep",
     "05_spiking",
-    "08_mnist_extended",
 }
 
 
