@@ -11,7 +11,6 @@ PAGES = [*notebooks.names(), "README", *sorted(f.stem for f in (notebooks.ROOT /
 # These still have numbers that nothing binds. The list may only become shorter.
 NOT_YET = {
     "01_random_feedback",
-    "04_deep",
     "05_spiking",
 }
 
