@@ -262,15 +262,21 @@ def interval_text(bounds) -> str:
     return f"at most {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
 
 
+def digits(value: float) -> str:
+    """A number to three significant digits, as one reads it: 1,090 and not 1.09e+03."""
+    text = f"{value:.3g}"
+    return f"{float(text):,.0f}" if "e+" in text and abs(value) < 1e7 else text
+
+
 def measured_text(value: float, interval=None, kind: str = ESTIMATE) -> str:
     """A measured value with its interval; of one that is an end of its interval, which end it is."""
-    text = f"{value:.3g}"
+    text = digits(value)
     if not interval:
         return text
     if kind == END:
-        low, high = (f"{end:.3g}" for end in interval)
+        low, high = map(digits, interval)
         return text + (f", upper end from {low}" if value == interval[1] else f", lower end up to {high}")
-    return text + f" [{interval[0]:.3g}, {interval[1]:.3g}]"
+    return text + f" [{digits(interval[0])}, {digits(interval[1])}]"
 
 
 def counted(verdicts) -> str:

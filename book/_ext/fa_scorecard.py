@@ -95,12 +95,12 @@ def ours(claim: claims.Claim, row: dict) -> tuple[str, str]:
     if row["verdict"] == claims.UNTESTED:
         return "–", ""
     value, interval = numbers(row)
-    shown = f"{value:.3g}{unit(claim)}"
+    shown = claims.digits(value) + unit(claim)
     if row["kind"] == claims.END:
-        low, high = (f"{v:.3g}" for v in interval)
+        low, high = map(claims.digits, interval)
         return f"{low} to {high}{unit(claim)}", f"its {'upper' if value == interval[1] else 'lower'} end is judged"
     if row["kind"] == claims.ESTIMATE:
-        return shown, f"{interval[0]:.3g} to {interval[1]:.3g}"
+        return shown, " to ".join(map(claims.digits, interval))
     return shown, AS_IT_STANDS[row["kind"]]
 
 
@@ -206,8 +206,8 @@ def line(claim: claims.Claim, row: dict, address: str) -> str:
     further = []
     for c in row["also"]:
         value, (low, high) = float(c["value"]), (float(c["low"]), float(c["high"]))
-        interval = " ({:.3g} to {:.3g})".format(*map(float, c["interval"])) if c["interval"] else ""
-        further.append((c["what"], f"{value:.3g}{interval}; bound {claims.interval_text((low, high))}"))
+        interval = " ({} to {})".format(*(claims.digits(float(v)) for v in c["interval"])) if c["interval"] else ""
+        further.append((c["what"], f"{claims.digits(value)}{interval}; bound {claims.interval_text((low, high))}"))
     more = [("name", claim.id), ("measure", claim.measure), *further, ("runs", str(row["n"] or "")),
             ("depends on", claim.depends), ("of", claim.source), ("added to the ledger", claim.added),
             ("why", row["why"] if in_short(row["why"]) != row["why"] else "")]
