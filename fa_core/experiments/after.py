@@ -79,6 +79,11 @@ DEEP_RATE = {("small", "backprop"): 0.0005, ("small", "feedback alignment"): 0.0
 DEEP = {(start, rule): _deep.but(name=f"after-deep-{start}-{slug(rule)}", rule=rule, rate=r, weights=STARTS[start])
         for (start, rule), r in DEEP_RATE.items()}
 
+# The largest of the three is best for each rule, so that the best rate may lie beyond.
+WIDE_RATE = dict.fromkeys(WIDE_FEEDBACK, 0.003)
+WIDE = {rule: _wide.but(name=f"after-wide-{slug(rule)}", rule=rule, rate=r, feedback=WIDE_FEEDBACK[rule])
+        for rule, r in WIDE_RATE.items()}
+
 FIG3_BETA = 2.0
 FIG3 = _fig3.but(feedback=FIG3_BETA)
 
@@ -95,11 +100,14 @@ SEARCHES = (
     *(Search(name=f"after, {start} start, {rule}", trials=DEEP_TRIALS[start, rule],
              chosen=chosen(DEEP_TRIALS[start, rule], "rate", r), settles=("rate", "weights"), criterion="nse",
              reported=(DEEP[start, rule],), beside=f"after, {start} start") for (start, rule), r in DEEP_RATE.items()),
+    *(Search(name=f"after, on MNIST, {rule}", trials=WIDE_TRIALS[rule], chosen=chosen(WIDE_TRIALS[rule], "rate", r),
+             reported=(WIDE[rule],), settles=("rate", "feedback"), beside="after, on MNIST")
+      for rule, r in WIDE_RATE.items()),
     Search(name="after, target projection", trials=FIG3_TRIALS, chosen=chosen(FIG3_TRIALS, "feedback", FIG3_BETA),
            reported=(FIG3,), settles=("feedback",)),
 )
 
 TRIALS = (*(t for group in (*SMALL_TRIALS.values(), *DEEP_TRIALS.values(), *WIDE_TRIALS.values()) for t in group),
           *FIG3_TRIALS)
-RECORDED = (*TRIALS, *SMALL.values(), NO_DECAY, REDRAWN, *DEEP.values(), FIG3)
+RECORDED = (*TRIALS, *SMALL.values(), NO_DECAY, REDRAWN, *DEEP.values(), *WIDE.values(), FIG3)
 LIVE = ()
