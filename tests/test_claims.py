@@ -385,8 +385,8 @@ def test_the_ledger_is_the_one_that_was_given():
 
 
 @pytest.mark.parametrize(("value", "text"), [
-    (1093.6, "1,090"), (999.7, "1,000"), (47.53, "47.5"), (-20_512.0, "-20,500"), (0.0012345, "0.00123"), (2.5e-9, "2.5e-09"),
-    (3e12, "3e+12"), (float("inf"), "inf"), (float("nan"), "nan"), (0.0, "0"),
+    (1093.6, "1,090"), (999.7, "1,000"), (47.53, "47.5"), (-20_512.0, "-20,500"), (0.0012345, "0.00123"),
+    (2.5e-9, "2.5e-09"), (3e12, "3e+12"), (float("inf"), "inf"), (float("nan"), "nan"), (0.0, "0"),
 ])
 def test_a_number_is_shown_to_three_digits_as_one_reads_it(value, text):
     assert claims.digits(value) == text
