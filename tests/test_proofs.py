@@ -42,6 +42,14 @@ def test_what_is_shown_carries_its_rows_and_escapes_what_html_would_take_for_a_t
     assert "<table" in shown["text/html"]
 
 
+def test_each_clause_of_a_formula_is_set_on_a_line_of_its_own():
+    assert proofs.maths(r"a = b;\ b < 1 \text{ if } c") == r"\(a = b\);<br>\(b &lt; 1 \text{ if } c\)"
+    shown = proofs.show([Equation("SI 1", r"a;\ b", DERIVED, "by hand", lambda *_: True)])
+    assert shown._repr_mimebundle_()["text/html"].count(r"\(") == 2
+    assert all(len(proofs.clauses(row["corrected"])) == row["corrected"].count(";") + 1 for name in notebooks.names()
+               for row in notebooks.equations(notebooks.read(notebooks.path(name))))
+
+
 def test_no_equation_is_accounted_for_twice():
     assert len(PRESENT) == len(set(PRESENT))
 

@@ -239,8 +239,8 @@ def equations(source: Path) -> str:
         rows = []
         for key in keys:
             number, row = f"**({key.split()[1]})**", found[key]
-            says = f"{number} ${formula(row['says'])}$"
-            says += f"<br>corrected: ${formula(row['corrected'])}$" if row["corrected"] else ""
+            says = f"{number} {formula(row['says'])}"
+            says += f"<br>corrected: {formula(row['corrected'])}" if row["corrected"] else ""
             link = f"[{row['in'][:2]}](../notebooks/{row['in']}.ipynb)"
             rows.append([says, f"**{row['kind']}** ({link}): {cell(row['how'])}"])
         shown = table(["equation, as printed", "here (notebook): how"], rows)
@@ -249,8 +249,9 @@ def equations(source: Path) -> str:
 
 
 def formula(latex: str) -> str:
-    """LaTeX fit for a cell of a MyST table: a bar would end the cell."""
-    return " ".join(latex.split()).replace("\\|", "\\Vert ").replace("|", "\\vert ")
+    """LaTeX as mathematics fit for a cell of a MyST table, a line to each clause: a bar would end the cell."""
+    plain = " ".join(latex.split()).replace("\\|", "\\Vert ").replace("|", "\\vert ")
+    return ";<br>".join(f"${clause}$" for clause in proofs.clauses(plain))
 
 
 PAGES = {"clone": clone, "counts": counts, "equations": equations, "speed": speed,

@@ -85,8 +85,13 @@ class Shown:
 
 
 def maths(latex: str) -> str:
-    """LaTeX as HTML that MathJax sets, in a notebook and in the book."""
-    return rf"\({html.escape(latex)}\)"
+    """LaTeX as HTML that MathJax sets, in a notebook and in the book; each clause on a line of its own."""
+    return ";<br>".join(rf"\({html.escape(clause)}\)" for clause in clauses(latex))
+
+
+def clauses(latex: str) -> list[str]:
+    """The clauses of a formula, which semicolons set apart, as LaTeX."""
+    return latex.split(r";\ ")
 
 
 def show(equations) -> Shown:

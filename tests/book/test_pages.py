@@ -30,7 +30,7 @@ def test_a_page_opens_from_the_disk_asks_for_nothing_else_and_complains_of_nothi
     assert [src for src, there, alt in images if not there or alt <= 20] == []
     formulas = page.locator("article .math").count()
     assert page.locator("article .math mjx-container svg").count() >= formulas
-    assert page.locator("article mjx-merror").count() == 0
+    assert page.locator("article mjx-merror, article [data-mjx-error]").count() == 0
 
 
 def test_a_notebooks_figures_are_numbered_and_its_verdicts_are_on_the_page_and_can_be_linked_to(page):
