@@ -138,6 +138,31 @@ def batch(T, B, rate, steps: int, *, A=None, W=None, S=None, signal: str = "feed
     return Flow(T, B, time, np.stack([a for a, _ in kept]), np.stack([w for _, w in kept]))
 
 
+def one_mode(step, updates: int, *, every: int = 1, stop: float = 1e6):
+    """Batch learning of one mode from zero, which is also learning of one pair of input and output from zero (Note 14):
+
+        u <- u + k e,   v <- v + k e u,   e = 1 - u v,   u = v = 0 at first
+
+    with k = eta s^(2/3), a = s^(1/3) u, w = s^(-1/3) v for a mode of singular value s; for a pair (y*, eq. 35-38) with
+    k = eta |By*|^(2/3), s_h = |By*|^(-2/3) u, s_w = |By*|^(-4/3) v, s_y = u v. It is `batch` of the network 1-1-1.
+
+    step: k, of any shape. Returns u and v at the start and after each `every` updates, `(updates // every + 1, ...)`;
+    infinite from where |u| + |v| is no longer below `stop`.
+    """
+    k = np.asarray(step, dtype=float)
+    u, v = np.zeros_like(k), np.zeros_like(k)
+    kept = [(u, v)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        for update in range(1, updates + 1):
+            move = k * (1 - u * v)
+            u, v = u + move, v + move * u
+            beyond = ~(np.abs(u) + np.abs(v) < stop)
+            u, v = np.where(beyond, np.inf, u), np.where(beyond, np.inf, v)
+            if update % every == 0:
+                kept.append((u, v))
+    return np.stack([u for u, _ in kept]), np.stack([v for _, v in kept])
+
+
 def autoencoder(B, variances, rate: float, steps: int, *, A=None, W=None, signal: str = "feedback alignment",
                 every: int = 1):
     """Batch learning (eqs. 6, 7) of T = I, a linear autoencoder, in the basis in which S is diagonal, `variances` `(n,)`.

@@ -204,6 +204,28 @@ def test_largest_stable_step(seed):
     assert not beyond < 1
 
 
+def test_one_mode_is_batch_learning_of_each_mode():
+    for shape in ((6, 4, 3), (3, 5, 2), (1, 1, 1)):
+        T, B = flow.instance(shape, 1)
+        U, s, V = flow.modes(T, B)
+        for k in (0.3, 0.6):
+            rate = k / s[0] ** (2 / 3)
+            run = flow.batch(T, B, rate, 30, every=5)
+            u, v = flow.one_mode(rate * s ** (2 / 3), 30, every=5)
+            np.testing.assert_allclose(np.einsum("hk,phi,ik->pk", U, run.A, V), np.cbrt(s) * u, atol=1e-12)
+            np.testing.assert_allclose(run.W, np.einsum("ok,pk,hk->poh", T @ V, v / np.cbrt(s), U), atol=1e-12)
+
+
+def test_one_mode_by_hand_and_where_it_runs_off():
+    u, v = flow.one_mode([0.5, 2.0], 3)
+    assert u[:, 0].tolist() == [0, 0.5, 1.0, 1.375]
+    assert v[:, 0].tolist() == [0, 0, 0.25, 0.625]
+    assert u[2, 1] == v[2, 1] == 4, "u = 2k, v = k^2 after two updates"
+    u, v = flow.one_mode(2.0, 100, every=50)
+    assert u.shape == v.shape == (3,)
+    assert np.isinf([u[1:], v[1:]]).all()
+
+
 def test_autoencoder_is_batch_in_the_principal_basis():
     rng = np.random.default_rng(0)
     B, variances = rng.uniform(-0.5, 0.5, (3, 7)), np.arange(1.0, 8.0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sympy.matrices.exceptions import ShapeError
 
+from fa_core import flow
 from fa_core.proofs import WRONG, show
 from fa_core.proofs import pseudoinverse as proof
 
@@ -20,7 +21,7 @@ def test_the_scalars_are_those_of_a_network_trained_as_matrices(seed, step):
     B, y, _ = proof.instance(seed)
     b = B @ y
     size = float((b**2).sum())
-    u, v = proof.scalars(step, 30)
+    u, v = flow.one_mode(step, 30)
     for t, (W, h, _) in enumerate(proof.train(B, y, proof.rate_of(step, B, y), 30)):
         np.testing.assert_allclose(h, u[t] / size ** (1 / 3) * b, atol=1e-9 * np.abs(b).max() * size ** (-1 / 3))
         expected = v[t] / size ** (2 / 3) * y @ b.T
@@ -44,7 +45,7 @@ def test_training_with_an_input_is_training_of_h():
 
 
 def test_the_growth_factor_is_what_one_minus_s_y_is_multiplied_by():
-    u, v = proof.scalars(0.3, 15)
+    u, v = flow.one_mode(0.3, 15)
     left = 1 - u * v
     np.testing.assert_allclose(left[1:], (left * (1 - proof.growth(0.3, u, v)))[:-1], rtol=1e-6)
 
@@ -54,7 +55,7 @@ def test_the_thresholds_lie_where_they_are_said_to():
     assert both == pytest.approx(0.38053, abs=1e-5)
     assert conclusion == pytest.approx(0.6461, abs=1e-3)
     assert 0.308 < both < 2 ** (1 / 3) / 3, "the two bounds derived by hand"
-    u, v = proof.scalars(1.02 * both, 100)
+    u, v = flow.one_mode(1.02 * both, 100)
     assert (u * v).max() > 1, "the output overshoots"
     assert v[2:].min() > 0, "and the theorem still holds"
 
@@ -96,7 +97,7 @@ def test_what_is_a_multiple_is_told_from_what_is_none():
 def test_the_condition_on_the_step_is_noticed_on_both_sides():
     """s_w turns negative before update 12 at a step of 0.7, before update 11 at 0.8."""
     for step, update in ((0.7, 12), (0.8, 11)):
-        _, v = proof.scalars(step, 40)
+        _, v = flow.one_mode(step, 40)
         assert np.argmax(v[2:] < 0) + 2 == update
     worlds = proof.of_each_step()
     assert {w["k"] for w in worlds if w["t"] >= 2 and w["s_w"] <= 0} >= {0.7, 0.8}

@@ -6,17 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sympy as sp
+from sympy import Trace
 
 from fa_core import flow, measures
-from fa_core.proofs import further
-from fa_core.proofs.convergence import A, B, E, S, W
-from fa_core.proofs.further import bottleneck, decay, depth, leaf, noise, pseudo, rates, step_size
+from fa_core.proofs import convergence, further
+from fa_core.proofs.convergence import FROM_ZERO, MODE_LAW, A, B, E, S, W
+from fa_core.proofs.further import bottleneck, common_axes, decay, depth, leaf, noise, pseudo, rates, step_size
 from fa_core.proofs.further.interval import Interval
 
-FILES = (bottleneck, decay, depth, leaf, noise, pseudo, rates, step_size)
+FILES = (bottleneck, common_axes, decay, depth, leaf, noise, pseudo, rates, step_size)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: f.__name__.rsplit(".", 1)[-1])
+@pytest.mark.parametrize("file", [*FILES, convergence], ids=lambda f: f.__name__.rsplit(".", 1)[-1])
 def test_the_algebra_of_each_theorem_is_confirmed(file):
     assert {name for name, holds in file.algebra().items() if holds is not True} == set()
 
@@ -32,7 +33,7 @@ def test_every_file_of_theorems_is_tested_here():
 
 
 # (file, formula, what is planted): a sign, a factor, and a transpose or what comes nearest to one.
-Q, X, G = leaf.Q, leaf.X, sp.MatrixSymbol("G", *A.shape)
+Q, X = leaf.Q, leaf.X
 PLANTED = [
     (leaf, "LEAF", -leaf.LEAF), (leaf, "LEAF", 2 * leaf.LEAF), (leaf, "LEAF", A * Q.T / 2),
     (leaf, "PHI", -leaf.PHI), (leaf, "PHI", 2 * leaf.PHI), (leaf, "PHI", leaf.PHI.subs(Q, -Q)),
@@ -74,6 +75,38 @@ PLANTED = [
     (step_size, "NEXT_V", step_size.v - step_size.k * step_size.e * step_size.u),
     (step_size, "NEXT_V", step_size.v + 2 * step_size.k * step_size.e * step_size.u),
     (step_size, "NEXT_U", step_size.u + step_size.k * step_size.e * step_size.u),
+    (step_size, "CEILING", -step_size.CEILING), (step_size, "CEILING", 2 * step_size.CEILING),
+    (step_size, "CEILING", step_size.u**2 * (step_size.u + step_size.k) - 2),
+    (step_size, "LARGEST_G", -step_size.LARGEST_G), (step_size, "LARGEST_G", 2 * step_size.LARGEST_G),
+    (step_size, "LARGEST_G", step_size.LARGEST_G - 2 * step_size.k**2 * step_size.u),
+    (pseudo, "SINE", 2 * pseudo.SINE), (pseudo, "SINE", 1 / pseudo.SINE), (pseudo, "LEAST_AT", -pseudo.LEAST_AT),
+    (pseudo, "LEAST_AT", pseudo.LEAST_AT / 2), (pseudo, "LEAST_AT", 1 / pseudo.LEAST_AT),
+    *[(pseudo, "ELASTICITY_SLOPE", f) for f in (
+        lambda y, tau: tau * (1 + 2 * y**3) / y - 1, lambda y, tau: 2 - 2 * tau * (1 + 2 * y**3) / y,
+        lambda y, tau: 1 - tau * (1 - 2 * y**3) / y)],
+    (decay, "LEADING", lambda theta, v: theta - decay.alpha / (1 - decay.alpha) * v),
+    (decay, "LEADING", lambda theta, v: theta + 2 * decay.alpha / (1 - decay.alpha) * v),
+    (decay, "LEADING", lambda theta, v: v + decay.alpha / (1 - decay.alpha) * theta),
+    *[(depth, "CHI", f) for f in (
+        lambda below, here, before: -here / (2 * below) * before**2, lambda below, here, before: here / below * before**2,
+        lambda below, here, before: below / (2 * here) * before**2)],
+    *[(common_axes, "LAW", {mode: factor * speed for mode, speed in common_axes.LAW.items()}) for factor in (-1, 2)],
+    (common_axes, "LAW", MODE_LAW), (common_axes, "FROM_ZERO", FROM_ZERO | {A: -FROM_ZERO[A]}),
+    (convergence, "C", B * W + W.T * B.T + A * A.T), (convergence, "C", B * W + W.T * B.T - 2 * A * A.T),
+    (convergence, "C", 2 * B * W - A * A.T),
+    (convergence, "H", -convergence.H), (convergence, "H", 2 * convergence.H),
+    (convergence, "H", convergence.H.subs(W, -W).subs(A, -A)),
+    (convergence, "FALL", -convergence.FALL), (convergence, "FALL", 2 * convergence.FALL),
+    (convergence, "FALL", Trace(E * S * E.T)),
+    (convergence, "FALL_RATE", -convergence.FALL_RATE), (convergence, "FALL_RATE", 2 * convergence.FALL_RATE),
+    (convergence, "FALL_RATE", convergence.FALL_RATE + Trace(convergence.C * B * E * S * S * E.T * B.T)),
+    *[(convergence, "FROM_ZERO", FROM_ZERO | {M: factor * FROM_ZERO[M]}) for M in (A, W) for factor in (-1, 2)],
+    (convergence, "FROM_ZERO", FROM_ZERO | {A: convergence.LEFT * convergence.MODE_W * convergence.RIGHT.T}),
+    *[(convergence, "MODE_LAW", {mode: factor * speed for mode, speed in MODE_LAW.items()}) for factor in (-1, 2)],
+    (convergence, "MODE_LAW", dict(zip(MODE_LAW, reversed(MODE_LAW.values()), strict=True))),
+    *[(convergence, "OF_Y", tuple(factor * x for x in convergence.OF_Y)) for factor in (-1, 2)],
+    (convergence, "OF_Y", convergence.OF_Y[::-1]),
+    (convergence, "Y_RATE", -convergence.Y_RATE), (convergence, "Y_RATE", 2 * convergence.Y_RATE),
 ]
 
 
@@ -132,7 +165,7 @@ def test_a_fate_is_proved_where_it_is_true_and_no_other(low, high, fate, other):
 def test_bounds_of_the_recursion_hold_it():
     for low in (0.31, 0.5, 0.64, 0.66):
         inside = low + 1e-4 * np.linspace(0, 1, 9)
-        u, v = step_size.iterate(inside, 12)
+        u, v = flow.one_mode(inside, 12)
         step = Interval.cells(low, low + 1e-4, 1)
         now = step_size._first(step)
         for n in range(2, 13):
@@ -253,6 +286,32 @@ def test_a_bottleneck_ends_where_the_theorem_says():
         bottleneck.end(np.eye(2), np.ones((3, 2)))
 
 
+def test_where_C_is_positive_the_signal_of_a_bottleneck_falls_by_its_bound_and_the_weights_come_to_rest():
+    rng, t = np.random.default_rng(6), np.linspace(0, 4, 401)
+    risen = 0
+    for seed in range(8):
+        n_h, n_o, n_i = ((1, 2, 2), (2, 2, 3), (2, 4, 3), (3, 3, 3))[seed % 4]
+        u, _, v = np.linalg.svd(rng.standard_normal((n_h, n_o)), full_matrices=False)
+        target, b, s = np.linalg.qr(rng.standard_normal((n_o, n_o)))[0][:, :n_i], u @ v, spd(rng, n_i) + 0.1 * np.eye(n_i)
+        target = np.concatenate([target, rng.standard_normal((n_o, n_i - target.shape[1]))], axis=1)
+        for positive in (True, False):
+            a, w = bottleneck.start_with_C(b, seed, n_i, positive)
+            run = flow.integrate(target, b, a, w, t, S=s)
+            least = np.linalg.eigvalsh(run.invariant[0])[0]
+            assert (least > -1e-9) == positive
+            found, bound = bottleneck.fall(run, s)
+            by_hand = [np.log(np.trace(b @ e @ s @ e.T @ b.T)) for e in run.E[[0, -1]]]
+            assert found[-1] == pytest.approx(by_hand[1] - by_hand[0])
+            if positive:
+                assert (found <= bound + 1e-6).all()
+                assert (np.diff(bound) <= 0).all()
+                late = flow.integrate(target, b, a, w, np.array([0, 1e3, 1e4]), S=s, method="LSODA", rtol=1e-9)
+                assert max(np.abs(m[2] - m[1]).max() for m in (late.A, late.W)) < 1e-4
+            else:
+                risen += (np.diff(found) > 1e-6).any()
+    assert risen
+
+
 def test_decay_forgets_the_start_and_rests_where_p_AA_is_q_BW():
     target, b = flow.instance((5, 4, 3), 0, 2.0, 1.0)
     a = np.random.default_rng(0).standard_normal((4, 5))
@@ -306,6 +365,7 @@ def test_the_law_of_rectifiers_holds_for_gated_signals_and_is_broken_by_the_meth
         np.testing.assert_allclose(upper, 0, atol=1e-9)
         np.testing.assert_allclose(lower, stated, atol=1e-9)
         assert np.abs(lower).max() > 1
+        assert all(np.abs(lower - wrong).max() > 0.1 for wrong in (-stated, 2 * stated, stated[::-1]))
 
 
 @pytest.mark.parametrize("examples", [2, 3, 5])

@@ -14,8 +14,7 @@ from fa_core.proofs.reading import DoesNotFit, Reading
 MIME = "application/vnd.fa-core.equations+json"
 DEFINITION, CHECKED, WRONG = "definition", "checked numerically", "does not hold as printed"
 DERIVED = "derived, all sizes"  # for matrices of symbolic size, or where there is no size
-EXPLICIT = "derived, small sizes"  # for explicit matrices of symbols
-KINDS = (DEFINITION, DERIVED, EXPLICIT, CHECKED, WRONG)
+KINDS = (DEFINITION, DERIVED, CHECKED, WRONG)
 
 # What the paper numbers: two series, both beginning at 1.
 NUMBERED = {

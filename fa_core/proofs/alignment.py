@@ -163,20 +163,6 @@ def homogeneity_gap(unit: str):
 # --- one mode of the flow from zero weights
 
 
-def mode():
-    """The scalar mode, as SymPy derives it. With BT = USV', A = U diag(a) V', W = TV diag(w) U', each mode has
-
-        da/dt = s (1 - wa),    dw/dt = a (1 - wa)
-
-    Returns (d/dt (s w - a^2/2), which is 0; dy/dt for a = (2s)^(1/3) y on the invariant w = a^2/(2s))."""
-    a, w, s, y = sp.symbols("a w s y", positive=True)
-    velocity_a, velocity_w = s * (1 - w * a), a * (1 - w * a)
-    kept = sp.expand(s * velocity_w - a * velocity_a)
-    scale = sp.cbrt(2 * s)
-    on_invariant = velocity_a.subs(w, a**2 / (2 * s)).subs(a, scale * y) / scale
-    return kept, sp.factor(sp.simplify(on_invariant))
-
-
 def clock(y):
     """lambda t at which a mode has reached y, from 0 to 1 (exclusive): the integral of dy / (1 - y^3), a SymPy
     expression or, for numbers, an array."""

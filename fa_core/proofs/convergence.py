@@ -17,7 +17,7 @@ from sympy.stats import E as expectation
 from sympy.stats import Normal
 
 from fa_core import flow, measures
-from fa_core.proofs import CHECKED, DEFINITION, DERIVED, EXPLICIT, WRONG, Equation
+from fa_core.proofs import CHECKED, DEFINITION, DERIVED, WRONG, Equation
 from fa_core.proofs.reading import held_in, kept
 
 n_o, n_h, n_i = sympy.symbols("n_o n_h n_i", integer=True, positive=True)
@@ -164,36 +164,47 @@ V_SECOND = (V_SECOND_OTHERS - 4 * Trace(B * E * E.T * B.T * A * E.T * B.T)
             - 2 * Trace(E.T * B.T * B * E * E.T * B.T * A))
 
 
-def closed_form_holds() -> bool:
-    """A = U a V', W = T V w U' with a' = s(1 - wa), w' = a(1 - wa), mode by mode, satisfy eqs. 8 and 9 where BT = U s V'.
+# The flow from zero, in the singular vectors of BT = U s V': U'U = V'V = I, and a, w, s diagonal.
+_r = sympy.Symbol("r", integer=True, positive=True)
+LEFT, RIGHT = MatrixSymbol("U", n_h, _r), MatrixSymbol("V", n_i, _r)
+MODE_A, MODE_W, MODE_S = (MatrixSymbol(name, _r, _r) for name in ("a", "w", "s"))
+FROM_ZERO = {A: LEFT * MODE_A * RIGHT.T, W: T * RIGHT * MODE_W * LEFT.T}
+MODE_LAW = {MODE_A: MODE_S - MODE_S * MODE_W * MODE_A, MODE_W: MODE_A - MODE_A * MODE_W * MODE_A}
+MODE_RULES = {(Transpose(LEFT), LEFT): (), (Transpose(RIGHT), RIGHT): (), (B, T): (LEFT, MODE_S, Transpose(RIGHT)),
+              (MODE_W, MODE_A): (MODE_A, MODE_W), (MODE_S, MODE_A): (MODE_A, MODE_S), (MODE_W, MODE_S): (MODE_S, MODE_W),
+              **{(Transpose(x),): (x,) for x in (MODE_A, MODE_W, MODE_S)}}
+# Of one mode: a and w in y and s, and the rate of y.
+_y, _s = sympy.symbols("y s", positive=True)
+OF_Y = ((2 * _s) ** sympy.Rational(1, 3) * _y, (2 * _s) ** sympy.Rational(-1, 3) * _y**2)
+Y_RATE = 2 ** sympy.Rational(-1, 3) * _s ** sympy.Rational(2, 3) * (1 - _y**3)
 
-    For matrices of symbolic size: U'U = V'V = I, and the diagonal a, w, s commute and are their own transposes."""
-    r = sympy.Symbol("r", integer=True, positive=True)
-    U, R = MatrixSymbol("U", n_h, r), MatrixSymbol("V", n_i, r)
-    a, w, d = (MatrixSymbol(name, r, r) for name in ("a", "w", "s"))
-    rules = {(Transpose(U), U): (), (Transpose(R), R): (), (B, T): (U, d, Transpose(R)), (w, a): (a, w), (d, a): (a, d),
-             (w, d): (d, w), **{(Transpose(x),): (x,) for x in (a, w, d)}}
-    modes = {a: d - d * w * a, w: a - a * w * a}
-    A_, W_ = U * a * R.T, T * R * w * U.T
+
+def closed_form_holds() -> bool:
+    """FROM_ZERO satisfies eqs. 8 and 9 if each mode obeys MODE_LAW; for matrices of symbolic size."""
+    A_, W_ = FROM_ZERO[A], FROM_ZERO[W]
     E_ = T - W_ * A_
-    return equal(rate(A_, modes), B * E_, rules) and equal(rate(W_, modes), E_ * A_.T, rules)
+    return equal(rate(A_, MODE_LAW), B * E_, MODE_RULES) and equal(rate(W_, MODE_LAW), E_ * A_.T, MODE_RULES)
 
 
 def mode_law_holds() -> bool:
-    """With w = a^2/(2s) and a = (2s)^(1/3) y, a' = s(1 - wa) is y' = 2^(-1/3) s^(2/3) (1 - y^3), and w' follows."""
-    y, d = sympy.symbols("y s", positive=True)
-    a = (2 * d) ** sympy.Rational(1, 3) * y
-    w = a**2 / (2 * d)
-    y_rate = 2 ** sympy.Rational(-1, 3) * d ** sympy.Rational(2, 3) * (1 - y**3)
+    """OF_Y satisfies it if y' is Y_RATE, and makes w a = y^3."""
+    a, w = OF_Y
     return all(sympy.simplify(x) == 0 for x in (
-        a.diff(y) * y_rate - d * (1 - w * a), w.diff(y) * y_rate - a * (1 - w * a), w * a - y**3))
+        a.diff(_y) * Y_RATE - _s * (1 - w * a), w.diff(_y) * Y_RATE - a * (1 - w * a), w * a - _y**3))
+
+
+def algebra() -> dict[str, bool]:
+    """What the theorems of this page beyond the paper take from algebra, by name, and whether SymPy confirms it."""
+    return {
+        "C is constant, for any inputs": equal(rate(C, ANY_INPUTS), ZeroMatrix(n_h, n_h)),
+        "H falls by tr(BESE'B')": equal(rate(H, ANY_INPUTS).subs(TARGET), -FALL),
+        "the rate of tr(BESE'B')": equal(rate(FALL, ANY_INPUTS), FALL_RATE),
+        "the forms of A and W satisfy eqs. 8, 9": closed_form_holds(),
+        "each mode is y' = lambda (1 - y^3)": mode_law_holds(),
+    }
 
 
 # ---------------------------------------------------------------- the checks of the table, where they take more than a line
-
-
-def _explicit(name: str, rows: int, columns: int):
-    return sympy.Matrix(rows, columns, lambda i, j: sympy.Symbol(f"{name}_{i}{j}", real=True))
 
 
 def _white_moment() -> bool:
@@ -243,14 +254,15 @@ def _squared_norms(says, _) -> bool:
     return says.sides(SYMBOLS | {r"\dot V": rate(V)})[-1] == 0 and equal(V_RATE, squares)
 
 
-def _cauchy_schwarz() -> bool:
-    """|X|^2 |Y|^2 - tr(X Y')^2 is a sum of squares (Lagrange), for explicit matrices of three shapes."""
-    for shape in ((1, 2), (2, 2), (2, 3)):
-        X, Y = _explicit("x", *shape), _explicit("y", *shape)
-        squares = sum((p * v - q * u) ** 2 for (p, u), (q, v) in itertools.combinations(zip(X, Y, strict=True), 2))
-        if sympy.expand((X * X.T).trace() * (Y * Y.T).trace() - (X * Y.T).trace() ** 2 - squares) != 0:
-            return False
-    return True
+def _cauchy_schwarz(says, _) -> bool:
+    """Eq. 20, with s = |A|^2 and p = tr(BTA'): s times the right side less the left is the square |s BT - p A|^2. For s > 0
+    that is the inequality; for s = 0 A is 0, and so are both sides."""
+    size, p = sympy.symbols("s p")
+    left, right = says.sides(SYMBOLS | {"s": size})
+    traces = {normal(Trace(B * T * A.T)): p, normal(Trace(A * A.T)): size}
+    square = Trace((size * B * T - p * A) * (size * B * T - p * A).T)
+    gap = normal(size * (right - left) - square).subs(traces)
+    return sympy.expand(gap) == 0
 
 
 def _estimates() -> bool:
@@ -464,9 +476,9 @@ EQUATIONS = (
              held_in(symbols(dot_V=rate(V), slack=-Trace(C * B * E * E.T * B.T)), flowing(True), reads=_squared_norms)),
     Equation("SI 19", r"\dot s = 2\,\mathrm{tr}(B T A^{\mathsf T}) - \mathrm{tr}(A A^{\mathsf T} A A^{\mathsf T})", DERIVED,
              "the difference is tr(C AA')", held_in(symbols(dot_s=rate(s), slack=-Trace(C * A * A.T)))),
-    Equation("SI 20", r"\mathrm{tr}(B T A^{\mathsf T})^2 \le s \lVert B T \rVert^2", EXPLICIT,
-             "SymPy, shapes 1x2, 2x2, 2x3: the difference is a sum of squares; numbers, also at equality",
-             held_in(flowing(), at_equality, also=_cauchy_schwarz)),
+    Equation("SI 20", r"\mathrm{tr}(B T A^{\mathsf T})^2 \le s \lVert B T \rVert^2", DERIVED,
+             "s times the difference is the square |s BT - tr(BTA') A|^2; numbers, also at equality",
+             held_in(flowing(), at_equality, reads=_cauchy_schwarz)),
     Equation("SI 21", r"s \le \lVert B T \rVert^2 + 2 n_h", WRONG,
              "along the flow with C = 0: from 20 starts with a large A, which begin above it; from zero the corrected form "
              "comes within 1 % of the second and of the third of its three; the printed estimate gives 2 n_h^2, a sharper "

@@ -12,7 +12,7 @@ import numpy as np
 import sympy as sp
 from sympy import Inverse, MatrixSymbol, Trace
 
-from fa_core.proofs import DEFINITION, DERIVED, EXPLICIT, WRONG, Equation, pseudoinverse
+from fa_core.proofs import DEFINITION, DERIVED, WRONG, Equation, pseudoinverse
 from fa_core.proofs.convergence import equal, rate
 from fa_core.proofs.reading import held_in, kept
 
@@ -152,6 +152,18 @@ def by_rows(J):
     return J.T * (J * J.T).adjugate(), (J * J.T).det()
 
 
+def damped_inverse_holds() -> bool:
+    """For matrices of symbolic size and any rank: where J = U D V' without its null part, (J'J + lambda)^-1 J' = V K D U'
+    with K = (D^2 + lambda)^-1, which is continuous at lambda = 0, where V D^-1 U' is J^+."""
+    r, lam = sp.Symbol("r", integer=True, positive=True), sp.Symbol("lambda", positive=True)
+    U, V = MatrixSymbol("U", pseudoinverse.n_o, r), MatrixSymbol("V", pseudoinverse.n_h, r)
+    D, K, inverse = (MatrixSymbol(name, r, r) for name in ("D", "K", "D^-1"))  # diagonal
+    rules = {(U.T, U): (), (V.T, V): (), (D.T,): (D,), (inverse.T,): (inverse,), (D, inverse): (), (inverse, D): ()}
+    J, X = U * D * V.T, V * K * D * U.T
+    return equal(J.T * J * X + lam * X, V * (D * D + lam * sp.Identity(r)) * K * D * U.T, rules) and (
+        pseudoinverse.is_pseudoinverse(J, V * inverse * U.T, rules))
+
+
 def _eq53():
     """(J'J)^-1 J' = J^+ where J has full column rank (n_h <= n_o); for n_h > n_o, J'J has determinant 0. The limit of
     (J'J + lambda)^-1 J' as lambda goes to 0 is J^+ in either case."""
@@ -167,7 +179,7 @@ def _eq53():
         # (J'J + lambda)^-1 J' = J' (JJ' + lambda)^-1, of which the right side is continuous at 0.
         if not _is_zero((J.T * J + lam * sp.eye(n_h)) * J.T - J.T * (J * J.T + lam * sp.eye(n_o))):
             return False
-    return True
+    return damped_inverse_holds()
 
 
 def _eq55():
@@ -188,8 +200,16 @@ def symbolic_network(n_i=2, n_h=2, n_o=2, sigma=sp.tanh):
 
 
 def _eq56():
-    """-dL/dA_ji = sum_k e_k W_kj D_j x_i with D at A x, for tanh and the logistic unit, identically; with D at h it
-    differs."""
+    """-dL/dA = ((W'e) o D) x' with D the slope at A x, for matrices of symbolic size; element by element for tanh and the
+    logistic unit, identically; with D at h it differs."""
+    s = any_size()
+    n_i, n_h = pseudoinverse.n_i, pseudoinverse.n_h
+    x, move = MatrixSymbol("x", n_i, 1), MatrixSymbol("X", n_h, n_i)  # of A
+    D = MatrixSymbol("D", n_h, n_h)  # diagonal: h moves by D times what goes into the units
+    e = s["y*"] - s["W"] * s["h"]
+    slope = rate(Trace(e.T * e) / 2, {s["h"]: D * move * x})
+    if not equal(slope, -Trace((D * s["W"].T * e * x.T).T * move), {(D.T,): (D,)}):
+        return False
     z = sp.Symbol("z")
     for unit in (sp.tanh(z), 1 / (1 + sp.exp(-z))):
         A, W, x, a, e, L = symbolic_network(sigma=lambda v, unit=unit: unit.subs(z, v))
@@ -242,6 +262,16 @@ def any_errors():
     """Symbols: e and its derivative, of any size, and the derivative of L that `_eq51` shows to be it."""
     s = any_size()
     return [{"e": s["e"], "e_h": s["J"], "L_h": s["e"].T * s["J"], "equal": equal}]
+
+
+def along_a_line():
+    """Symbols, e of any size: h moves along a line, and is the one number that says how far. e_h, e_hh are the first and
+    the second derivative of e along it, of L the rates. A symmetric matrix of any size is known from what it does along
+    every line, and both sides of eq. 52 are symmetric."""
+    e, first, second = (MatrixSymbol(name, pseudoinverse.n_o, 1) for name in ("e", "e_h", "e_hh"))
+    moving = {e: first, first: second}
+    L_h = rate(Trace(e.T * e) / 2, moving)
+    return [{"e": e, "e_h": first, "e_{hh}": second, "L_h": L_h, "L_{hh}": rate(L_h, moving), "equal": equal}]
 
 
 @kept
@@ -310,21 +340,21 @@ EQUATIONS = (
              "stationary point of the second-order model of L, L_hh invertible",
              held_in(second_order_models, also=_eq50)),
     Equation("SI 51", r"L_h = e^{\mathsf T} e_h", DERIVED, f"the chain rule; and unknown functions e(h), {_shapes}",
-             held_in(any_errors, unknown_errors, also=_eq51)),
-    Equation("SI 52", r"L_{hh} = e_h^{\mathsf T} e_h + e^{\mathsf T} e_{hh}", EXPLICIT,
-             f"unknown functions e(h), {_shapes}; e'e_hh is the sum over k of e_k times its Hessian. "
-             "For all sizes it would take matrices of three indices",
-             held_in(unknown_errors)),
+             held_in(any_errors, along_a_line, unknown_errors, also=_eq51)),
+    Equation("SI 52", r"L_{hh} = e_h^{\mathsf T} e_h + e^{\mathsf T} e_{hh}", DERIVED,
+             f"along every line through h, which fixes a symmetric matrix; and unknown functions e(h), {_shapes}, where "
+             "e'e_hh is the sum over k of e_k times its Hessian", held_in(along_a_line, unknown_errors)),
     Equation("SI 53", r"\Delta h = -(e_h^{\mathsf T} e_h)^{-1} e_h^{\mathsf T} e = -e_h^+ e", WRONG,
-             "determinant and Penrose's four conditions, explicit symbolic Jacobians up to 3x2 and 2x3; for n_h > n_o "
-             "the inverse does not exist; 50 random Jacobians", held_in(damped_steps, also=_eq53),
+             "for n_h > n_o the rank of e_h'e_h is at most n_o, and the inverse does not exist; the limit by singular "
+             "vectors and Penrose's four conditions, all sizes; explicit symbolic Jacobians up to 3x2 and 2x3; 50 random "
+             "ones", held_in(damped_steps, also=_eq53),
              r"\Delta h = -\lim_{\lambda \to 0^+} (e_h^{\mathsf T} e_h + \lambda I)^{-1} e_h^{\mathsf T} e = -e_h^+ e"),
     Equation("SI 54", r"y = W h = W \sigma(A x)", DEFINITION, "the network", held_in(as_matrices)),
     Equation("SI 55", r"\delta_{GN} = -e_h^+ e = W^+ e", DERIVED,
              "e_h = -W, and (-W)+ = -W+ by Penrose's four conditions; and as numbers", held_in(as_matrices, also=_eq55)),
     Equation("SI 56", r"\Delta A_i^j = \eta \sum_k e^k W_j^k D^j x^i \text{ with } D^j = \sigma'(h^j)", WRONG,
-             "the gradient of L, symbolically for two tanh or logistic units, two inputs and two outputs, and for 24 random "
-             "networks of tanh, logistic and linear units; with D at h it differs",
+             "the gradient of L by the chain rule, all sizes; element by element for two tanh or logistic units, two inputs "
+             "and two outputs, and in 24 random networks of tanh, logistic and linear units; with D at h it differs",
              held_in(changing("gradient"), also=_eq56),
              r"\Delta A_i^j = \eta \sum_k e^k W_j^k D^j x^i \text{ with } D^j = \sigma'(\sum_i A_i^j x^i)"),
     Equation("SI 57", r"\Delta A_i^j = \eta \sum_k e^k W_k^+ D^j x^i", WRONG,

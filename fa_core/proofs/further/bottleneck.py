@@ -1,11 +1,14 @@
 """A bottleneck, from every start and for any inputs: where learning ends if BT has full row rank, n_h.
 
-With T~ = T S^(1/2) and P the projection on the rows of BT~, E S^(1/2) goes to T~ (I - P).
+With T~ = T S^(1/2) and P the projection on the rows of BT~, E S^(1/2) goes to T~ (I - P). Where C is positive semidefinite,
+as from zero, F = tr(BESE'B') falls exponentially, and the weights come to rest.
 """
 
 import numpy as np
+from scipy.integrate import cumulative_simpson
 from scipy.linalg import sqrtm
 
+from fa_core import flow
 from fa_core.proofs.convergence import ANY_INPUTS, A, B, E, S, W, equal, rate
 
 R = E * S * A.T  # W'
@@ -41,3 +44,22 @@ def in_projections(T, B, S) -> float:
     seen = T @ sqrtm(S).real
     basis = np.linalg.qr((B @ seen).T)[0]
     return float(np.linalg.norm(seen - seen @ basis @ basis.T) ** 2)
+
+
+def start_with_C(B, seed: int, n_i: int, positive: bool = True):
+    """A random start (A, W) whose C is positive semidefinite, or one whose C is not: BW = (AA' + G)/2 + K, G = C a Gram
+    matrix or minus twice one, K antisymmetric. B `(n_h, n_o)` of independent rows."""
+    rng, n_h = np.random.default_rng(seed), len(B)
+    A, X, K = rng.standard_normal((n_h, n_i)), rng.standard_normal((n_h, n_h)), rng.standard_normal((n_h, n_h))
+    G = X @ X.T if positive else -2 * X @ X.T
+    return A, np.linalg.pinv(B) @ ((A @ A.T + G) / 2 + K - K.T)
+
+
+def fall(run: flow.Flow, S):
+    """Of a trajectory: log F/F(0), F = tr(BESE'B'), and the bound of it that the theorem gives, minus the smallest
+    eigenvalue of S times the integral of that of BW + W'B'; each `(points,)`."""
+    signal, BW = run.B @ run.E, run.B @ run.W
+    F = np.einsum("pij,jk,pik->p", signal, S, signal)
+    least = np.linalg.eigvalsh(BW + BW.mT)[:, 0]
+    summed = cumulative_simpson(least, x=run.t, initial=0.0)
+    return np.log(F / F[0]), -np.linalg.eigvalsh(S)[0] * summed

@@ -25,6 +25,11 @@ LAW = {U: F * (V * X).T, V: B * F * X.T}
 KEPT = B * U + U.T * B.T - V * V.T
 
 
+def CHI(below, here, before):
+    """chi_l from chi_{l-1}, where a_l = chi_l a_1^(2^(l-1)); |C_l T v| of the layer below and of this one."""
+    return here / (2 * below) * before**2
+
+
 def EXPONENT(layers):
     """The power of y in the product of the weights."""
     return 2**layers - 1
@@ -53,17 +58,17 @@ def _mode(norms, lib=np):
     rates, scales = [], [[] for _ in range(layers)]
     for m in range(modes):
         q = [norms[j, m] for j in range(layers - 1)] + [1]
-        kappa = [sp.Integer(1) if lib is sp else 1.0]
+        chi = [sp.Integer(1) if lib is sp else 1.0]
         for j in range(1, layers):
-            kappa.append(q[j] / (2 * q[j - 1]) * kappa[-1] ** 2)
-        total = kappa[0]
-        for value in kappa[1:]:
+            chi.append(CHI(q[j - 1], q[j], chi[-1]))
+        total = chi[0]
+        for value in chi[1:]:
             total = total * value
         power = sp.Rational(-1, 2**layers - 1) if lib is sp else -1.0 / (2**layers - 1)
         first = total**power
         rates.append(q[0] / first)
         for j in range(layers):
-            scales[j].append(kappa[j] * first ** (2**j))
+            scales[j].append(chi[j] * first ** (2**j))
     return rates, scales
 
 

@@ -45,11 +45,11 @@ def algebra() -> dict[str, bool]:
         "the slope of PHI": equal(rate(PHI, toward), Trace(SLOPE * X.T)),
         "BE on BW = AA'/2 is minus the slope": equal(B * T - LEAF * A, -SLOPE.subs(Q, B * T)),
         "the curvature of PHI": equal(rate(rate(PHI, toward), toward), CURVATURE),
-        "a skew part grows unless SYMMETRIC is zero": equal(
+        "BW turns asymmetric unless QA' is symmetric": equal(
             -SLOPE * A.T + A * SLOPE.T, SYMMETRIC),
-        "first of COMMUTE": equal(-2 * rate(SYMMETRIC, downhill), COMMUTE[0], swap),
-        "second of COMMUTE": equal(rate(COMMUTE[0], downhill), COMMUTE[1], swap1),
-        "third of COMMUTE": equal(rate(COMMUTE[1], downhill), 2 * COMMUTE[2], swap2),
+        "which lasts only if AQ' and AA' commute": equal(-2 * rate(SYMMETRIC, downhill), COMMUTE[0], swap),
+        "which lasts only if QQ' and AA' commute": equal(rate(COMMUTE[0], downhill), COMMUTE[1], swap1),
+        "which lasts only if QQ' and AQ' commute": equal(rate(COMMUTE[1], downhill), 2 * COMMUTE[2], swap2),
     }
 
 

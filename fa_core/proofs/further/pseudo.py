@@ -36,7 +36,7 @@ def algebra() -> dict[str, bool]:
         "W W+ is symmetric": equal(W_KEPT * PLUS, identity, RULES),
         "W+ W is symmetric": equal(PLUS * W_KEPT, (PLUS * W_KEPT).T, RULES),
         "W B (T V) = (T V) s w": equal(from_zero * B * T * V, T * V * d * w, modes),
-    }
+    } | least_cosine() | ratio_falls()
 
 
 def eigenvalues(T_, B_, t) -> np.ndarray:
@@ -61,6 +61,20 @@ def worst_error(T_, B_, t):
     ends = [m.argmax(), m.argmin()]
     c[ends] = np.sqrt(m[ends])
     return (T_ @ V) @ (c / s)  # B T v_k = s_k u_k
+
+
+ELL, TOP = sp.symbols("l u", positive=True)  # the least and the largest 1/m
+LEAST_AT = 2 * ELL * TOP / (ELL + TOP)  # the mean of 1/m at which the cosine is least
+SINE = (TOP - ELL) / (TOP + ELL)
+
+
+def least_cosine() -> dict[str, bool]:
+    """With x the mean of 1/m, the square of the cosine is at least x^2/((l + u) x - l u), which is least at LEAST_AT, where
+    it is 1 - SINE^2."""
+    x = sp.Symbol("x", positive=True)
+    bound = x**2 / ((ELL + TOP) * x - ELL * TOP)
+    return {"where the cosine is least": sp.simplify(bound.diff(x).subs(x, LEAST_AT)) == 0,
+            "the sine there": sp.simplify(bound.subs(x, LEAST_AT) - (1 - SINE**2)) == 0}
 
 
 def ratio_falls() -> dict[str, bool]:

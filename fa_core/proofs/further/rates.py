@@ -23,8 +23,8 @@ def algebra() -> dict[str, bool]:
     return {
         "it solves y' = lambda (1 - y^3)": sp.simplify(sp.diff(scaled_time, Y) - 1 / (1 - Y**3)) == 0,
         "from y = 0": scaled_time.subs(Y, 0) == 0,
-        "the slope of log EXCESS": sp.simplify(sp.diff(sp.log(EXCESS), Y) - EXCESS_SLOPE) == 0,
-        "EXCESS at y = 1": sp.simplify(EXCESS.subs(Y, 1) - CONSTANT) == 0,
+        "the slope of log F": sp.simplify(sp.diff(sp.log(EXCESS), Y) - EXCESS_SLOPE) == 0,
+        "F(1) = c": sp.simplify(EXCESS.subs(Y, 1) - CONSTANT) == 0,
         "the error obeys E' = -(E S A'A + W B E S)": equal(-rate(W * A, ANY_INPUTS), ERROR_RATE),
     }
 

@@ -8,6 +8,8 @@ runs off. For u > 0 on the branch D = 3u^2/2 - kappa > 0 the pair (kappa, e) say
 u^3/2 - kappa u = 1 - e there:
 
     e <- e (1 - g),   g = k (D + k u e),   kappa <- kappa + (k e)^2 / 2
+
+`flow.one_mode` iterates it in ordinary arithmetic; the bounds here hold for all k of an interval.
 """
 
 from dataclasses import dataclass
@@ -54,11 +56,13 @@ def algebra() -> dict[str, bool]:
     stepped = {u: NEXT_U, v: NEXT_V}
     return {
         "a mode of batch learning is the recursion": zero(*mode),
-        "theorem 2's pair is the recursion": zero(*pair),
+        "the pair of the paper's theorem 2 is the recursion": zero(*pair),
         "kappa grows by (k e)^2 / 2": zero(KAPPA.subs(stepped, simultaneous=True) - KAPPA - (k * e) ** 2 / 2),
         "e is multiplied by 1 - g": zero((1 - NEXT_U * NEXT_V) - e * (1 - G)),
         "u is a root": zero(u**3 / 2 - KAPPA * u - (1 - e)),
         "at e = 0, g = k (1/u + u^2)": zero(G.subs(v, 1 / u) - k * (1 / u + u**2)),
+        "u^2 (u - k) < 2 where u v < 1": zero(2 * (u * u * (u - k) / 2 - 1) - CEILING),
+        "the largest g": zero(k * (D.subs(v, u**2 / 2) + k * u) - LARGEST_G),
     }
 
 
@@ -75,20 +79,6 @@ def monotone_by_hand(at) -> bool:
 def by_hand_until() -> float:
     """The step at which the bound by hand ends: LARGEST_G = 1 at the root of CEILING."""
     return float(sp.nsolve([CEILING, LARGEST_G - 1], (u, k), (1.4, 0.3))[1])
-
-
-def iterate(step, steps: int, *, stop: float = 1e6):
-    """u and v from zero in ordinary arithmetic, `(steps + 1, ...)` for steps k of any shape; infinite beyond `stop`."""
-    step = np.asarray(step, dtype=float)
-    path = [(np.zeros_like(step), np.zeros_like(step))]
-    with np.errstate(over="ignore", invalid="ignore"):
-        for _ in range(steps):
-            a, b = path[-1]
-            move = step * (1 - a * b)
-            new = a + move, b + move * a
-            off = ~(np.abs(new[0]) + np.abs(new[1]) < stop)
-            path.append(tuple(np.where(off, np.inf, x) for x in new))
-    return tuple(np.stack(x) for x in zip(*path, strict=True))
 
 
 # --- bounds that hold for every k of an interval
