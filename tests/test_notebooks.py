@@ -94,6 +94,9 @@ def test_every_figure_has_a_caption_and_a_text_for_those_who_cannot_see_it(name)
             assert len(described["figure"]["caption"]) > 40
             assert len(described["image"]["alt"]) > 40
             assert described["figure"]["name"].startswith(f"fig-{name[:2]}")
+            # The page would give the caption to a table beside it too; results are moved below.
+            shown = [o.data for o in cell.outputs if "data" in o and records.MIME not in o.data]
+            assert sum("image/png" in data or "text/html" in data for data in shown) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
