@@ -60,9 +60,10 @@ portable: $(READY) ## strict nbval with one thread, with two, and with the proce
 faults: $(READY) ## plant faults in a copy, one at a time, and name those that no test notices (about an hour)
 	$(PY) -m tests.faults
 
-lint: $(READY) ## ruff and codespell
+lint: $(READY) ## ruff, types by mypy, and codespell
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check notebooks
+	$(PY) -m mypy
 	$(PY) -m codespell_lib
 
 lock: ## resolve requirements.in into requirements.lock and environment.yml
@@ -73,7 +74,7 @@ lock: ## resolve requirements.in into requirements.lock and environment.yml
 	  sed 's/^/      - /' requirements.lock; } > environment.yml
 
 clean: ## remove everything that make made
-	rm -rf _build .venv .ruff_cache .hypothesis .pytest_cache *.egg-info
+	rm -rf _build .venv .mypy_cache .ruff_cache .hypothesis .pytest_cache *.egg-info
 
 # Set-up: done once, and again when the lock or the package's own metadata changes.
 .venv/.ready: requirements.lock pyproject.toml

@@ -1,12 +1,13 @@
 """The command line: `python -m fa_core`, or `fa_core`."""
 
-import argparse
 import ast
 import fnmatch
 import signal
 import sys
 import time
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 from fa_core import mkl
 
@@ -15,7 +16,7 @@ PACKING = 20.0  # seconds of a budget that are for a last checkpoint, and for pa
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="fa_core", description=__doc__)
+    parser = ArgumentParser(prog="fa_core", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the experiments, and which have a record")
     show = commands.add_parser("show", help="an experiment's hyper-parameters")
@@ -70,12 +71,12 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, before)
 
 
-def _interrupted(number, _) -> None:
+def _interrupted(number: int, _: object) -> None:
     """SIGTERM, which a queue sends, ends a command as Ctrl-C does."""
     raise KeyboardInterrupt(number)
 
 
-def _left(arguments) -> str:
+def _left(arguments: Namespace) -> str:
     """What is kept of a command that was stopped."""
     from fa_core import cluster
 
@@ -86,7 +87,7 @@ def _left(arguments) -> str:
     return ""
 
 
-def _list(arguments) -> int:
+def _list(arguments: Namespace) -> int:
     from fa_core import experiments, records
 
     for name, experiment in experiments.registry().items():
@@ -95,7 +96,7 @@ def _list(arguments) -> int:
     return 0
 
 
-def _show(arguments) -> int:
+def _show(arguments: Namespace) -> int:
     from fa_core import experiments, records, verification
 
     experiment = experiments.find(arguments.name)
@@ -120,7 +121,7 @@ def _named(names: list[str]) -> list:
     return list(dict.fromkeys(chosen))
 
 
-def _chosen(arguments) -> list:
+def _chosen(arguments: Namespace) -> list:
     """The experiments that `record` is to make."""
     from fa_core import experiments
 
@@ -128,7 +129,7 @@ def _chosen(arguments) -> list:
     return chosen if arguments.budget is None else experiments.by_priority(chosen)
 
 
-def _record(arguments) -> int:
+def _record(arguments: Namespace) -> int:
     from fa_core import packs, records
 
     begun, chosen = time.monotonic(), _chosen(arguments)
@@ -149,7 +150,7 @@ def _record(arguments) -> int:
                   file=sys.stderr)
 
 
-def _refuse(arguments) -> None:
+def _refuse(arguments: Namespace) -> None:
     """Raises ValueError for what `record` cannot do."""
     from fa_core import packs, provenance
 
@@ -167,7 +168,7 @@ def _refuse(arguments) -> None:
                          "`git worktree add ../runs`; or give --dirty: the record then says so wherever it is shown")
 
 
-def _workers(arguments, begun: float):
+def _workers(arguments: Namespace, begun: float) -> "cluster.Here":
     """Where the parts of records run."""
     from fa_core import cluster
 
@@ -181,7 +182,7 @@ def _workers(arguments, begun: float):
     return cluster.Here(threads=arguments.threads, progress=None, **options)
 
 
-def _make(chosen: list, workers, remake: bool) -> int:
+def _make(chosen: list, workers: "cluster.Here", remake: bool) -> int:
     """Make records, and say what became of each; the exit status. What a budget left unfinished is no failure."""
     from fa_core import cluster, training
 
@@ -203,7 +204,7 @@ def _make(chosen: list, workers, remake: bool) -> int:
     return int(any(o.error for o in outcomes))
 
 
-def _verify(arguments) -> int:
+def _verify(arguments: Namespace) -> int:
     from fa_core import experiments, provenance, records, verification
 
     if arguments.seeds < 1:
@@ -236,14 +237,14 @@ def _verify(arguments) -> int:
     return int(bool(bad))
 
 
-def _run(arguments) -> int:
+def _run(arguments: Namespace) -> int:
     from fa_core import notebooks
 
     return notebooks.run(arguments.names, out=arguments.out, profile=arguments.profile, jobs=arguments.jobs,
                          write_back=arguments.write_back, given={k: _value(v) for k, v in arguments.parameter})
 
 
-def _value(text: str):
+def _value(text: str) -> Any:
     """What a text on the command line means to Python, else the text."""
     try:
         return ast.literal_eval(text)
@@ -251,7 +252,7 @@ def _value(text: str):
         return text
 
 
-def _build(arguments) -> int:
+def _build(arguments: Namespace) -> int:
     from pathlib import Path
 
     from fa_core import notebooks

@@ -19,9 +19,11 @@ same row as JSON, of which the scorecard is made.
 import html
 import math
 import tomllib
+from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 LEDGER = Path(__file__).parent / "claims.toml"
 MIME = "application/vnd.fa-core.claim+json"
@@ -67,7 +69,7 @@ class Claim:
     added: str = ""
     source: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         low, high = self.accept
         if math.isnan(low) or math.isnan(high) or low > high:
             raise LedgerError(f"{self.id!r}: accept = [{low}, {high}] is not an interval")
@@ -102,7 +104,7 @@ def ledger(path: Path = LEDGER, section: str = "claim") -> dict[str, Claim]:
     return found
 
 
-def _number(what: str, value) -> float:
+def _number(what: str, value: Any) -> float:
     """Raises LedgerError for what is no number."""
     try:
         return float(value)
@@ -110,7 +112,7 @@ def _number(what: str, value) -> float:
         raise LedgerError(f"{what} is {value!r}, wanted is a number") from None
 
 
-def _pair(what: str, interval) -> tuple[float, float]:
+def _pair(what: str, interval: Any) -> tuple[float, float]:
     """Raises LedgerError for what is not two numbers, the lower first. Where one is NaN, there is no order."""
     if isinstance(interval, str) or not hasattr(interval, "__len__") or len(interval) != 2:
         raise LedgerError(f"{what} = {interval!r} is not an interval: wanted are two numbers, (low, high)")
@@ -130,7 +132,8 @@ def judge(value: float, interval: tuple[float, float] | None, bound: tuple[float
     return REPRODUCED if inside else MISSED if outside else UNDECIDED
 
 
-def checked(what: str, value: float, interval, kind: str) -> tuple[float, tuple[float, float] | None]:
+def checked(what: str, value: float, interval: Sequence[float] | None,
+            kind: str) -> tuple[float, tuple[float, float] | None]:
     """A measured value and its interval as numbers. Raises LedgerError where they do not fit the kind."""
     if kind not in KINDS:
         raise LedgerError(f"{what}: unknown kind {kind!r}; there are: {', '.join(KINDS)}")
@@ -185,7 +188,7 @@ class Verdict:
     reason: str = ""
     verdict: str = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "verdict", self._judged())
 
     def _judged(self) -> str:
@@ -229,10 +232,10 @@ class Verdict:
 
     def as_json(self) -> dict:
         """The row as JSON; infinities and NaN as strings, for JSON has none."""
-        def plain(v):
+        def plain(v: float) -> float | str:
             return float(f"{v:.4g}") if math.isfinite(v) else str(v)
 
-        def pair(interval):
+        def pair(interval: Sequence[float] | None) -> list[float | str] | None:
             return [plain(v) for v in interval] if interval else None
 
         data = {k: v for k, v in asdict(self.claim).items() if k != "source" or v} | {"accept": pair(self.claim.accept)}
@@ -242,7 +245,7 @@ class Verdict:
                        "also": conditions, "verdict": self.verdict, "why": self.why(), "unfinished": self.unfinished,
                        "stand_in": self.stand_in, "reason": self.reason}
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict:
         row = self.row()
         text = "\n".join(f"{k}: {v}" for k, v in row.items())
         table = "".join(f"<tr><th scope='row' style='text-align:left'>{html.escape(k)}</th>"
@@ -250,7 +253,7 @@ class Verdict:
         return {"text/plain": text, "text/html": f"<table class='verdict'>{table}</table>", MIME: self.as_json()}
 
 
-def interval_text(bounds) -> str:
+def interval_text(bounds: tuple[float, float]) -> str:
     """A bound in words: at most, at least, exactly, or between."""
     low, high = bounds
     if math.isinf(low) and math.isinf(high):
@@ -268,7 +271,7 @@ def digits(value: float) -> str:
     return f"{float(text):,.0f}" if "e+" in text and abs(value) < 1e7 else text
 
 
-def measured_text(value: float, interval=None, kind: str = ESTIMATE) -> str:
+def measured_text(value: float, interval: Sequence[float] | None = None, kind: str = ESTIMATE) -> str:
     """A measured value with its interval; of one that is an end of its interval, which end it is."""
     text = digits(value)
     if not interval:
@@ -279,7 +282,7 @@ def measured_text(value: float, interval=None, kind: str = ESTIMATE) -> str:
     return text + f" [{digits(interval[0])}, {digits(interval[1])}]"
 
 
-def counted(verdicts) -> str:
+def counted(verdicts: Iterable[str]) -> str:
     """How many of some verdicts there are of each kind, in words; those on a stand-in and what is no evidence apart."""
     verdicts = list(verdicts)
     parts = [f"**{verdicts.count(v)} {v}**" for v in (REPRODUCED, MISSED, UNDECIDED, UNTESTED)]
@@ -299,10 +302,12 @@ class Reporter:
                               "its bound, before the first run")
         if profile not in PROFILES:
             raise LedgerError(f"unknown profile {profile!r}; there are: {', '.join(PROFILES)}")
-        self.notebook, self.profile, self.reported = notebook, profile, {}
+        self.notebook, self.profile = notebook, profile
+        self.reported: dict[str, Verdict] = {}
 
-    def __call__(self, id: str, value: float = math.nan, n: int = 0, interval=None, also=(), *, kind: str = ESTIMATE,
-                 unfinished: str = "", stand_in: str = "", untested: str = "") -> Verdict:
+    def __call__(self, id: str, value: float = math.nan, n: int = 0, interval: Sequence[float] | None = None,
+                 also: Iterable[tuple] = (), *, kind: str = ESTIMATE, unfinished: str = "", stand_in: str = "",
+                 untested: str = "") -> Verdict:
         """Judge and show one claim.
 
         `interval`: the 95 % interval of an estimate; without one, `kind` says what else the measure is (`KINDS`).
@@ -317,14 +322,15 @@ class Reporter:
         if isinstance(n, bool) or not hasattr(n, "__index__") or n < 0:
             raise LedgerError(f"{id}: n is {n!r}, wanted is how many runs or examples the measure is of")
         reason = untested or ("" if self.profile == "paper" else f"the {self.profile} profile is too small")
+        bounds = None
         if not untested:
-            value, interval = checked(id, value, interval, kind)
+            value, bounds = checked(id, value, interval, kind)
         conditions = []
         for what, v, low, high, certainty in also:
             of = (None, certainty) if isinstance(certainty, str) else (certainty, ESTIMATE)
             v, its_interval = checked(f"{id}, {what!r}", v, *of)
             conditions.append(Condition(what, v, low, high, its_interval, of[1]))
-        found = Verdict(self.claims[id], float(value), n, interval, kind, tuple(conditions), unfinished, stand_in, reason)
+        found = Verdict(self.claims[id], float(value), n, bounds, kind, tuple(conditions), unfinished, stand_in, reason)
         if id in self.reported and self.reported[id].as_json() != found.as_json():
             raise LedgerError(f"{id!r} was reported before, as {self.reported[id].row()['ours']}: a claim is reported once; "
                               "to change what is reported, run the notebook from its beginning")

@@ -16,12 +16,13 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
 from tqdm import tqdm
 
@@ -45,7 +46,7 @@ class Outcome:
 
     experiment: Experiment
     file: Path | None = None
-    about: dict | None = None
+    about: dict = field(default_factory=dict)
     error: Exception | None = None
     parts: int = 0
 
@@ -113,7 +114,7 @@ def kept(experiments: Iterable[Experiment]) -> str:
 
 
 def train_part(part: Experiment, *, device: str | None = None, threads: int | None = None, identity: dict | None = None,
-               progress: bool | None = False, until: float | None = None, **options) -> records.Result:
+               progress: bool | None = False, until: float | None = None, **options: Any) -> records.Result:
     """Run a part, or go on with it, or take its result if there is one.
 
     threads: that torch is to use; None leaves them. until: as of `fa_core.training.train`. Raises ClusterError where
@@ -160,16 +161,16 @@ def _unlike(here: dict, there: dict | BaseException) -> str:
 class Here:
     """This process, one part after the other. `options` are those of `train_part`."""
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         self.options = options
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         pass
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "this process"
 
     def run(self, parts: list[Experiment]) -> Iterator[tuple[Experiment, records.Result | Exception]]:
@@ -185,14 +186,14 @@ class Here:
 class Processes(Here):
     """So many processes of this machine. A process that dies takes down the others: the parts left raise ClusterError."""
 
-    def __init__(self, jobs: int, threads: int = 1, **options):
+    def __init__(self, jobs: int, threads: int = 1, **options: Any) -> None:
         super().__init__(threads=threads, **options)
         self.jobs = jobs
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.jobs} processes of this machine"
 
-    def run(self, parts):
+    def run(self, parts: list[Experiment]) -> Iterator[tuple[Experiment, records.Result | Exception]]:
         hold(self.options["threads"])  # before the workers load NumPy and torch
         with processes.pool(min(self.jobs, len(parts))) as pool:
             running = {pool.submit(train_part, part, **self.options): part for part in parts}
@@ -210,9 +211,11 @@ class Cluster(Here):
 
     LOOK = 1.0  # seconds after which to look again who has come
 
-    def __init__(self, address: str, threads: int = 1, timeout: float = 30, **options):
+    def __init__(self, address: str, threads: int = 1, timeout: float = 30, **options: Any) -> None:
         super().__init__(threads=threads, identity=own_identity(), **options)
-        self.address, self.known, self.turned_away = address, set(), []
+        self.address = address
+        self.known: set[str] = set()
+        self.turned_away: list[str] = []
         try:
             from distributed import Client
             from distributed.comm import get_address_host_port
@@ -253,10 +256,10 @@ class Cluster(Here):
         return {worker: f"the worker {worker} {told}" for worker, there in answers.items()
                 if (told := _unlike(self.options["identity"], there))}
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.client.close()
 
-    def __str__(self):
+    def __str__(self) -> str:
         try:
             count = len(self.workers())
         except (OSError, ValueError):
@@ -264,17 +267,18 @@ class Cluster(Here):
         return "\n".join([f"{self.address}, {count} worker{'s' * (count != 1)}",
                           *(f"turned away: {told}" for told in self.turned_away)])
 
-    def run(self, parts):
+    def run(self, parts: list[Experiment]) -> Iterator[tuple[Experiment, records.Result | Exception]]:
         executor, running = self.client.get_executor(pure=False), {}
 
-        def unpack_and_run(packed):  # a worker that could not load what Dask itself unpacks would die of it
+        # A worker that could not load what Dask itself unpacks would die of it.
+        def unpack_and_run(packed: bytes) -> records.Result:
             import pickle
 
             part, options = pickle.loads(packed)
             from fa_core.cluster import train_part
             return train_part(part, **options)
 
-        def begin(part):
+        def begin(part: Experiment) -> None:
             packed = pickle.dumps((part, self.options))
             running[executor.submit(unpack_and_run, packed)] = part, len(self.turned_away)
 
@@ -296,13 +300,13 @@ class Cluster(Here):
                 else:
                     yield part, outcome
 
-    def forget(self, parts):
+    def forget(self, parts: list[Experiment]) -> None:
         forget(parts)
         with suppress(Exception):  # the record is made; what a worker cannot remove does no harm
             self.client.run(forget, parts, on_error="ignore")  # where the folder is each worker's own
 
 
-def _outcome(call):
+def _outcome(call: Callable[[], records.Result]) -> records.Result | Exception:
     try:
         return call()
     except BrokenProcessPool:
@@ -374,7 +378,8 @@ def _finish(experiment: Experiment, found: list[records.Result | Exception], wor
         error = ClusterError(f"{told} ({kept([experiment])})")
         error.__cause__ = errors[0]
         return Outcome(experiment, error=error, parts=ran)
-    facts, history = about(experiment, found), History.join([r.history for r in found])
+    results = [r for r in found if isinstance(r, records.Result)]
+    facts, history = about(experiment, results), History.join([r.history for r in results])
     if diverged := int((history.diverged >= 0).sum()):  # a worker's own warning is seen by nobody
         told = f"{experiment.name}: {diverged} of {len(history.seeds)} runs diverged"
         warnings.warn(told, DivergenceWarning, stacklevel=3)
@@ -382,7 +387,7 @@ def _finish(experiment: Experiment, found: list[records.Result | Exception], wor
         file = records.save(experiment, history, facts)
     except OSError as error:
         return Outcome(experiment, error=error, parts=ran)
-    workers.forget([r.experiment for r in found])
+    workers.forget([r.experiment for r in results])
     return Outcome(experiment, file, facts, parts=ran)
 
 

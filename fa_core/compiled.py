@@ -20,9 +20,13 @@ numba keeps its machine code in the folder NUMBA_CACHE_DIR if that is set, else 
 written, in the user's cache folder; where there is none of them it is compiled in every process anew, a few seconds.
 """
 
+from __future__ import annotations
+
 import functools
 import math
 import types
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
@@ -31,6 +35,12 @@ from numba import uintp
 from fa_core.rules import Rule
 from fa_core.units import LEAK
 
+if TYPE_CHECKING:  # they need this room, or torch
+    from torch import Tensor
+
+    from fa_core.linear import Ensemble
+    from fa_core.network import Network, Velocity
+
 UNITS = ("linear", "tanh", "logistic", "leaky", "relu")  # what is compiled knows them by their numbers
 LINEAR, TANH, LOGISTIC, LEAKY, RELU = range(5)
 
@@ -38,7 +48,7 @@ inlined = numba.njit(forceinline=True, error_model="numpy")
 
 
 @functools.cache
-def kernel(function, name: str, *signature):
+def kernel(function: Callable, name: str, *signature: Any) -> Callable:
     """The function compiled for arguments of these types, and kept under that name where there is a place for it.
 
     Each signature has a name of its own: numba numbers those of one name by what it finds there, so that two processes at
@@ -206,7 +216,7 @@ def steps(W, velocity, mask, B, sizes, units, rule, rates, shrink, decay, moment
             h, last = last, h
 
 
-def steps_in(dtype):
+def steps_in(dtype: np.dtype) -> Callable:
     """`steps`, compiled for this precision."""
     real, T = numba.from_dtype(np.dtype(dtype)), numba.types
     vector, matrix, cube = real[::1], real[:, ::1], real[:, :, :]
@@ -214,13 +224,17 @@ def steps_in(dtype):
                   T.UniTuple(T.boolean, 4), vector, vector, vector, real, cube, cube, T.float64[::1])
 
 
-def learn(network, velocity, rule: Rule, rates: tuple[float, ...], weight_decay: float, momentum: float, examples) -> float:
+def learn(network: Network, velocity: Velocity | None, rule: Rule, rates: tuple[float, ...],
+          weight_decay: float, momentum: float, examples: Iterable[tuple[Tensor, Tensor]]) -> float:
     """Train a `fa_core.network.Network` on the CPU, in place, as `fa_core.training.step` does in minibatches of one example.
 
     velocity: pairs of arrays like (W_l, b_l), or None without momentum. examples: pairs x `(runs, n, n_0)` and target
     `(runs, n, n_out)`, gone through one after the other. Returns the sum of the squares of all errors.
     """
-    def flat(arrays):
+    if rule.chain is None:
+        raise ValueError(f"rule {rule.name!r} has no compiled loop")
+
+    def flat(arrays: Iterable[Tensor]) -> np.ndarray:
         return np.concatenate([a.flatten(1).numpy() for a in arrays], axis=1)
 
     pairs = list(zip(network.W, network.b, strict=True))
@@ -247,7 +261,7 @@ def learn(network, velocity, rule: Rule, rates: tuple[float, ...], weight_decay:
     return squares.sum()
 
 
-def parts(flat: np.ndarray, network):
+def parts(flat: np.ndarray, network: Network) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Of each layer, weights and biases as views into `(runs, all)`, shaped as a network's are."""
     start = 0
     for w in network.W:
@@ -362,7 +376,8 @@ def linear_steps(T, W0, W, B, W0_learns, perturbed, outputs_perturbed, rate, sig
                 nse[run, t] = squared_error(target, w0, w, error, squares) / scale
 
 
-def linear(rule: str, rate: float, net, B, x, perturbations, sigma: float, measured_at) -> np.ndarray:
+def linear(rule: str, rate: float, net: Ensemble, B: np.ndarray, x: np.ndarray,
+           perturbations: tuple[np.ndarray, np.ndarray], sigma: float, measured_at: np.ndarray) -> np.ndarray:
     """What `fa_core.linear.plain` does, for every rule but pseudobackprop."""
     real, T = numba.float64, numba.types
     cube = real[:, :, ::1]

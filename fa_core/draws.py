@@ -1,6 +1,7 @@
 """Random draws in torch: every run of an ensemble draws from generators of its own, each for one purpose."""
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ def generator(seed: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(key[:8], "little") >> 1)
 
 
-def draw(generators, shape, scale: float, distribution: str = "uniform") -> Tensor:
+def draw(generators: Sequence[torch.Generator], shape: Sequence[int], scale: float, distribution: str = "uniform") -> Tensor:
     """`(runs, *shape)` float64, each run from its own generator: uniform on [-scale, scale] or normal."""
     one = torch.empty(len(generators), *shape, dtype=torch.float64)
     for part, g in zip(one, generators, strict=True):

@@ -1,11 +1,16 @@
 """One style for every figure, colour-blind safe, and the plots that are used more than once."""
 
 import io
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from fa_core import pictures
@@ -50,7 +55,7 @@ def use() -> None:
         class Vectors(BaseFormatter):  # and not `for_type`, which the inline backend takes back with its first figure
             format_type = pictures.MIME
 
-            def __call__(self, shown):
+            def __call__(self, shown: object) -> str | None:
                 return vectors(shown) if isinstance(shown, Figure) else None
 
         shell.display_formatter.formatters[pictures.MIME] = Vectors(parent=shell.display_formatter)
@@ -62,7 +67,8 @@ def colour(name: str) -> str:
     return COLOURS[key]
 
 
-def band(ax, x, curves, name: str, label: str | None = None, centre=np.nanmean, **style):
+def band(ax: Axes, x: np.ndarray, curves: np.ndarray, name: str, label: str | None = None,
+         centre: Callable[..., np.ndarray] = np.nanmean, **style: Any) -> Line2D:
     """The centre of `curves` `(runs, points)` as a line, and the middle 95 % of the runs as a band, drawn at `DRAWN` points
     or fewer."""
     key = max((k for k in COLOURS if name.startswith(k)), key=len, default="control")
@@ -74,12 +80,12 @@ def band(ax, x, curves, name: str, label: str | None = None, centre=np.nanmean, 
     return ax.plot(x, centre(curves, axis=0), label=label or name, **style)[0]
 
 
-def legend(ax, **options):
+def legend(ax: Axes, **options: Any) -> Legend:
     """A legend with the algorithms in the order of `COLOURS` and, where `band` drew one, what it is."""
     handles, labels = ax.get_legend_handles_labels()
     order = list(COLOURS)
 
-    def place(label):
+    def place(label: str) -> int:
         return min((order.index(k) for k in order if label.startswith(k)), default=len(order))
 
     pairs = sorted(zip(handles, labels, strict=True), key=lambda pair: place(pair[1]))
@@ -88,12 +94,12 @@ def legend(ax, **options):
     return ax.legend(*zip(*pairs, strict=True), **options)
 
 
-def panel(ax, letter: str) -> None:
+def panel(ax: Axes, letter: str) -> None:
     """The letter of a panel, at its upper left."""
     ax.set_title(letter, loc="left", fontweight="bold")
 
 
-def receptive_fields(fields, title: str, ax=None, side: int = 28) -> None:
+def receptive_fields(fields: np.ndarray, title: str, ax: Axes | None = None, side: int = 28) -> None:
     """Incoming weights of hidden units as grey squares, ten to a row: white strongly positive, black strongly
     negative, the same scale for all (Supplementary Fig. 5). fields `(inputs, units)`, inputs = side^2."""
     ax = ax or plt.gca()
@@ -113,7 +119,7 @@ def receptive_fields(fields, title: str, ax=None, side: int = 28) -> None:
         spine.set_visible(False)
 
 
-def network(ax, layers, feedback: str | None = None) -> None:
+def network(ax: Axes, layers: Sequence[tuple[str, int]], feedback: str | None = None) -> None:
     """A drawn network: columns of units joined by forward weights and, below, the way the error takes back.
 
     layers: pairs (label, number of units drawn), inputs first. feedback: "transpose" draws the error going back along
@@ -123,7 +129,7 @@ def network(ax, layers, feedback: str | None = None) -> None:
     xs = np.linspace(0, 1, len(layers))
     ink = "#333333"
 
-    def heights(n):
+    def heights(n: int) -> np.ndarray:
         return 0.62 + 0.15 * (np.arange(n) - (n - 1) / 2)
 
     for (x0, (_, n0)), (x1, (_, n1)) in pairwise(zip(xs, layers, strict=True)):
@@ -144,7 +150,7 @@ def network(ax, layers, feedback: str | None = None) -> None:
         }[feedback]
         y, arrow = 0.1, {"arrowstyle": "-|>", "color": color, "linewidth": 2, "shrinkA": 0, "shrinkB": 0}
 
-        def lowest(layer):
+        def lowest(layer: int) -> float:
             return heights(layers[layer][1])[0] - 0.08
 
         ax.plot([xs[-1]] * 2, [lowest(-1), y], color=color, linewidth=2)

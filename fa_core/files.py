@@ -16,15 +16,15 @@ from typing import BinaryIO
 import numpy as np
 
 
-def write(path: Path, put: Callable[[BinaryIO], object]) -> None:
-    """Write what `put` writes, so that there is either the old file or the new one, whole, whatever happens meanwhile and
-    whoever else writes it. Raises what `put` raises, and OSError; a half-written file is left by a kill alone, and goes
-    with a later write."""
+def write(path: Path, put: bytes | Callable[[BinaryIO], object]) -> None:
+    """Write these bytes, or what `put` writes, so that there is either the old file or the new one, whole, whatever happens
+    meanwhile and whoever else writes it. Raises what `put` raises, and OSError; a half-written file is left by a kill alone,
+    and goes with a later write."""
     sweep(path, seconds=3600)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with open(partial, "xb") as file:
-            put(file)
+            file.write(put) if isinstance(put, bytes) else put(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
@@ -101,7 +101,7 @@ def unchanged(path: Path, fact: dict) -> bool:
     return now["size"] == fact["size"] and (now["time"] == fact["time"] or digest(path) == fact["md5"])
 
 
-def note(made: Path, sources: list[dict], **facts) -> None:
+def note(made: Path, sources: list[dict], **facts: object) -> None:
     """Write beside a copy, as .json, what it is and of what it was made: for each source what was `stated`, and its "md5".
     Raises OSError."""
     content = json.dumps(facts | {"made": stated(made) | {"md5": digest(made)}, "sources": sources}).encode()

@@ -9,6 +9,7 @@ second moment of the inputs (I for white ones). D is B for feedback alignment an
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
 SIGNALS = ("feedback alignment", "backprop")
@@ -53,7 +54,8 @@ class Flow:
         return ((self.B @ self.W) ** 2).sum((-2, -1)) / 2 - (self.B @ self.T * self.A).sum((-2, -1))
 
 
-def velocity(A, W, T, B, S=None, signal: str = "feedback alignment"):
+def velocity(A: np.ndarray, W: np.ndarray, T: np.ndarray, B: np.ndarray, S: np.ndarray | None = None,
+             signal: str = "feedback alignment") -> tuple[np.ndarray, np.ndarray]:
     """(dA/dt, dW/dt), `(n_h, n_i)` and `(n_o, n_h)`, by eqs. 8 and 9; A, W, T and B single matrices or stacks of them, S by
     default the identity. Raises ValueError for an unknown signal."""
     if signal not in SIGNALS:
@@ -62,7 +64,8 @@ def velocity(A, W, T, B, S=None, signal: str = "feedback alignment"):
     return (B if signal == "feedback alignment" else W.mT) @ ES, ES @ A.mT
 
 
-def integrate(T, B, A, W, t, *, S=None, signal: str = "feedback alignment", learn: str = "AW", decay=(0.0, 0.0),
+def integrate(T: ArrayLike, B: ArrayLike, A: ArrayLike, W: ArrayLike, t: ArrayLike, *, S: np.ndarray | None = None,
+              signal: str = "feedback alignment", learn: str = "AW", decay: tuple[float, float] = (0.0, 0.0),
               rtol: float = 1e-10, atol: float = 1e-12, method: str = "DOP853") -> Flow:
     """The flow from A `(n_h, n_i)`, W `(n_o, n_h)` through the increasing times `t` `(points,)`, of which the first is the
     start.
@@ -82,18 +85,19 @@ def integrate(T, B, A, W, t, *, S=None, signal: str = "feedback alignment", lear
         raise ValueError(f"T {T.shape} and {n_h} hidden units want B {(n_h, n_o)}, A {(n_h, n_i)}, W {(n_o, n_h)}; got "
                          f"{B.shape}, {A.shape}, {W.shape}")
 
-    def unpack(flat):
+    def unpack(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return flat[..., : n_h * n_i].reshape(*flat.shape[:-1], n_h, n_i), flat[..., n_h * n_i :].reshape(
             *flat.shape[:-1], n_o, n_h)
 
-    def field(_, flat):
+    def field(_: float, flat: np.ndarray) -> np.ndarray:
         now = unpack(flat)
         dA, dW = (v - d * x for v, d, x in zip(velocity(*now, T, B, S, signal), decay, now, strict=True))
         return np.concatenate([(dA if "A" in learn else 0 * dA).ravel(), (dW if "W" in learn else 0 * dW).ravel()])
 
     reached = t[0]
 
-    def follow(now, flat):  # an event that never happens: SciPy asks for it at the end of each step
+    # An event that never happens: SciPy asks for it at the end of each step.
+    def follow(now: float, flat: np.ndarray) -> float:
         nonlocal reached
         if not np.isfinite(flat).all():
             raise FloatingPointError("the solution is not finite beyond it")
@@ -115,7 +119,8 @@ def integrate(T, B, A, W, t, *, S=None, signal: str = "feedback alignment", lear
     return Flow(T, B, t, *unpack(solved.y.T))
 
 
-def batch(T, B, rate, steps: int, *, A=None, W=None, S=None, signal: str = "feedback alignment",
+def batch(T: ArrayLike, B: ArrayLike, rate: ArrayLike, steps: int, *, A: np.ndarray | None = None,
+          W: np.ndarray | None = None, S: np.ndarray | None = None, signal: str = "feedback alignment",
           every: int = 1) -> Flow:
     """Batch learning in steps (eqs. 6, 7, where S = I) from A, W, by default zero: the state at the start and after
     each `every` steps. A run that diverges goes on as infinities and NaN.
@@ -124,8 +129,8 @@ def batch(T, B, rate, steps: int, *, A=None, W=None, S=None, signal: str = "feed
     `(runs, 1, 1)`. The times are `rate` times the step for a single rate, and the steps themselves for several.
     """
     T, B, rate = (np.asarray(a, dtype=float) for a in (T, B, rate))
-    A = np.zeros((*B.shape[:-1], T.shape[-1])) if A is None else np.array(A, dtype=float)
-    W = np.zeros(B.mT.shape) if W is None else np.array(W, dtype=float)
+    A = np.zeros((*B.shape[:-1], T.shape[-1])) if A is None else A
+    W = np.zeros(B.mT.shape) if W is None else W
     kept = [(A, W)]
     with np.errstate(over="ignore", invalid="ignore"):
         for step in range(1, steps + 1):
@@ -138,7 +143,7 @@ def batch(T, B, rate, steps: int, *, A=None, W=None, S=None, signal: str = "feed
     return Flow(T, B, time, np.stack([a for a, _ in kept]), np.stack([w for _, w in kept]))
 
 
-def one_mode(step, updates: int, *, every: int = 1, stop: float = 1e6):
+def one_mode(step: ArrayLike, updates: int, *, every: int = 1, stop: float = 1e6) -> tuple[np.ndarray, np.ndarray]:
     """Batch learning of one mode from zero, which is also learning of one pair of input and output from zero (Note 14):
 
         u <- u + k e,   v <- v + k e u,   e = 1 - u v,   u = v = 0 at first
@@ -163,8 +168,9 @@ def one_mode(step, updates: int, *, every: int = 1, stop: float = 1e6):
     return np.stack([u for u, _ in kept]), np.stack([v for _, v in kept])
 
 
-def autoencoder(B, variances, rate: float, steps: int, *, A=None, W=None, signal: str = "feedback alignment",
-                every: int = 1):
+def autoencoder(B: np.ndarray, variances: np.ndarray, rate: float, steps: int, *, A: np.ndarray | None = None,
+                W: np.ndarray | None = None, signal: str = "feedback alignment",
+                every: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Batch learning (eqs. 6, 7) of T = I, a linear autoencoder, in the basis in which S is diagonal, `variances` `(n,)`.
 
     B `(n_h, n)` in that basis; A and W by default zero. Returns the squared reconstruction error `tr(E S E')` at the start
@@ -186,7 +192,8 @@ def autoencoder(B, variances, rate: float, steps: int, *, A=None, W=None, signal
     return np.array(errors), A, W
 
 
-def instance(shape, seed: int, target: float = 1.0, feedback: float = 0.5):
+def instance(shape: tuple[int, int, int], seed: int, target: float = 1.0,
+             feedback: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
     """A random problem (T, B) of the sizes (n_i, n_h, n_o), drawn as for Fig. 2: T ~ U[-target, target], B ~
     U[-feedback, feedback]."""
     n_i, n_h, n_o = shape
@@ -194,7 +201,7 @@ def instance(shape, seed: int, target: float = 1.0, feedback: float = 0.5):
     return rng.uniform(-target, target, (n_o, n_i)), rng.uniform(-feedback, feedback, (n_h, n_o))
 
 
-def balanced_start(T, B, seed: int, scale: float = 1.0):
+def balanced_start(T: np.ndarray, B: np.ndarray, seed: int, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """A random start (A, W) with C = 0, eq. 10, other than zero: A = BX and W = (XX'/2 + K) B' with X `(n_o, n_i)` normal of
     that scale and K a random antisymmetric matrix, of the scale of XX'."""
     rng = np.random.default_rng([seed, *T.shape])
@@ -203,7 +210,7 @@ def balanced_start(T, B, seed: int, scale: float = 1.0):
     return B @ X, (X @ X.T + K - K.T) @ B.T / 2
 
 
-def progress(tau):
+def progress(tau: ArrayLike) -> np.ndarray:
     """y at the scaled times `tau` >= 0 (infinity allowed): the solution of y' = 1 - y^3 from y = 0; as `tau`.
 
     Separating the variables gives tau = F(u) with u = -log(1 - y) and
@@ -224,13 +231,13 @@ def progress(tau):
     return np.where(np.isinf(tau), 1.0, -np.expm1(-u))
 
 
-def _scaled_time(u):
+def _scaled_time(u: np.ndarray) -> np.ndarray:
     """F(u), the scaled time at which 1 - y = exp(-u)."""
     y = -np.expm1(-u)
     return u / 3 + np.log1p(y + y * y) / 6 + np.arctan(np.sqrt(3) * y / (2 + y)) / np.sqrt(3)
 
 
-def modes(T, B):
+def modes(T: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The singular value decomposition BT = U diag(s) V' without its null part: U `(n_h, r)`, s `(r,)` falling,
     V `(n_i, r)`, r the rank of BT."""
     U, s, Vt = np.linalg.svd(np.asarray(B, dtype=float) @ np.asarray(T, dtype=float), full_matrices=False)
@@ -238,7 +245,7 @@ def modes(T, B):
     return U[:, :r], s[:r], Vt[:r].T
 
 
-def horizon(T, B, error: float) -> float:
+def horizon(T: np.ndarray, B: np.ndarray, error: float) -> float:
     """The time at which the slowest mode of the flow from zero has 1 - y^3 = `error`; there `|E| <= error |T|` if B has full
     column rank. Raises ValueError for an error outside (0, 1) and where BT = 0."""
     if not 0 < error < 1:
@@ -251,7 +258,7 @@ def horizon(T, B, error: float) -> float:
     return float(_scaled_time(u)) / (2 ** (-1 / 3) * s[-1] ** (2 / 3))
 
 
-def closed_form(T, B, t, S=None) -> Flow:
+def closed_form(T: ArrayLike, B: ArrayLike, t: ArrayLike, S: ArrayLike | None = None) -> Flow:
     """The flow of feedback alignment from A = W = 0 for white inputs, exactly, for any T and B, at the times `t` >= 0
     (infinity allowed: the end state).
 
@@ -277,7 +284,7 @@ def closed_form(T, B, t, S=None) -> Flow:
     return Flow(T, B, t, (U * np.cbrt(2 * s) * y) @ V.T, (T @ V * np.cbrt(2 * s) ** -1 * y**2) @ U.T)
 
 
-def _common_axes(s, V, S):
+def _common_axes(s: np.ndarray, V: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(a rotation among the modes of equal s after which the columns of V are eigenvectors of S, their eigenvalues)."""
     seen = V.T @ S @ V
     tolerance = 1e-9 * max(np.abs(S).max(), np.finfo(float).tiny)

@@ -4,6 +4,8 @@ What it does is said by four operations of torch, W.mul_(shrink), W.add_(P, alph
 of which goes through all of W for itself. The results are theirs to the bit: they too round rate P + shrink W once.
 """
 
+from collections.abc import Callable
+
 import numba
 import numpy as np
 from llvmlite import ir
@@ -48,7 +50,7 @@ def loops(W, half, P, shrink, rate, mask):
 
 SIGNATURE = "void(float32[::1], uint16[::1], uint16[::1], float32, float32, float32[::1])"
 try:
-    compiled = numba.njit(SIGNATURE, cache=True, error_model="numpy")(loops)
+    compiled: Callable[..., None] = numba.njit(SIGNATURE, cache=True, error_model="numpy")(loops)
 except RuntimeError:  # there is no folder to keep the machine code in
     compiled = numba.njit(SIGNATURE, error_model="numpy")(loops)
 

@@ -7,7 +7,7 @@ W `(runs, n_o, n_h)`, B `(runs, n_h, n_o)`, vectors `(runs, n, 1)`. Its rules ar
 not taken from `fa_core.rules`: the engine is tested against them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,22 +19,22 @@ from fa_core.rules import pseudoinverse
 PROBED = 500  # examples over which an angle is averaged
 
 
-def backprop(W, B, e):
+def backprop(W: np.ndarray, B: np.ndarray, e: np.ndarray) -> np.ndarray:
     """delta = W' e"""
     return W.mT @ e
 
 
-def feedback_alignment(W, B, e):
+def feedback_alignment(W: np.ndarray, B: np.ndarray, e: np.ndarray) -> np.ndarray:
     """delta = B e, eq. (1)"""
     return B @ e
 
 
-def pseudobackprop(W, B, e):
+def pseudobackprop(W: np.ndarray, B: np.ndarray, e: np.ndarray) -> np.ndarray:
     """delta = W^+ e, Note 13"""
     return pseudoinverse(W) @ e
 
 
-def shallow(W, B, e):
+def shallow(W: np.ndarray, B: np.ndarray, e: np.ndarray) -> np.ndarray:
     """No signal: W0 stays as it is."""
     return np.zeros_like(W.mT @ e)
 
@@ -69,13 +69,14 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng([seed, *purpose.encode()])
 
 
-def draw(seeds, purpose: str, shape, scale: float | None = None) -> np.ndarray:
+def draw(seeds: Iterable[int], purpose: str, shape: tuple[int, ...], scale: float | None = None) -> np.ndarray:
     """`(runs, *shape)`: uniform on [-scale, scale], or standard normal without a scale."""
     each = (generator(s, purpose) for s in seeds)
     return np.stack([g.standard_normal(shape) if scale is None else g.uniform(-scale, scale, shape) for g in each])
 
 
-def initialise(seeds, sizes=(30, 20, 10), target=1.0, init=0.01, feedback=0.5) -> Ensemble:
+def initialise(seeds: Iterable[int], sizes: tuple[int, int, int] = (30, 20, 10), target: float = 1.0, init: float = 0.01,
+               feedback: float = 0.5) -> Ensemble:
     """Networks before learning: T ~ U[-target, target], W0 and W ~ U[-init, init], B ~ U[-feedback, feedback];
     the defaults are those of Fig. 2."""
     n_i, n_h, n_o = sizes
@@ -111,9 +112,10 @@ AT_ONCE = 100  # examples that a compiled loop is handed with feedback weights o
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def learn(rule: str, rate: float, seeds, examples: int, *, sizes=(30, 20, 10), init=0.01, feedback=0.5,
-          sigma: float = 0.1, probe_every: int = 20, nse_every: int = 1, pseudo: bool = False,
-          feedback_at: Callable[[int, np.ndarray], np.ndarray] | None = None, compiled: bool = True) -> Curves:
+def learn(rule: str, rate: float, seeds: Iterable[int], examples: int, *, sizes: tuple[int, int, int] = (30, 20, 10),
+          init: float = 0.01, feedback: float = 0.5, sigma: float = 0.1, probe_every: int = 20, nse_every: int = 1,
+          pseudo: bool = False, feedback_at: Callable[[int, np.ndarray], np.ndarray] | None = None,
+          compiled: bool = True) -> Curves:
     """Train the networks of these seeds online, on x ~ N(0, I), and measure.
 
     rate multiplies the update of each example. sigma: standard deviation of the perturbations. nse_every: take the error
@@ -131,10 +133,10 @@ def learn(rule: str, rate: float, seeds, examples: int, *, sizes=(30, 20, 10), i
     n_i, n_h, n_o = sizes
     x = draw(seeds, "examples", (examples, n_i))
     seen_at_probes = draw(seeds, "probes", (PROBED, n_i)).mT
-    perturbations = np.empty((2, len(x), 0, 0))
+    xi = zeta = np.empty((len(x), 0, 0))
     if rule in PERTURBATIONS:
-        perturbations = [sigma * draw(seeds, "hidden perturbations", (examples, n_h)),
-                         sigma * draw(seeds, "output perturbations", (examples, n_o)) * (rule == PERTURBATIONS[1])]
+        xi = sigma * draw(seeds, "hidden perturbations", (examples, n_h))
+        zeta = sigma * draw(seeds, "output perturbations", (examples, n_o)) * (rule == PERTURBATIONS[1])
     take = plain
     if compiled and rule != "pseudobackprop":
         from fa_core import compiled as machine_code  # numba takes half a second to import
@@ -149,14 +151,15 @@ def learn(rule: str, rate: float, seeds, examples: int, *, sizes=(30, 20, 10), i
     for start, stop in pairwise(stops):
         B = np.stack([feedback_at(t, net.B) for t in range(start, stop)]) if feedback_at else net.B[None]
         nse[:, start + 1 : stop + 1] = take(rule, rate, net, B, x[:, start:stop],
-                                            [p[:, start:stop] for p in perturbations], sigma, measured_at[start:stop])
+                                            (xi[:, start:stop], zeta[:, start:stop]), sigma, measured_at[start:stop])
         if stop % probe_every == 0:
             measured.append(_probe(net, seen_at_probes, pseudo))
     angle, positive, weight_angle, *pseudo_angle = (np.stack(m, axis=1) for m in zip(*measured, strict=True))
     return Curves(nse, probes, angle, positive, weight_angle, net, *pseudo_angle)
 
 
-def plain(rule: str, rate: float, net: Ensemble, B, x, perturbations, sigma: float, measured_at) -> np.ndarray:
+def plain(rule: str, rate: float, net: Ensemble, B: np.ndarray, x: np.ndarray, perturbations: tuple[np.ndarray, np.ndarray],
+          sigma: float, measured_at: np.ndarray) -> np.ndarray:
     """Train the networks on some examples, in place: x `(runs, n, n_i)`; returns `nse` after each, `(runs, n)`, NaN where
     measured_at `(n,)` is false.
 
@@ -183,13 +186,13 @@ def plain(rule: str, rate: float, net: Ensemble, B, x, perturbations, sigma: flo
     return nse
 
 
-def _probe(net: Ensemble, x: np.ndarray, pseudo: bool):
+def _probe(net: Ensemble, x: np.ndarray, pseudo: bool) -> tuple[np.ndarray, ...]:
     """Mean angle between B e and W' e, share with e'WBe > 0, angle of W and B', and with `pseudo` the mean angle
     between B e and W^+ e, each `(runs,)`; x `(runs, n_i, m)`."""
     e = (net.T - net.W @ net.W0) @ x
     ours, backprops = net.B @ e, net.W.mT @ e
-    seen = (measures.angle(ours, backprops, axis=1).mean(1), measures.positive_share(ours.mT, backprops.mT),
-            measures.matrix_angle(net.W, net.B.mT))
+    seen = [measures.angle(ours, backprops, axis=1).mean(1), measures.positive_share(ours.mT, backprops.mT),
+            measures.matrix_angle(net.W, net.B.mT)]
     if pseudo:
-        seen += (measures.angle(ours, pseudobackprop(net.W, net.B, e), axis=1).mean(1),)
-    return seen
+        seen.append(measures.angle(ours, pseudobackprop(net.W, net.B, e), axis=1).mean(1))
+    return tuple(seen)

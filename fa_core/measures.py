@@ -1,12 +1,14 @@
 """What is measured: angles, normalised squared error, error rate, intervals. NumPy in, NumPy out."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 
-def angle(a, b, axis: int = -1):
+def angle(a: ArrayLike, b: ArrayLike, axis: int = -1) -> np.ndarray:
     """Signed angle between the vectors along `axis`, in degrees, 0 to 180; NaN where one of them is zero.
 
     `theta = arccos(a'b / (|a| |b|))`.  The paper prints `|a'b|`, by which no angle could exceed 90 degrees and
@@ -21,13 +23,13 @@ def angle(a, b, axis: int = -1):
     return np.degrees(2 * half)
 
 
-def matrix_angle(a, b):
+def matrix_angle(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """Angle between the matrices in the last two axes, flattened to vectors, in degrees; `(...)`."""
     a, b = np.asarray(a), np.asarray(b)
     return angle(a.reshape(*a.shape[:-2], -1), b.reshape(*b.shape[:-2], -1))
 
 
-def subspace_overlap(u, v):
+def subspace_overlap(u: ArrayLike, v: ArrayLike) -> np.ndarray:
     """Mean squared cosine of the principal angles between the spaces that orthonormal columns span, 0 to 1.
 
     u, v `(..., n, k)`; `(...)`. 1: the same space; spaces drawn at random of n dimensions have k / n on average.
@@ -36,7 +38,7 @@ def subspace_overlap(u, v):
     return ((u.swapaxes(-1, -2) @ v) ** 2).sum((-1, -2)) / u.shape[-1]
 
 
-def nse(y, target):
+def nse(y: ArrayLike, target: ArrayLike) -> np.ndarray:
     """Normalised squared error (Methods, eqs. 2-4), over the axes (examples, outputs), the last two.
 
     `sum |y* - y|^2 / sum |y* - mean(y*)|^2`: 1 for the best constant answer, 0 for a perfect one.
@@ -49,7 +51,7 @@ def nse(y, target):
     return ((target - y) ** 2).sum(axis=(-2, -1)) / spread
 
 
-def error_rate(outputs, labels):
+def error_rate(outputs: ArrayLike, labels: ArrayLike) -> np.ndarray:
     """Share of examples, in percent, whose largest output is not at the label; outputs `(..., examples, classes)`."""
     outputs, labels = np.asarray(outputs), np.asarray(labels)
     if outputs.shape[-2] != labels.shape[-1]:
@@ -57,7 +59,7 @@ def error_rate(outputs, labels):
     return 100 * (outputs.argmax(axis=-1) != labels).mean(axis=-1)
 
 
-def positive_share(delta, other):
+def positive_share(delta: ArrayLike, other: ArrayLike) -> np.ndarray:
     """Share of examples in which two teaching signals have a positive product; with delta = Be and other = W'e, the
     share of errors with e'WBe > 0 (the paper's first insight). Signals `(..., examples, units)`."""
     return ((np.asarray(delta) * np.asarray(other)).sum(axis=-1) > 0).mean(axis=-1)
@@ -70,7 +72,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def mean_interval(values) -> Interval:
+def mean_interval(values: ArrayLike) -> Interval:
     """95 % interval of the mean of independent values, by Student's t. Raises ValueError for fewer than two."""
     values = np.asarray(values, dtype=float)
     if values.size < 2:
@@ -79,14 +81,15 @@ def mean_interval(values) -> Interval:
     return Interval(float(values.mean() - half), float(values.mean() + half))
 
 
-def bootstrap_interval(statistic, *samples, resamples: int = 9999, seed: int = 0) -> Interval:
+def bootstrap_interval(statistic: Callable[..., np.ndarray], *samples: ArrayLike, resamples: int = 9999,
+                       seed: int = 0) -> Interval:
     """95 % percentile bootstrap interval of `statistic(*samples)`; the samples are resampled together (paired).
 
     `statistic` takes the samples and an `axis`. The seed makes the interval itself repeatable.
     """
-    samples = [np.asarray(s, dtype=float) for s in samples]
-    draws = np.random.default_rng(seed).integers(0, samples[0].size, (resamples, samples[0].size))
-    values = statistic(*(s[draws] for s in samples), axis=-1)
+    arrays = [np.asarray(s, dtype=float) for s in samples]
+    draws = np.random.default_rng(seed).integers(0, arrays[0].size, (resamples, arrays[0].size))
+    values = statistic(*(a[draws] for a in arrays), axis=-1)
     return Interval(*(float(q) for q in np.quantile(values, [0.025, 0.975])))
 
 
@@ -96,7 +99,7 @@ def proportion_interval(successes: int, n: int) -> Interval:
     return Interval(float(low), float(high))
 
 
-def ratio_interval(a, b) -> Interval:
+def ratio_interval(a: ArrayLike, b: ArrayLike) -> Interval:
     """95 % interval of the ratio of the means of paired values, `mean(a) / mean(b)`, by Fieller's theorem.
 
     The ratios t at which the mean of a - t b is not told from zero by Student's t. Raises ValueError where the two are not
@@ -114,7 +117,7 @@ def ratio_interval(a, b) -> Interval:
     return Interval(float((linear - half) / square), float((linear + half) / square))
 
 
-def error_interval(wrong) -> Interval:
+def error_interval(wrong: ArrayLike) -> Interval:
     """95 % interval, in percent, of one network's error rate, from tests of it: `wrong` (tests, examples), true where an
     answer was wrong.
 
@@ -129,7 +132,7 @@ def error_interval(wrong) -> Interval:
     return Interval(100 * max(low, 0.0), 100 * min(high, 1.0))
 
 
-def mean_error_interval(errors, tested: int) -> Interval:
+def mean_error_interval(errors: Sequence[float] | np.ndarray, tested: int) -> Interval:
     """95 % interval of the mean of test errors in percent, one for each network: Student's. That of a single network is of
     its `tested` test examples, of which its error is a proportion: Wilson's."""
     if len(errors) > 1:
@@ -138,7 +141,7 @@ def mean_error_interval(errors, tested: int) -> Interval:
     return Interval(100 * low, 100 * high)
 
 
-def first_below(values, threshold: float, at):
+def first_below(values: ArrayLike, threshold: float, at: ArrayLike) -> np.ndarray:
     """For each run, the first point of `at` at which its curve is at or below the threshold; NaN where it never is.
 
     `values` `(runs, points)`, `at` `(points,)`.

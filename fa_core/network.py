@@ -6,7 +6,9 @@
 Rows are examples, so y = h W here is y = W h in the paper's columns. See `fa_core.rules` for the teaching signals.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,8 +18,12 @@ from fa_core import products as matrices
 from fa_core.draws import draw, generator
 from fa_core.experiments import Experiment
 from fa_core.products import add_outer, affine
-from fa_core.rules import Rule, rule
-from fa_core.units import UNITS
+from fa_core.rules import Rule, Signals, rule
+from fa_core.units import UNITS, Unit
+
+Kept = list[Tensor | None]  # masks of inverted dropout, inputs first; None for a layer without
+Slopes = list[Tensor | float]  # f' of each layer above the inputs; 1.0 for a linear one
+Velocity = list[tuple[Tensor, Tensor]]  # of each layer, shaped as its W and b
 
 
 @dataclass
@@ -33,7 +39,7 @@ class Network:
     feedback_mask: list[Tensor | None] = field(default_factory=list)
     dropout: tuple[float, ...] = ()  # share of units silenced below each layer of W, in learning alone
 
-    def units(self, layer: int):
+    def units(self, layer: int) -> Unit:
         """Function and derivative of the units of a layer, 0 for the first hidden one."""
         return UNITS[self.output if layer == len(self.W) - 1 else self.hidden]
 
@@ -44,7 +50,7 @@ class Network:
         W, B = ([matrices.of(m, products) for m in part] for part in (self.W, self.B))
         return replace(self, W=W, B=B)
 
-    def forward(self, x: Tensor, keep: list | None = None) -> list[Tensor]:
+    def forward(self, x: Tensor, keep: Kept | None = None) -> list[Tensor]:
         """[x, h_1, ..., y]: h_{l+1} = f(h_l W_l + b_l); x `(runs, batch, n_0)`. Raises ValueError for a wrong shape.
 
         keep: the masks that `draw_kept` drew, for inverted dropout: where a share p of a layer is silenced, the activity of
@@ -59,7 +65,7 @@ class Network:
             h.append(activity if keep is None else self.silence(activity, keep, layer + 1))
         return h
 
-    def slopes(self, h: list[Tensor], keep: list | None = None) -> list:
+    def slopes(self, h: list[Tensor], keep: Kept | None = None) -> Slopes:
         """f' of every layer above the inputs, from the activities that `forward` returned; 0 for a silenced unit."""
         if keep is None:
             return [self.units(layer)[1](activity) for layer, activity in enumerate(h[1:])]
@@ -68,14 +74,15 @@ class Network:
         return [self.silence(self.units(layer)[1](activity * shares[layer + 1]), keep, layer + 1)
                 for layer, activity in enumerate(h[1:])]
 
-    def silence(self, activity, keep: list, layer: int):
+    def silence(self, activity: Any, keep: Kept, layer: int) -> Any:
         """A layer's activity, or slope, under inverted dropout; layer 0 is the inputs."""
-        return activity if keep[layer] is None else activity * keep[layer] / (1 - self.dropout[layer])
+        mask = keep[layer]
+        return activity if mask is None else activity * mask / (1 - self.dropout[layer])
 
-    def draw_kept(self, generators, batch: int) -> list[Tensor | None]:
+    def draw_kept(self, generators: Sequence[torch.Generator], batch: int) -> Kept:
         """Dropout masks, inputs first: `(runs, batch, units)`, 0 for a unit that is silenced in an example and 1 for one
         that is kept; None for a layer without dropout, such as the outputs."""
-        def one(p, n):
+        def one(p: float, n: int) -> Tensor:
             return torch.stack([torch.rand(batch, n, generator=g) for g in generators]) >= p
 
         return [one(p, w.shape[1]).to(self.b[0]) if p else None for p, w in zip(self.dropout, self.W, strict=True)] + [None]
@@ -95,7 +102,7 @@ class Network:
         )
 
 
-def initialise(experiment: Experiment, seeds: tuple[int, ...], device="cpu") -> Network:
+def initialise(experiment: Experiment, seeds: tuple[int, ...], device: torch.device | str = "cpu") -> Network:
     """The networks of these seeds before learning.
 
     Everything is drawn in float64 and then rounded, so that a seed gives the same network in either precision. A run has its
@@ -112,12 +119,12 @@ def initialise(experiment: Experiment, seeds: tuple[int, ...], device="cpu") -> 
         b.append(draw(for_weights, (1, n_out), scale if experiment.biases is None else experiment.biases, kind))
     B = draw_feedback(experiment, [generator(s, "feedback") for s in seeds])
 
-    def masks(arrays, densities):
+    def masks(arrays: list[Tensor], densities: tuple[float, ...]) -> list[Tensor | None]:
         keep = [(torch.stack([torch.rand(a.shape[1:], generator=g, dtype=torch.float64) for g in for_masks]) < d)
                 if d < 1 else None for a, d in zip(arrays, densities, strict=True)]
         return [None if k is None else k.to(dtype=dtype, device=device) for k in keep]
 
-    def ready(arrays):
+    def ready(arrays: list[Tensor]) -> list[Tensor]:
         return [a.to(dtype=dtype, device=device) for a in arrays]
 
     network = Network(ready(W), ready(b), ready(B), experiment.hidden, experiment.output,
@@ -145,27 +152,27 @@ def receptive_fields(maps: int, field: int, side: int) -> Tensor:
     return torch.kron(inside, inside).repeat(1, maps)
 
 
-def draw_feedback(experiment: Experiment, generators) -> list[Tensor]:
+def draw_feedback(experiment: Experiment, generators: Sequence[torch.Generator]) -> list[Tensor]:
     """Feedback weights B[l] for every hidden layer, of the shapes that the rule says, float64."""
     shapes = rule(experiment.rule).feedback.shapes(experiment.sizes)
     return [draw(generators, shape, scale, experiment.distribution)
             for shape, scale in zip(shapes, experiment.per_layer("feedback"), strict=True)]
 
 
-def apply_masks(arrays: list[Tensor], masks: list[Tensor | None]) -> None:
+def apply_masks(arrays: Sequence[Tensor], masks: Sequence[Tensor | None]) -> None:
     """Set to zero, in place, the elements that a mask removes."""
     for array, mask in zip(arrays, masks, strict=True):
         if mask is not None:
             array.mul_(mask)
 
 
-def gated(delta: Tensor, slope) -> Tensor:
+def gated(delta: Tensor, slope: Tensor | float) -> Tensor:
     """delta o f'; the slope of a linear layer is the number 1.0."""
     return delta if isinstance(slope, float) else delta * slope
 
 
-def update(network: Network, h: list[Tensor], slopes: list, deltas: list, rates: tuple[float, ...], decay: float = 0.0,
-           momentum: float = 0.0, velocity: list | None = None) -> None:
+def update(network: Network, h: list[Tensor], slopes: Slopes, deltas: Signals, rates: tuple[float, ...], decay: float = 0.0,
+           momentum: float = 0.0, velocity: Velocity | None = None) -> None:
     """One step of learning, in place, from one minibatch of n examples:
 
         dW_l = rate_l * [ sum over examples of h_l' (delta_{l+1} o f'_{l+1})  -  n * decay * W_l ],   biases alike;

@@ -16,10 +16,12 @@ optimiser nor weight decay changes it.
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.grad import conv2d_input
 
 RULES = ("local", "gated")
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.ELU, nn.Softplus)
@@ -29,20 +31,27 @@ class _Send(torch.autograd.Function):
     """0 on the way up; on the way down, what the product of an input with B would send to it."""
 
     @staticmethod
-    def forward(ctx, x, B, shape, down):
+    def forward(ctx: Any, x: Tensor, B: Tensor, shape: torch.Size,
+                down: Callable[[torch.Size, Tensor, Tensor], Tensor]) -> Tensor:
         ctx.save_for_backward(B)
         ctx.shape, ctx.down = x.shape, down
         return x.new_zeros(()).expand(shape)
 
     @staticmethod
-    def backward(ctx, delta):
+    def backward(ctx: Any, delta: Tensor) -> tuple[Tensor, None, None, None]:
         (B,) = ctx.saved_tensors
         return ctx.down(ctx.shape, delta, B.to(delta.dtype)), None, None, None
 
 
-class _Feedback:
+class _Feedback(nn.Module):
     """What the layers share: B, the unit, and the two rules. `_up(x, W, b)` is the layer's own map,
     `_down(shape, delta, B)` the transpose of its linear part."""
+
+    weight: Tensor
+    bias: Any
+    B: Tensor
+    _up: Callable[[Tensor, Tensor, Tensor | None], Tensor]
+    _down: Callable[[torch.Size, Tensor, Tensor], Tensor]
 
     def set_feedback(self, activation: Callable[[Tensor], Tensor] | None, rule: str, scale: float) -> None:
         """Draw B as PyTorch draws W, times `scale`. Raises ValueError for an unknown rule."""
@@ -72,15 +81,16 @@ class FeedbackLinear(_Feedback, nn.Linear):
     ValueError for an unknown rule.
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, activation=None, rule: str = "local",
-                 scale: float = 1.0, device=None, dtype=None):
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *,
+                 activation: Callable[[Tensor], Tensor] | None = None, rule: str = "local", scale: float = 1.0,
+                 device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> None:
         super().__init__(in_features, out_features, bias, device, dtype)
         self.set_feedback(activation, rule, scale)
 
     _up = staticmethod(functional.linear)
 
     @staticmethod
-    def _down(shape, delta: Tensor, B: Tensor) -> Tensor:
+    def _down(shape: torch.Size, delta: Tensor, B: Tensor) -> Tensor:
         """delta B, in the layout of rows."""
         return delta @ B
 
@@ -92,8 +102,9 @@ class FeedbackConv2d(_Feedback, nn.Conv2d):
     than zeros, or a padding given in words.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size, *arguments, activation=None, rule: str = "local",
-                 scale: float = 1.0, **options):
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int], *arguments: Any,
+                 activation: Callable[[Tensor], Tensor] | None = None, rule: str = "local", scale: float = 1.0,
+                 **options: Any) -> None:
         super().__init__(in_channels, out_channels, kernel_size, *arguments, **options)
         if self.padding_mode != "zeros" or isinstance(self.padding, str):
             raise ValueError(f"padding {self.padding!r} of mode {self.padding_mode!r}: feedback wants numbers, and zeros")
@@ -103,23 +114,23 @@ class FeedbackConv2d(_Feedback, nn.Conv2d):
         """The convolution."""
         return functional.conv2d(x, W, b, self.stride, self.padding, self.dilation, self.groups)
 
-    def _down(self, shape, delta: Tensor, B: Tensor) -> Tensor:
+    def _down(self, shape: torch.Size, delta: Tensor, B: Tensor) -> Tensor:
         """Its transpose, with B for W."""
-        return nn.grad.conv2d_input(shape, B, delta.contiguous(), self.stride, self.padding, self.dilation, self.groups)
+        return conv2d_input(shape, B, delta.contiguous(), self.stride, self.padding, self.dilation, self.groups)
 
 
 class _Deliver(torch.autograd.Function):
     """The outputs as they are; on the way down, the error at the outputs for them, and B e for each hidden layer."""
 
     @staticmethod
-    def forward(ctx, y, *hidden_and_B):
+    def forward(ctx: Any, y: Tensor, *hidden_and_B: Tensor) -> Tensor:
         half = len(hidden_and_B) // 2
         ctx.save_for_backward(*hidden_and_B[half:])
         ctx.shapes = [h.shape for h in hidden_and_B[:half]]
         return y.view_as(y)
 
     @staticmethod
-    def backward(ctx, e):
+    def backward(ctx: Any, e: Tensor) -> tuple[Tensor | None, ...]:
         sent = [(e.flatten(1) @ B.to(e.dtype)).view(shape) for B, shape in zip(ctx.saved_tensors, ctx.shapes, strict=True)]
         return (e, *sent, *(None,) * len(sent))
 
@@ -145,7 +156,7 @@ class DirectFeedback(nn.Module):
 
     def activities(self, x: Tensor) -> list[Tensor]:
         """Of every stage, each cut off from those below."""
-        found = []
+        found: list[Tensor] = []
         for stage in self.stages:
             found.append(stage(found[-1].detach() if found else x))
         return found
@@ -169,7 +180,7 @@ def convert(model: nn.Module, rule: str = "local", scale: float = 1.0) -> nn.Mod
     before = sum(isinstance(m, _Feedback) for m in model.modules())
     for parent in list(model.modules()):
         for (name, child), (after, unit) in pairwise([*parent.named_children(), ("", None)]):
-            if type(child) in (nn.Linear, nn.Conv2d):
+            if type(child) is nn.Linear or type(child) is nn.Conv2d:
                 taken = rule == "local" and isinstance(parent, nn.Sequential) and isinstance(unit, ELEMENTWISE)
                 setattr(parent, name, _with_feedback(child, unit if taken else None, rule, scale))
                 if taken:
@@ -179,15 +190,18 @@ def convert(model: nn.Module, rule: str = "local", scale: float = 1.0) -> nn.Mod
     return model
 
 
-def _with_feedback(layer: nn.Linear | nn.Conv2d, activation, rule: str, scale: float):
+def _with_feedback(layer: nn.Linear | nn.Conv2d, activation: Callable[[Tensor], Tensor] | None, rule: str,
+                   scale: float) -> "FeedbackLinear | FeedbackConv2d":
     """A feedback layer that has the very parameters of this one."""
-    options = {"bias": layer.bias is not None, "activation": activation, "rule": rule, "scale": scale,
-               "device": layer.weight.device, "dtype": layer.weight.dtype}
+    new: FeedbackLinear | FeedbackConv2d
+    options: dict[str, Any] = {"bias": layer.bias is not None, "activation": activation, "rule": rule, "scale": scale,
+                               "device": layer.weight.device, "dtype": layer.weight.dtype}
     if isinstance(layer, nn.Linear):
         new = FeedbackLinear(layer.in_features, layer.out_features, **options)
     else:
-        new = FeedbackConv2d(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
-                             layer.dilation, layer.groups, padding_mode=layer.padding_mode, **options)
+        shared = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+        options |= {name: getattr(layer, name) for name in shared}
+        new = FeedbackConv2d(layer.in_channels, layer.out_channels, **options)
     new.weight, new.bias = layer.weight, layer.bias
     return new.train(layer.training)
 

@@ -21,6 +21,7 @@ import nbformat
 import papermill
 from IPython.core.inputtransformer2 import TransformerManager
 from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
@@ -68,7 +69,7 @@ def path(name: str) -> Path:
     return FOLDER / f"{stem}.ipynb"
 
 
-def read(file: Path):
+def read(file: Path) -> NotebookNode:
     """A notebook from its file. Raises NotebookError where it is none, OSError."""
     try:
         return nbformat.read(file, as_version=4)
@@ -79,7 +80,7 @@ def read(file: Path):
         raise NotebookError(f"{file} is no notebook ({what}): restore it, e.g. by git checkout") from error
 
 
-def code_cells(notebook) -> list:
+def code_cells(notebook: NotebookNode) -> list:
     """The code cells that have something to run."""
     return [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
 
@@ -95,7 +96,7 @@ def parameters(file: Path) -> dict[str, str]:
     except SyntaxError as error:
         raise NotebookError(f"{file}: the cell tagged `parameters` is no Python, in line {error.lineno}: "
                             f"{error.msg}") from None
-    found = {}
+    found: dict[str, str] = {}
     for line in lines:
         if isinstance(line, ast.Assign | ast.AnnAssign) and line.value is not None:
             targets = line.targets if isinstance(line, ast.Assign) else [line.target]
@@ -103,7 +104,7 @@ def parameters(file: Path) -> dict[str, str]:
     return found
 
 
-def plain(value) -> bool:
+def plain(value: object) -> bool:
     """Whether papermill hands a value to a notebook as it is; a tuple, or a number of NumPy's, arrives as text."""
     if isinstance(value, list):
         return all(map(plain, value))
@@ -166,12 +167,12 @@ def execute(name: str, out: Path, given: dict | None = None) -> float:
     return seconds
 
 
-def errors(cell) -> list:
+def errors(cell: NotebookNode) -> list:
     """The errors in a code cell's outputs, save where it may fail."""
     return [] if ALLOWED in cell.metadata.get("tags", []) else [o for o in cell.outputs if o.output_type == "error"]
 
 
-def unfinished(notebook, died: bool = False) -> tuple[str, str] | None:
+def unfinished(notebook: NotebookNode, died: bool = False) -> tuple[str, str] | None:
     """Which cell of papermill's copy failed, or ended it before its end, and the last lines; None where all ran.
 
     papermill itself takes a SystemExit without a code, or with 0, for an end like another, and marks cells that a dead
@@ -194,7 +195,7 @@ def unfinished(notebook, died: bool = False) -> tuple[str, str] | None:
     return None
 
 
-def normalise(notebook, keep: tuple[str, ...] = ()):
+def normalise(notebook: NotebookNode, keep: tuple[str, ...] = ()) -> NotebookNode:
     """The notebook in its normal form: outputs and counts, and nothing that differs from one execution to the next.
 
     No metadata of the execution, no empty lists of tags, one kernel specification, adjacent pieces of one output
@@ -209,7 +210,7 @@ def normalise(notebook, keep: tuple[str, ...] = ()):
         cell.metadata = {k: v for k, v in cell.metadata.items() if k not in TRANSIENT and v != []}
         if cell.cell_type != "code":
             continue
-        merged = []
+        merged: list[NotebookNode] = []
         for output in cell.outputs:
             if output.output_type == "stream" and merged and merged[-1].get("name") == output.name:
                 merged[-1].text += output.text
@@ -219,7 +220,7 @@ def normalise(notebook, keep: tuple[str, ...] = ()):
     return notebook
 
 
-def described(notebook):
+def described(notebook: NotebookNode) -> NotebookNode:
     """The notebook with each figure's description, which the book reads in the cell's `mystnb`, where Jupyter and nbconvert
     look for it, too."""
     notebook = copy.deepcopy(notebook)
@@ -231,17 +232,17 @@ def described(notebook):
     return notebook
 
 
-def write(notebook, file: Path) -> None:
+def write(notebook: NotebookNode, file: Path) -> None:
     """Write a notebook, atomically. Raises NotebookError for what is not valid in the notebook's format, OSError."""
     try:
         nbformat.validate(notebook)
     except nbformat.ValidationError as error:
         raise NotebookError(f"{file}: not written, for it is no valid notebook of format {notebook.nbformat}."
                             f"{notebook.nbformat_minor}: {error.message}") from error
-    files.write(file, lambda opened: opened.write(f"{nbformat.writes(notebook)}\n".encode()))
+    files.write(file, f"{nbformat.writes(notebook)}\n".encode())
 
 
-def unfit(notebook) -> list[str]:
+def unfit(notebook: NotebookNode) -> list[str]:
     """What keeps an executed notebook from being published: cells not run in order from the first, errors, no outputs.
 
     nbval passes a notebook stripped of its outputs, and Sphinx renders one that failed; this does not.
@@ -256,14 +257,14 @@ def unfit(notebook) -> list[str]:
     return found + [f"cell [{c.execution_count}] has an error: {e.ename}: {e.evalue}" for c in code for e in errors(c)]
 
 
-def problems(notebook) -> list[str]:
+def problems(notebook: NotebookNode) -> list[str]:
     """What keeps a notebook from being committed: that it is unfit, has cells that the book leaves out, or is not in normal
     form."""
     raw = [f"cell {n} is a raw one, which the book leaves out" for n, c in enumerate(notebook.cells) if c.cell_type == "raw"]
     return unfit(notebook) + raw + ([] if normalise(notebook) == notebook else ["not in normal form: run `make refresh`"])
 
 
-def _of_type(notebook, mime: str) -> list[dict]:
+def _of_type(notebook: NotebookNode, mime: str) -> list[dict]:
     return [o.data[mime] for c in notebook.cells if c.cell_type == "code" for o in c.outputs
             if mime in o.get("data", {})]
 
@@ -274,7 +275,7 @@ def words(text: str) -> int:
     return len(re.findall(r"[^\W\d_][\w'’-]*", text))
 
 
-def main_thread(notebook) -> list:
+def main_thread(notebook: NotebookNode) -> list:
     """The cells that a reader sees who opens nothing: without the sections that are folded, from a heading with `COLLAPSED`
     to the next that is not under it."""
     found, under = [], 0
@@ -289,7 +290,7 @@ def main_thread(notebook) -> list:
     return found
 
 
-def read_words(notebook) -> tuple[int, int]:
+def read_words(notebook: NotebookNode) -> tuple[int, int]:
     """How many words the main thread of a notebook has, captions included, and how many figures."""
     cells = [c for c in main_thread(notebook) if not {"hide-cell", "remove-cell"} & set(c["metadata"].get("tags", ()))]
     captions = [c["metadata"]["mystnb"]["figure"]["caption"] for c in cells if "figure" in c["metadata"].get("mystnb", {})]
@@ -297,13 +298,13 @@ def read_words(notebook) -> tuple[int, int]:
     return sum(map(words, prose + captions)), len(captions)
 
 
-def minutes(notebook) -> int:
+def minutes(notebook: NotebookNode) -> int:
     """About how many minutes the main thread of a notebook takes to read."""
     count, figures = read_words(notebook)
     return max(1, round(count / PACE + figures * LOOK / 60))
 
 
-def picture(notebook, figure: str) -> bytes:
+def picture(notebook: NotebookNode, figure: str) -> bytes:
     """The PNG of a figure, by the name in its cell's metadata. Raises NotebookError where there is none."""
     for cell in notebook.cells:
         if cell.metadata.get("mystnb", {}).get("figure", {}).get("name") == figure:
@@ -313,17 +314,17 @@ def picture(notebook, figure: str) -> bytes:
     raise NotebookError(f"no figure {figure!r} with an image")
 
 
-def verdicts(notebook) -> list[dict]:
+def verdicts(notebook: NotebookNode) -> list[dict]:
     """The claims that a notebook's outputs report, as `claims.Verdict.as_json` gives them, in order."""
     return _of_type(notebook, claims.MIME)
 
 
-def results(notebook) -> list[dict]:
+def results(notebook: NotebookNode) -> list[dict]:
     """The experiments whose results a notebook's outputs show: name, digest, and whether from a record or live."""
     return _of_type(notebook, records.MIME)
 
 
-def equations(notebook) -> list[dict]:
+def equations(notebook: NotebookNode) -> list[dict]:
     """The numbered equations that a notebook's outputs account for, as `proofs.Shown` gives them, in order."""
     return [row for rows in _of_type(notebook, proofs.MIME) for row in rows]
 
@@ -358,8 +359,7 @@ def run(chosen: list[str], *, out: str = STAGE, profile: str = "paper", jobs: in
                     notebook = described(normalise(read(folder / f"{name}.ipynb")))
                     write(notebook, FOLDER / f"{name}.ipynb")
                     if name == FRONT[0]:
-                        image = picture(notebook, FRONT[1])
-                        files.write(FRONT_PICTURE, lambda opened, image=image: opened.write(image))
+                        files.write(FRONT_PICTURE, picture(notebook, FRONT[1]))
             except Exception as error:  # the others go on
                 says = "FAILED"
                 failed.append(str(error))
@@ -384,7 +384,7 @@ def counts() -> str:
 def count_in(readme: Path) -> None:
     """Write the counts of verdicts between the marks that a text has for them."""
     text = COUNTS.sub(counts(), readme.read_text(encoding="utf-8"))
-    files.write(readme, lambda opened: opened.write(text.encode()))
+    files.write(readme, text.encode())
 
 
 def _announced(name: str, folder: Path, given: dict) -> float:

@@ -18,6 +18,8 @@ network's, which lack the axis of runs.
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,7 +35,7 @@ HAS_ONEDNN = torch.backends.mkldnn.is_available()
 HAS_BFLOAT16 = any(torch.cpu.get_capabilities().get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
-def of(matrix: Tensor, products: str):
+def of(matrix: Tensor, products: str) -> Any:
     """What stands for the tensor where learning takes products of that name: itself, or a `Matrix`."""
     return {"": lambda m: m, "oneDNN": OneDNN, "bfloat16": Rounded}[products](matrix)
 
@@ -47,12 +49,12 @@ def runtime() -> dict[str, str]:
             "bfloat16": "processor" if HAS_BFLOAT16 else "imitated"}
 
 
-def affine(x: Tensor, W, b: Tensor) -> Tensor:
+def affine(x: Tensor, W: "Tensor | Matrix", b: Tensor) -> Tensor:
     """x W + b."""
     return torch.baddbmm(b, x, W) if isinstance(W, Tensor) else (x @ W).add_(b)
 
 
-def add_outer(W, h: Tensor, d: Tensor, shrink: float, rate: float, mask: Tensor | None = None) -> None:
+def add_outer(W: "Tensor | Matrix", h: Tensor, d: Tensor, shrink: float, rate: float, mask: Tensor | None = None) -> None:
     """W <- (shrink W + rate h' d) o mask, in place: h `(runs, batch, n_in)`, d `(runs, batch, n_out)`."""
     if not isinstance(W, Tensor):
         W.add_outer(h, d, shrink, rate, mask)
@@ -116,22 +118,22 @@ class Transposed:
         return self.mT.times(x, transposed=True)
 
 
-def by_run(product, a: Tensor, b: Tensor) -> Tensor:
+def by_run(product: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor:
     """The products of the matrices of a and b, each taken for itself."""
     if len(a) == 1:
         return product(a[0], b[0])[None]
     return torch.stack([product(x, m) for x, m in zip(a, b, strict=True)])
 
 
-def pieces(rows: int, *arrays: Tensor | None):
+def pieces(rows: int, *arrays: Any) -> Iterator[tuple[Any, ...]]:
     """Split arrays `(runs, n_in, n)`, `(n_in, n)` or None into strips of so many rows of one run, which fit the cache of a
     CPU; elsewhere they stay whole. The last array, `(runs, batch, n_out)`, is split by run alone."""
-    *arrays, d = arrays
+    *matrices, d = arrays
     if d.device.type != "cpu":
-        yield *arrays, d
+        yield arrays
         return
     for run in range(len(d)) if d.dim() == 3 else (...,):
-        of_run = [a if a is None or a.dim() == 2 else a[run if len(a) > 1 else 0] for a in arrays]
+        of_run = [a if a is None or a.dim() == 2 else a[run if len(a) > 1 else 0] for a in matrices]
         for start in range(0, len(of_run[0]), rows):
             yield *(None if a is None else a[start : start + rows] for a in of_run), d[run]
 
@@ -156,10 +158,10 @@ class OneDNN(Matrix):
             return torch.ops.mkldnn._linear_pointwise(a, b.mT, None, "none", [], "")
         return by_run(OneDNN.product, a, b)
 
-    def times(self, x, transposed=False):
+    def times(self, x: Tensor, transposed: bool = False) -> Tensor:
         return self.product(x, self.matrix.mT if transposed else self.matrix)
 
-    def add_outer(self, h, d, shrink, rate, mask=None):
+    def add_outer(self, h: Tensor, d: Tensor, shrink: float, rate: float, mask: Tensor | None = None) -> None:
         if d.shape[-2] < MANY:
             add_outer(self.matrix, h, d, shrink, rate, mask)
             return
@@ -199,7 +201,7 @@ class Rounded(Matrix):
             return by_run(Rounded.product, a, b)
         return (a @ b).to(torch.bfloat16)
 
-    def times(self, x, transposed=False):
+    def times(self, x: Tensor, transposed: bool = False) -> Tensor:
         if self.matrix._version != self.version:  # it was changed from elsewhere
             self.half.copy_(round_to_bfloat16(self.matrix))
             self.version = self.matrix._version
@@ -207,7 +209,7 @@ class Rounded(Matrix):
         m = self.half.mT.contiguous() if transposed else self.half
         return self.product(round_to_bfloat16(x), m).to(x.dtype)
 
-    def add_outer(self, h, d, shrink, rate, mask=None):
+    def add_outer(self, h: Tensor, d: Tensor, shrink: float, rate: float, mask: Tensor | None = None) -> None:
         from fa_core import fused  # numba takes half a second to import
 
         columns, d = round_to_bfloat16(h).mT.contiguous(), round_to_bfloat16(d)

@@ -17,8 +17,10 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from fa_core import mkl
+from fa_core.experiments import Described
 
 PACKAGE = __package__
 DESCRIPTIONS = f"{PACKAGE}.experiments"
@@ -29,12 +31,12 @@ VARIABLES = ("MKL_CBWR", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "NPY_DISAB
 # ---- sources
 
 
-def sources(experiment) -> dict[str, str]:
+def sources(experiment: Described) -> dict[str, str]:
     """The digest of each module that can change a run of this experiment, by name.
 
     A module that is imported by a name made up at run time, as data sets are, counts where the experiment's task names it.
     """
-    return dict(_sources(experiment.trainer, frozenset(experiment.task.split())))
+    return dict(_sources(experiment.trainer, frozenset(f"{experiment.task}".split())))
 
 
 def digest(found: dict[str, str]) -> str:
@@ -44,7 +46,9 @@ def digest(found: dict[str, str]) -> str:
 
 @functools.cache  # what is loaded, and not what a file says later on
 def _sources(trainer: str, words: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    trees, wanted, left = {}, {}, [trainer]
+    trees: dict[str, ast.Module] = {}
+    wanted: dict[str, set[str]] = {}
+    left = [trainer]
     while left:
         name = left.pop()
         if name in trees or name == __name__:  # which looks on, and changes nothing
@@ -68,8 +72,16 @@ def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def _source(name: str) -> Path:
+    """The file of a module; of a package, its `__init__.py`."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"the source of {name} is not to be found")
+    return Path(spec.origin)
+
+
 def _tree(name: str) -> ast.Module:
-    return ast.parse(Path(importlib.util.find_spec(name).origin).read_bytes())
+    return ast.parse(_source(name).read_bytes())
 
 
 def _exists(name: str) -> bool:
@@ -81,9 +93,10 @@ def _exists(name: str) -> bool:
 
 def _imports(tree: ast.Module, name: str, words: Iterable[str]) -> Iterator[tuple[str, set[str]]]:
     """The modules of this package that a module imports, wherever in it, each with the names that are taken from it."""
-    package = name if importlib.util.find_spec(name).submodule_search_locations is not None else name.rpartition(".")[0]
+    package = name if _source(name).name == "__init__.py" else name.rpartition(".")[0]
     tops = {PACKAGE, name.split(".")[0]}
     for node in ast.walk(tree):
+        found: list[tuple[str, set[str]]]
         if isinstance(node, ast.Import):
             found = [(alias.name, set()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -106,9 +119,8 @@ def _made_up(node: ast.AST) -> str | None:
     if not (isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module") and node.args):
         return None
     name = node.args[0]
-    if isinstance(name, ast.JoinedStr) and isinstance(name.values[0], ast.Constant):
-        return name.values[0].value
-    return name.value if isinstance(name, ast.Constant) else None
+    first = name.values[0] if isinstance(name, ast.JoinedStr) else name
+    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
 
 
 def _needed(tree: ast.Module, names: set[str]) -> list[ast.stmt]:
@@ -130,7 +142,7 @@ def _defined(statement: ast.stmt) -> set[str]:
     return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
-def _plain(node):
+def _plain(node: Any) -> Any:
     """A syntax tree as lists and text, without docstrings, those of attributes too; fields that are empty are left out, for
     they come and go with the version of Python."""
     if isinstance(node, ast.AST):
@@ -145,7 +157,7 @@ def _plain(node):
 # ---- what a run was made with
 
 
-def stretch(experiment, device: str = "cpu") -> dict:
+def stretch(experiment: Described, device: str = "cpu") -> dict:
     """What one uninterrupted stretch of a run is made with; whoever runs it adds its `seconds`."""
     import torch
 
@@ -164,8 +176,9 @@ def differences(before: dict, after: dict) -> list[str]:
     told = []
     for key in COMPARED:
         one, other = before.get(key), after.get(key)
-        if one is None:
-            told.append(f"{key} unknown, now {other if isinstance(other, int | str) else 'known'}")
+        if one is None or other is None:
+            then, now = ("unknown" if v is None else v if isinstance(v, int | str) else "known" for v in (one, other))
+            told += [f"{key} {then}, now {now}"] if then != now else []
         elif key == "sources":
             changed = sorted(k for k in one | other if one.get(k) != other.get(k))
             told += [f"sources: {', '.join(changed)} changed"] if changed else []
@@ -179,7 +192,7 @@ def differences(before: dict, after: dict) -> list[str]:
 def commit() -> str:
     """The commit of the checkout that fa_core is run from, with "-dirty" where the module differs from it; "unknown"
     outside of one. Records do not count: the first that a run writes would make the others dirty."""
-    def git(*arguments):
+    def git(*arguments: str) -> str:
         return subprocess.run(["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True,
                               check=True).stdout.strip()
 

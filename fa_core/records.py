@@ -14,18 +14,19 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fa_core import files, provenance
 from fa_core.experiments import Experiment
 from fa_core.provenance import machine, now  # noqa: F401  (notebooks show what they ran on)
-from fa_core.training import History, load_checkpoint, unpack_stretches, write_atomically
+from fa_core.training import History, Running, load_checkpoint, unpack_stretches, write_atomically
 
 ENVIRONMENT = "FA_CORE_RECORDS"
 MIME = "application/vnd.fa-core.record+json"
@@ -50,7 +51,7 @@ def path(experiment: Experiment, within: Path | None = None) -> Path:
     return (within or folder()) / f"{experiment.name}-{experiment.digest}.npz"
 
 
-def _is_one(experiment) -> None:
+def _is_one(experiment: object) -> None:
     if not isinstance(getattr(experiment, "digest", None), str):
         raise TypeError(f"an experiment is wanted, and this is {experiment!r}: `fa_core.experiments.find(name)` gives one "
                         "by its name, and `fa_core list` shows the names")
@@ -73,7 +74,7 @@ class Result:
     def __getitem__(self, name: str) -> np.ndarray:
         return self.history[name]
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict:
         facts = {k: self.about[k] for k in ("made", "device", "wall_seconds", "threads", "versions")}
         # A live run's date and time would make every execution of the notebook a different one.
         facts = facts if self.source == "record" else {}
@@ -109,16 +110,16 @@ def warnings_of(about: dict) -> list[str]:
 def about(experiment: Experiment, stretches: list[dict]) -> dict:
     """What a record says of its own making: all stretches of its run, and in short what they were made with. Where they
     differ, all of it; `wall_seconds` is the sum of theirs."""
-    def theirs(pick):
-        values = list(dict.fromkeys(pick(s) for s in stretches))
+    def theirs(facts: Iterable[object]) -> object:
+        values = list(dict.fromkeys(facts))
         return values[0] if len(values) == 1 else "; ".join(map(str, values))
 
     packages = dict.fromkeys(k for s in stretches for k in s.get("versions", ()))
     return {
         "name": experiment.name, "experiment": experiment.essence(), "digest": experiment.digest, "made": now(),
         "wall_seconds": round(sum(s["seconds"] for s in stretches), 1),
-        **{k: theirs(lambda s, k=k: s.get(k, "unknown")) for k in ("commit", "threads", "device")},
-        "versions": {k: theirs(lambda s, k=k: s.get("versions", {}).get(k, "unknown")) for k in packages},
+        **{k: theirs(s.get(k, "unknown") for s in stretches) for k in ("commit", "threads", "device")},
+        "versions": {k: theirs(s.get("versions", {}).get(k, "unknown") for s in stretches) for k in packages},
         "stretches": stretches,
     }
 
@@ -183,16 +184,17 @@ def intact(file: Path, flat: dict[str, np.ndarray], facts: dict) -> bool:
     if "contents" in facts:
         return facts["contents"] == contents(flat, facts)
     sums = file.parent / SUMS
-    known = dict(reversed(line.split("  ", 1)) for line in sums.read_text().splitlines()) if sums.exists() else {}
+    lines = sums.read_text().splitlines() if sums.exists() else []
+    known = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     return known.get(file.name) in (None, hashlib.sha256(file.read_bytes()).hexdigest())
 
 
-def train(experiment: Experiment, **options) -> History:
+def train(experiment: Experiment, **options: Any) -> History:
     """Run an experiment by the module that trains its kind of network."""
     return importlib.import_module(experiment.trainer).train(experiment, **options)
 
 
-def run(experiment: Experiment, device: str | None = None, **options) -> Result:
+def run(experiment: Experiment, device: str | None = None, **options: Any) -> Result:
     """Run an experiment now."""
     device = device_for(experiment, device)
     begun, start = provenance.stretch(experiment, device), time.monotonic()
@@ -215,14 +217,14 @@ def device_for(experiment: Experiment, wanted: str | None = None) -> str:
     return wanted
 
 
-def begin(experiment: Experiment, seeds: tuple[int, ...], device: str):
+def begin(experiment: Experiment, seeds: tuple[int, ...], device: str) -> Running:
     """A run of these seeds, before its first example."""
     return importlib.import_module(experiment.trainer).start(experiment, seeds, device)
 
 
 def beginning(experiment: Experiment, examples: int, seeds: int = 1, probes: tuple[int, ...] = ()) -> Experiment:
     """An experiment cut to its first seeds and examples; what they do is what they do in the whole."""
-    changes = {"schedule": tuple(s for s in experiment.schedule if s[0] < examples)}
+    changes: dict[str, Any] = {"schedule": tuple(s for s in experiment.schedule if s[0] < examples)}
     if switch := getattr(experiment, "switch", ()):
         changes["switch"] = tuple(s for s in switch if s[0] < examples)
     if isinstance(redrawn := getattr(experiment, "redraw_feedback", False), tuple):
@@ -254,7 +256,7 @@ def first_steps(experiment: Experiment, device: str = "cpu") -> dict:
     examples = first_examples(experiment)
     run = begin(beginning(experiment, examples), experiment.seeds[:1], device)
 
-    def arrays():
+    def arrays() -> dict[str, np.ndarray]:
         return {k.removeprefix("array."): np.array(v, dtype=float) for k, v in run.state().items()
                 if re.fullmatch(r"array\.[WbB]\d+", k)}
 
@@ -345,7 +347,7 @@ def alone(experiment: Experiment, within: Path | None = None, wait: bool = False
 
 
 def record(experiment: Experiment, device: str | None = None, remake: bool = False, progress: bool | None = None,
-           within: Path | None = None, wait: bool = False, **options) -> Path:
+           within: Path | None = None, wait: bool = False, **options: Any) -> Path:
     """Make a record, or keep the one there is. Killed, the same call goes on where the run was.
 
     Options are those of `fa_core.training.train`. Raises RecordError where another process is at it, unless told to wait.

@@ -26,12 +26,15 @@ an independent reference, `flow` in continuous time, `spiking` for units that in
 
 import hashlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+
+Array = Any  # of NumPy, of torch, or what stands for one in `fa_core.products`
+Signals = list[Array]  # one for each layer, the outputs last; None where there is no signal
 
 
 class Feedback(NamedTuple):
@@ -43,7 +46,7 @@ class Feedback(NamedTuple):
     """
 
     shapes: Callable[[tuple[int, ...]], list[tuple[int, int]]]
-    forward: Callable[[list], list]
+    forward: Callable[[list[Array]], list[Array]]
 
 
 LAYERWISE = Feedback(lambda sizes: [(above, n) for n, above in pairwise(sizes[1:])], list)
@@ -65,7 +68,7 @@ class Rule:
     """One learning rule; calling it gives its teaching signals. Made by `learning_rule`."""
 
     name: str
-    signals: Callable[..., list]  # its equation: see the module
+    signals: Callable[..., Signals]  # its equation: see the module
     feedback: Feedback = LAYERWISE
     # Changes B, in place, after each step: `learn(B, h, d, rates, shrink)` with h and d = delta o f' of every layer from the
     # inputs and the first hidden layer on, and for each layer of W its rate and the factor that weight decay leaves of it.
@@ -76,13 +79,13 @@ class Rule:
     compared: "Rule | None" = None
     chain: Chain | None = None  # None: there is no compiled loop for it
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "__doc__", self.signals.__doc__)
 
     def __repr__(self) -> str:
         return f"<rule {self.name!r}>"
 
-    def __call__(self, e, slopes, W, B=None) -> list:
+    def __call__(self, e: Array, slopes: Sequence[Array], W: Sequence[Array], B: Sequence[Array] | None = None) -> list:
         return self.signals(e, slopes, W, B)
 
     def changes_feedback(self) -> bool:
@@ -124,13 +127,13 @@ class Rule:
                              "not learn")
 
 
-def learning_rule(name: str, **options: Any) -> Callable[[Callable[..., list]], Rule]:
+def learning_rule(name: str, **options: Any) -> Callable[[Callable[..., Signals]], Rule]:
     """Make a `Rule` of that name of the function below; options: the other fields of `Rule`."""
     return lambda signals: Rule(name, signals, **options)
 
 
 @learning_rule("feedback alignment", chain=Chain())
-def feedback_alignment(e, slopes, W, B):
+def feedback_alignment(e: Array, slopes: Sequence[Array], W: Sequence[Array], B: Sequence[Array]) -> Signals:
     """delta_out = e;  delta_l = B_l delta_{l+1}.  No derivative is passed on (Methods, Figs. 3-5)."""
     deltas = [e]
     for b in reversed(B):
@@ -139,7 +142,7 @@ def feedback_alignment(e, slopes, W, B):
 
 
 @learning_rule("backprop", compared=feedback_alignment, chain=Chain(True, True, True))
-def backprop(e, slopes, W, B):
+def backprop(e: Array, slopes: Sequence[Array], W: Sequence[Array], B: Sequence[Array]) -> Signals:
     """delta_out = e;  delta_l = W_l' (delta_{l+1} o f_{l+1}').  Derivatives travel down the chain."""
     deltas = [e]
     for w, slope in zip(reversed(W), reversed(slopes), strict=False):
@@ -148,56 +151,56 @@ def backprop(e, slopes, W, B):
 
 
 @learning_rule("feedback alignment, outputs gated", chain=Chain(gated_outputs=True))
-def feedback_alignment_output_gated(e, slopes, W, B):
+def feedback_alignment_output_gated(e: Array, slopes: Sequence[Array], W: Sequence[Array], B: Sequence[Array]) -> Signals:
     """As feedback alignment, but the outputs send `e o y'`; the chain below is not gated."""
     return [*feedback_alignment(e * slopes[-1], slopes, W, B)[:-1], e]
 
 
 @learning_rule("feedback alignment, gated", chain=Chain(gated_outputs=True, gated_below=True))
-def feedback_alignment_gated(e, slopes, W, B):
+def feedback_alignment_gated(e: Array, slopes: Sequence[Array], W: Sequence[Array], B: Sequence[Array]) -> Signals:
     """delta_l = B_l (delta_{l+1} o f_{l+1}'): backprop with W' replaced by B, as most public code has it."""
     return backprop(e, slopes, [b.mT for b in B])
 
 
 @learning_rule("shallow", compared=feedback_alignment, chain=Chain(below_learns=False))
-def shallow(e, slopes, W, B):
+def shallow(e: Array, slopes: Sequence[Array], W: Sequence[Array], B: Sequence[Array]) -> Signals:
     """Only the output weights learn."""
     return [None] * len(W) + [e]
 
 
 @learning_rule("pseudobackprop", compared=feedback_alignment)
-def pseudobackprop(e, slopes, W, B):
+def pseudobackprop(e: Array, slopes: Sequence[Array], W: Sequence[Array], B: Sequence[Array]) -> Signals:
     """delta_l = W_l^+ (delta_{l+1} o f_{l+1}'): backprop with the pseudoinverse for the transpose (Note 15)."""
     return backprop(e, slopes, [pseudoinverse(w).mT for w in W])
 
 
 @learning_rule("direct feedback alignment", feedback=DIRECT)
-def direct_feedback_alignment(e, slopes, W, B):
+def direct_feedback_alignment(e: Array, slopes: Sequence[Array], W: Sequence[Array], B: Sequence[Array]) -> Signals:
     """delta_out = e;  delta_l = B_l e: straight from the outputs to every hidden layer (Nøkland 2016)."""
     return [*(e @ b for b in B), e]
 
 
 @learning_rule("direct random target projection", feedback=DIRECT)
-def direct_random_target_projection(e, slopes, W, B):
+def direct_random_target_projection(e: Array, slopes: Sequence[Array], W: Sequence[Array], B: Sequence[Array]) -> Signals:
     """delta_out = e;  delta_l = B_l y*: the target itself is sent, and no error (Frenkel et al. 2021). For targets of 0 and
     1, and outputs between them, by which y* = [e > 0]."""
     target = (e > 0) + 0 * e
     return [*(target @ b for b in B), e]
 
 
-def signs_of_W(W, B):
+def signs_of_W(W: Sequence[Array], B: Sequence[Array]) -> None:
     """B_l <- abs(B_l) o sign(W_l'); where W is zero, B keeps the sign that it has."""
     for w, b in zip(W, B, strict=True):
         b[b * w.mT < 0] *= -1
 
 
 @learning_rule("sign symmetry", tie=signs_of_W)
-def sign_symmetry(e, slopes, W, B):
+def sign_symmetry(e: Array, slopes: Sequence[Array], W: Sequence[Array], B: Sequence[Array]) -> Signals:
     """As feedback alignment, gated, with the signs of W' in B and magnitudes drawn once (Liao et al. 2016, "frSF")."""
     return feedback_alignment_gated(e, slopes, W, B)
 
 
-def as_W_learns(B, h, d, rates, shrink):
+def as_W_learns(B: Sequence[Array], h: Sequence[Array], d: Signals, rates: Sequence[float], shrink: Sequence[float]) -> None:
     """dB_l = rate_l (sum over examples of (delta o f')_{l+1}' h_l), and W_l's decay: the transpose of W_l's own update."""
     for layer, b in enumerate(B, start=1):
         b *= shrink[layer]
@@ -205,13 +208,13 @@ def as_W_learns(B, h, d, rates, shrink):
 
 
 @learning_rule("Kolen-Pollack", learn=as_W_learns)
-def kolen_pollack(e, slopes, W, B):
+def kolen_pollack(e: Array, slopes: Sequence[Array], W: Sequence[Array], B: Sequence[Array]) -> Signals:
     """As feedback alignment, gated, with B learning as W' does: the two meet as fast as weight decay takes their difference
     away (Kolen and Pollack 1994; Akrout et al. 2019)."""
     return feedback_alignment_gated(e, slopes, W, B)
 
 
-def pseudoinverse(w):
+def pseudoinverse(w: Array) -> Array:
     """Moore-Penrose inverse of the last two axes, for a NumPy array, a torch tensor or what stands for one.
 
     Singular values below `max(m, n) eps` times the largest, eps of w's own precision, count as 0: in float32 those of a
@@ -219,8 +222,8 @@ def pseudoinverse(w):
     those beside it are whole.
     """
     if isinstance(w, np.ndarray):
-        there = np.isfinite(w).all((-2, -1))[..., None, None]
-        inverse = np.linalg.pinv(np.where(there, w, 0), rtol=None)
+        there = np.isfinite(w).all((-2, -1), keepdims=True)
+        inverse = np.linalg.pinv(np.where(there, w, 0), max(w.shape[-2:]) * np.finfo(w.dtype).eps)
         return np.where(there, inverse, np.nan).astype(inverse.dtype)
     if hasattr(w, "pseudoinverse"):
         return w.pseudoinverse()
@@ -238,12 +241,14 @@ RULES: dict[str, Rule] = {rule.name: rule for rule in (
 OWN: dict[str, Rule] = {}  # rules that experiments were given as objects; see `register`
 
 
-def rule(name: str) -> Rule:
+def rule(named: str | Rule) -> Rule:
     """The rule of that name. Raises ValueError that lists the names there are."""
+    if isinstance(named, Rule):
+        return named
     try:
-        return (RULES | OWN)[name]
+        return (RULES | OWN)[named]
     except KeyError:
-        raise ValueError(f"unknown rule {name!r}; there are: {', '.join(RULES | OWN)}") from None
+        raise ValueError(f"unknown rule {named!r}; there are: {', '.join(RULES | OWN)}") from None
 
 
 def register(own: Rule) -> str:

@@ -8,7 +8,7 @@ of the indices of the paper's W^ij, presynaptic first; `B[i]` `(fan_out, fan_in)
 Layers are counted from 0: V[0] and U[0] are the first hidden layer's, h[0] are the inputs' spikes, h[i + 1] those of V[i].
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -42,7 +42,8 @@ def stretched_logistic(u: Tensor, out: Tensor) -> Tensor:
 
 
 # phi_delta, by the names of `fa_core.experiments.spiking.SQUASHING`
-SQUASH = {"tanh": torch.tanh, "logistic": logistic_less_half, "stretched": stretched_logistic}
+SQUASH: dict[str, Callable[..., Tensor]] = {"tanh": torch.tanh, "logistic": logistic_less_half,
+                                            "stretched": stretched_logistic}
 
 
 class Network:
@@ -137,7 +138,7 @@ class Noise:
         return self.parts
 
 
-def initialise(experiment: SpikingExperiment, seed: int, device="cpu") -> Network:
+def initialise(experiment: SpikingExperiment, seed: int, device: torch.device | str = "cpu") -> Network:
     """The network of a seed before learning, in float32."""
     mkl.pin()
     e, g, f = experiment, generator(seed, "weights"), generator(seed, "feedback")
@@ -187,7 +188,7 @@ def guesses(network: Network, images: Tensor, noise: Noise, steps: int) -> tuple
     at, summed = (np.empty((steps, len(images)), dtype=np.uint8) for _ in range(2))
     for start in range(0, len(images), network.streams):
         shown = slice(start, start + network.streams)
-        x, so_far = probabilities(images[shown]), 0
+        x, so_far = probabilities(images[shown]), torch.zeros(())
         for t in range(steps):
             network.forward(x, noise.draw())
             now = counts(network)
@@ -228,7 +229,7 @@ class Run:
             self.order = torch.randperm(e.epoch, generator=self.data)
         shown = self.order[at : at + e.streams].to(self.images.device)
         x, label = probabilities(self.images[shown]), self.labels[shown]
-        target, so_far, rate = wanted(label, e.sizes[-1]), 0, e.rate_at(self.seen)
+        target, so_far, rate = wanted(label, e.sizes[-1]), torch.zeros(()), e.rate_at(self.seen)
         for _ in range(e.steps):
             network.step(x, target, self.noise.draw(), rate)
             so_far = so_far + counts(network)
@@ -332,9 +333,10 @@ def look(network: Network, images: Tensor, labels: np.ndarray, seed: int) -> dic
             "modulator": np.array(delta, dtype=np.float32).T, "size": np.array(size, dtype=np.float32).T}
 
 
-def start(experiment: SpikingExperiment, seeds: tuple[int], device: str = "cpu") -> Run:
+def start(experiment: SpikingExperiment, seeds: tuple[int, ...], device: str = "cpu") -> Run:
     """A run of one seed, before its first image."""
-    return Run(experiment, *seeds, device)
+    (seed,) = seeds
+    return Run(experiment, seed, device)
 
 
 def groups(experiment: SpikingExperiment) -> list[tuple[int, ...]]:

@@ -25,7 +25,7 @@ class Table:
             self.numeric = [n and not isinstance(v, str) for n, v in zip(self.numeric, row, strict=True)]
             self.rows.append([v if isinstance(v, str) else format(v, f) for v, f in zip(row, forms, strict=True)])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lines = [self.head, *self.rows]
         widths = [max(len(line[c]) for line in lines) for c in range(len(self.head))]
         columns = list(zip(widths, self.numeric, strict=True))
@@ -33,8 +33,8 @@ class Table:
                 for line in lines]
         return "\n".join([self.title, *text] if self.title else text)
 
-    def _repr_html_(self):
-        def cell(tag, value, numeric, scope=""):
+    def _repr_html_(self) -> str:
+        def cell(tag: str, value: str, numeric: bool, scope: str = "") -> str:
             return f"<{tag}{scope}{' class=number' if numeric else ''}>{escape(value)}</{tag}>"
 
         head = "".join(cell("th", v, n, " scope=col") for v, n in zip(self.head, self.numeric, strict=True))

@@ -5,25 +5,30 @@ import json
 import time
 import warnings
 from bisect import bisect_right
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from fa_core import files, measures, provenance
 from fa_core.data import tasks
 from fa_core.draws import generator
-from fa_core.experiments import Experiment
-from fa_core.network import Network, draw_feedback, gated, initialise, update
+from fa_core.experiments import Described, Experiment, Plateau, Stages
+from fa_core.network import Kept, Network, Velocity, draw_feedback, gated, initialise, update
 from fa_core.rules import Rule, backprop, rule
 
 PROBED = 1000  # test examples over which teaching signals are compared
 AT_ONCE = 2**18  # numbers in the inputs that a compiled loop is handed at once
 PAUSE = 1000  # examples after which a run can be left, at most, or as many whole minibatches
 LARGE = 100_000  # weights above which runs go one by one: a batch of large networks only thrashes the cache
+
+
+Kind = TypeVar("Kind", bound=Described)
 
 
 class DivergenceWarning(RuntimeWarning):
@@ -44,8 +49,8 @@ class History:
     seeds: np.ndarray
     examples: np.ndarray
     curves: dict[str, np.ndarray]
-    snapshots: dict[str, np.ndarray] = field(default_factory=dict)
-    diverged: np.ndarray | None = None
+    snapshots: dict[str, np.ndarray]
+    diverged: np.ndarray
     ended: np.ndarray | None = None
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -69,7 +74,7 @@ class History:
         return flat | {f"snapshot/{k}": v for k, v in self.snapshots.items()}
 
     @classmethod
-    def from_arrays(cls, flat) -> "History":
+    def from_arrays(cls, flat: Mapping[str, np.ndarray]) -> "History":
         """A history from what `arrays` gave."""
         pick = {kind: {k.split("/", 1)[1]: flat[k] for k in flat if k.startswith(kind + "/")}
                 for kind in ("curve", "snapshot")}
@@ -119,13 +124,33 @@ def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path
     return drive(experiment, groups(experiment), Run, device, checkpoint, every, progress, mixed, until)
 
 
-def drive(experiment, groups: list[tuple[int, ...]], start: Callable, device: str | None, checkpoint: Path | None,
-          every: float, progress: bool | None, mixed: bool = False, until: float | None = None) -> History:
-    """Run the groups of an experiment's seeds one after the other: what `train` does, for any kind of run.
+class Running(Protocol):
+    """Some seeds of an experiment in progress, of any kind of network."""
 
-    `start(experiment, seeds, device)` gives a run of these seeds: an object with `seen`, `done`, `advance()`, `history()`,
-    `state()` and `restore(state)`, as `Run` has them.
-    """
+    seen: int
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+
+    def advance(self) -> None:
+        """Learn from the next few examples."""
+
+    def history(self) -> History:
+        """What was measured."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything needed to go on, between calls of `advance`."""
+
+    def restore(self, flat: dict[str, np.ndarray]) -> None:
+        """Take up a state that `state` gave."""
+
+
+def drive(experiment: Kind, groups: list[tuple[int, ...]], start: Callable[[Kind, tuple[int, ...], str], Running],
+          device: str | None, checkpoint: Path | None, every: float, progress: bool | None, mixed: bool = False,
+          until: float | None = None) -> History:
+    """Run the groups of an experiment's seeds one after the other: what `train` does, for any kind of run, which
+    `start(experiment, seeds, device)` begins."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     begun = time.monotonic()
     saved = load_checkpoint(checkpoint, experiment) if checkpoint else {}
@@ -135,8 +160,9 @@ def drive(experiment, groups: list[tuple[int, ...]], start: Callable, device: st
         here = provenance.stretch(experiment, device)
         refuse_other(checkpoint, earlier, here, mixed)
 
-    def save(run=None):
-        save_checkpoint(checkpoint, experiment, finished, run, [*earlier, here | {"seconds": time.monotonic() - begun}])
+    def save(run: Running | None = None) -> None:
+        if checkpoint:
+            save_checkpoint(checkpoint, experiment, finished, run, [*earlier, here | {"seconds": time.monotonic() - begun}])
 
     state = {k.split("/", 1)[1]: v for k, v in saved.items() if k.startswith("state/")}
     total = experiment.examples * len(experiment.seeds)
@@ -154,16 +180,14 @@ def drive(experiment, groups: list[tuple[int, ...]], start: Callable, device: st
                 before = run.seen
                 run.advance()
                 bar.update((run.seen - before) * len(seeds))
-                if checkpoint and time.monotonic() - written >= every and not run.done:
+                if time.monotonic() - written >= every and not run.done:
                     save(run)
                     written = time.monotonic()
                 if until is not None and time.monotonic() >= until and not run.done:
-                    if checkpoint:
-                        save(run)
+                    save(run)
                     raise OutOfTime(f"time was up at example {run.seen:,} of {experiment.examples:,}")
             finished.append(run.history())
-            if checkpoint:
-                save()
+            save()
     history = History.join(finished)
     if (history.diverged >= 0).any():
         bad = [f"seed {s} at example {d:,}" for s, d in zip(history.seeds, history.diverged, strict=True) if d >= 0]
@@ -173,8 +197,8 @@ def drive(experiment, groups: list[tuple[int, ...]], start: Callable, device: st
     return history
 
 
-def step(experiment: Experiment, network: Network, learning: Rule, x, target, rates: tuple[float, ...],
-         keep: list | None = None, velocity: list | None = None):
+def step(experiment: Experiment, network: Network, learning: Rule, x: Tensor, target: Tensor, rates: tuple[float, ...],
+         keep: Kept | None = None, velocity: Velocity | None = None) -> Tensor:
     """One step of learning from a minibatch, in place; returns the error `(runs, batch, n_out)` from before it.
 
     network: as it takes the experiment's products, `network.taking(experiment.products)`.
@@ -213,7 +237,7 @@ class Run:
         self.task = tasks.make(experiment, seeds, device)
         self.rule = rule(experiment.rule)
         self.redraw = [generator(s, "redrawn feedback") for s in seeds] if experiment.redraw_feedback else []
-        self.velocity = None
+        self.velocity: Velocity | None = None
         if experiment.momentum:
             self.velocity = [(torch.zeros_like(w), torch.zeros_like(b))
                              for w, b in zip(self.network.W, self.network.b, strict=True)]
@@ -247,7 +271,7 @@ class Run:
         while self.seen < pause:
             if e.switch:
                 self.rule = rule(e.rule_at(self.seen))
-            if self.redraw and (e.redraw_feedback is True or self.seen in e.redraw_feedback):
+            if self.redraw and (not isinstance(e.redraw_feedback, tuple) or self.seen in e.redraw_feedback):
                 network.B = [b.to(w) for b, w in zip(draw_feedback(e, self.redraw), network.W[1:], strict=True)]
                 network.settle_feedback(self.rule)
             stop = self.unchanged_until(pause)
@@ -259,9 +283,9 @@ class Run:
         finite = torch.stack([torch.isfinite(w).flatten(1).all(1) for w in network.W]).all(0).cpu().numpy()
         self.diverged[~finite & (self.diverged < 0)] = self.seen
         if e.plateau:
-            self.lower_rate(self.squares.item())
+            self.lower_rate(e.plateau, self.squares.item())
         if e.stages and self.seen % self.task.chunk == 0:
-            self.next_stage(self.probed[-1]["validation error"].item())
+            self.next_stage(e.stages, self.probed[-1]["validation error"].item())
 
     def next_chunk(self) -> None:
         """Draw the next chunk of examples."""
@@ -300,16 +324,16 @@ class Run:
         rates = self.experiment.rates_at(self.seen)
         return tuple(r / 10**self.cuts for r in rates) if self.cuts else rates
 
-    def lower_rate(self, error: float) -> None:
+    def lower_rate(self, plateau: Plateau, error: float) -> None:
         """After an epoch of this squared error: lower the rate tenfold where progress has slowed."""
-        share, times = self.experiment.plateau
+        share, times = plateau
         if error > (1 - share) * self.lowest and self.cuts < times:
             self.cuts += 1
         self.lowest = min(self.lowest, error)
 
-    def next_stage(self, error: float) -> None:
+    def next_stage(self, stages: Stages, error: float) -> None:
         """After an epoch with this validation error: lower the rate, or end the run, where progress has stalled."""
-        cuts, patience, least = self.experiment.stages
+        cuts, patience, least = stages
         self.stalled += 1
         if error < (1 - least) * self.lowest:
             self.lowest, self.stalled = error, 0
@@ -438,7 +462,7 @@ def unpack_probes(flat: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
 
 
 @torch.no_grad()
-def probe(network, task, learning: Rule) -> dict[str, np.ndarray]:
+def probe(network: Network, task: tasks.Task, learning: Rule) -> dict[str, np.ndarray]:
     """Measures of every run on the test examples, each `(runs,)` or `(runs, hidden layers)`:
 
     loss: mean over examples of e'e / 2;  nse, or for labels test error in percent;
@@ -471,7 +495,7 @@ def probe(network, task, learning: Rule) -> dict[str, np.ndarray]:
 
 
 @torch.no_grad()
-def validation_error(network, task) -> np.ndarray:
+def validation_error(network: Network, task: tasks.Task) -> np.ndarray:
     """The error on the examples that `stages` go by, `(runs,)`: percent wrong, or without labels the mean of e'e / 2."""
     x, target, labels = task.validation
     runs = network.W[0].shape[0]
@@ -513,7 +537,7 @@ def write_atomically(path: Path, arrays: dict[str, np.ndarray]) -> None:
                       "what was there before is untouched") from error
 
 
-def save_checkpoint(path: Path, experiment: Experiment, finished: list[History], run: Run | None = None,
+def save_checkpoint(path: Path, experiment: Described, finished: list[History], run: Running | None = None,
                     stretches: list[dict] | None = None) -> None:
     """Write the histories of the finished seeds, the state of the run in progress, and by what stretches it got there."""
     flat = {"digest": np.array(experiment.digest), "stretches": np.array(json.dumps(stretches or []))}
@@ -524,7 +548,7 @@ def save_checkpoint(path: Path, experiment: Experiment, finished: list[History],
     write_atomically(path, flat)
 
 
-def load_checkpoint(path: Path, experiment: Experiment) -> dict[str, np.ndarray]:
+def load_checkpoint(path: Path, experiment: Described) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint, or none if there is no file. Raises CheckpointError."""
     if not path.exists():
         return {}

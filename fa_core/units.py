@@ -4,22 +4,31 @@ Arguments are torch tensors, though nothing here imports torch before it is call
 linear layer multiplies nothing.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 LEAK = 1 / 20  # Supplementary Note 5, eq. (1)
 
 
-def logistic(a):
+def logistic(a: Tensor) -> Tensor:
     """1 / (1 + exp(-a)), in place: `a` is overwritten. torch.sigmoid gives another last bit at another place in memory."""
     return a.neg_().exp_().add_(1).reciprocal_()
 
 
-def leaky(a):
+def leaky(a: Tensor) -> Tensor:
     """a where it is positive, and LEAK a elsewhere."""
     from torch.nn.functional import leaky_relu
 
     return leaky_relu(a, LEAK)
 
 
-UNITS = {
+Unit = tuple[Callable[["Tensor"], "Tensor"], Callable[["Tensor"], "Tensor | float"]]  # function, and derivative
+UNITS: dict[str, Unit] = {
     "logistic": (logistic, lambda h: h.addcmul(h, h, value=-1)),
     "tanh": (lambda a: a.tanh(), lambda h: 1 - h * h),
     "linear": (lambda a: a, lambda h: 1.0),

@@ -97,9 +97,9 @@ def write_down(result: Result, examples: int) -> None:
            "commit": commit, "sources": provenance.digest(provenance.sources(result.experiment))}
     if "first steps" not in result.about:  # so that what is cheap to compare is there from now on
         row["first steps"] = records.first_steps(result.experiment)
-    rows = {k: lines[-1] for k, lines in verified().items()} | {row["record"]: row}
+    rows = {k: lines[-1] for k, lines in verified().items()} | {_key(result.experiment): row}
     text = "".join(json.dumps(rows[k]) + "\n" for k in sorted(rows))
-    files.write(file(), lambda out: out.write(text.encode()))
+    files.write(file(), text.encode())
 
 
 # ---- run again
@@ -151,7 +151,7 @@ def turn(chosen: Iterable[Experiment], minutes: float) -> list[Experiment]:
     week = f"{datetime.now(UTC):%G-%V}"
     lines = verified()
 
-    def order(experiment):
+    def order(experiment: Experiment) -> tuple[str, bytes]:
         last = max((line["on"] for line in lines.get(_key(experiment), [])), default="")
         return last[:10], hashlib.sha256(f"{week} {experiment.name}".encode()).digest()
 
@@ -171,7 +171,7 @@ class Spot(NamedTuple):
     experiment: str
     examples: int
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"the beginning of {self.experiment}, run again here, is as in its record"
 
 

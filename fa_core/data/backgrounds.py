@@ -154,7 +154,7 @@ def upright(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     digits = mnist.load("test")
     present = np.unique(labels)
 
-    def means(images, labels):
+    def means(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         by_digit = np.stack([images[labels == k].mean(0) for k in present])
         return by_digit - by_digit.mean(1, keepdims=True)
 

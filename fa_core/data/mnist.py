@@ -130,7 +130,7 @@ def standardise(images: np.ndarray, reference: np.ndarray | None = None) -> np.n
     # Exact integer moments of the 256 grey levels: the same two numbers on every machine.
     # In pieces, for a reference that may not fit in memory.
     pieces = (reference[i : i + 10_000].ravel() for i in range(0, len(reference), 10_000))
-    count = sum(np.bincount(piece, minlength=256) for piece in pieces)
+    count = np.sum([np.bincount(piece, minlength=256) for piece in pieces], axis=0)
     level = np.arange(256)
     mean = (count * level).sum() / count.sum()
     deviation = np.sqrt((count * (level - mean) ** 2).sum() / count.sum())

@@ -27,8 +27,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from tqdm import tqdm
@@ -160,11 +161,11 @@ def convert(sources: list[Path], kept: Path, verify: bool = True) -> None:
             check(path, fact["md5"])
     shape = (sum(count(path) for path in sources), SIDE * SIDE + 1)
 
-    def rows(file):
+    def rows(file: BinaryIO) -> None:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for path in sources:
             for piece in pieces(path):
-                file.write(piece)
+                file.write(piece.data)
 
     try:
         kept.with_suffix(".json").unlink(missing_ok=True)  # so that it never stands beside an array that it is not of
@@ -215,7 +216,7 @@ def check(path: Path, md5: str) -> None:
 # ---- the download
 
 
-def download(names=tuple(DIGESTS), site: str = SITE, attempts: int = 5, pause: float = 5.0) -> None:
+def download(names: Iterable[str] = tuple(DIGESTS), site: str = SITE, attempts: int = 5, pause: float = 5.0) -> None:
     """Fetch files into `folder()`, each first as .part, which a later call goes on with; its digest is verified before it
     takes its name. A file that is there already is verified and left.
 
@@ -299,12 +300,12 @@ def stretch(url: str, part: Path) -> bool:
         part.unlink()
         return False
     with response:
-        begins, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+        begins, _, all_of_it = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
         resumed = response.status == 206 and begins.startswith(f"{have}-")
         if not resumed:  # a site that sends all of it whatever was asked for
             have = 0
         length = response.headers.get("Content-Length")
-        total = int(total) if resumed and total.isdigit() else have + int(length) if length else None
+        total = int(all_of_it) if resumed and all_of_it.isdigit() else have + int(length) if length else None
         if total and total - have > (free := shutil.disk_usage(part.parent).free):
             raise OSError(errno.ENOSPC, f"{(total - have) / 1e6:,.0f} MB to come, {free / 1e6:,.0f} MB free")
         with part.open("ab" if resumed else "wb") as file, tqdm(

@@ -6,20 +6,27 @@ run can be checkpointed: the state of a task is the state of its runs' generator
 
 import importlib
 import math
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from fa_core.data import elastic, mnist
 from fa_core.draws import draw, generator
-from fa_core.experiments import DRAWN, Experiment, datasets
+from fa_core.experiments import DRAWN, Elastic, Experiment, datasets
+from fa_core.experiments.datasets import DataSet, Part
+
+Scale = Callable[[np.ndarray], np.ndarray]  # from inputs as they are stored to what the network sees
+Target = Callable[[Tensor], Tensor]
 
 CHUNK = 1000  # examples to a chunk where they are drawn: so many, or the whole minibatches that come nearest below
 
 
-def orders(n: int, times: int, generator) -> Tensor:
+def orders(n: int, times: int, generator: torch.Generator) -> Tensor:
     """`times` random orders of n things, one after the other, `(times * n,)`: those that as many calls of torch.randperm
     give, and the generator is then where they leave it. For few things it takes a fraction of their time."""
     most = math.lcm(*range(1, n + 1))
@@ -41,9 +48,11 @@ class FixedSet:
     x `(n, n_in)`, y `(n, n_out)`; test_x `(1, m, n_in)`, test_y likewise, labels `(m,)` or None; `validation`: three such.
     """
 
-    def __init__(self, x, y, test_x, test_y, labels, generators, epochs: int = 1):
+    def __init__(self, x: Any, y: Tensor, test_x: Tensor, test_y: Tensor, labels: np.ndarray | None,
+                 generators: Sequence[torch.Generator], epochs: int = 1) -> None:
         self.x, self.y, self.test_x, self.test_y, self.labels = x, y, test_x, test_y, labels
-        self.generators, self.epochs, self.distortions = generators, epochs, []
+        self.generators, self.epochs = generators, epochs
+        self.distortions: Sequence[torch.Generator] = ()
         self.chunk = epochs * len(x)
         self.validation = test_x, test_y, labels  # what `stages` go by; `make` puts examples that are held out here
 
@@ -51,7 +60,7 @@ class FixedSet:
         """Draw the order of the next examples."""
         self.order = torch.stack([orders(len(self.x), self.epochs, g) for g in self.generators]).to(self.y.device)
 
-    def distort(self, constants: tuple[float, ...], generators, black: float) -> None:
+    def distort(self, constants: Elastic, generators: Sequence[torch.Generator], black: float) -> None:
         """From now on distort the images, each time one is shown; see `fa_core.data.elastic`."""
         self.constants, self.distortions, self.black = constants, generators, black
 
@@ -60,7 +69,8 @@ class FixedSet:
         index = self.order[:, start : start + size]
         x = self.x[index]
         if self.distortions:
-            x = torch.stack([elastic.distort(images, g, *self.constants, fill=self.black)
+            sigma, alpha = self.constants
+            x = torch.stack([elastic.distort(images, g, sigma, alpha, fill=self.black)
                              for images, g in zip(x, self.distortions, strict=True)])
         return x, self.y[index]
 
@@ -68,7 +78,8 @@ class FixedSet:
 class Mapped(FixedSet):
     """A training set of bytes that may stay in a file: `images` `(n, n_in)`, memory-mapped; `scale` makes floats of some."""
 
-    def __init__(self, images, scale, y, test_x, test_y, labels, generators):
+    def __init__(self, images: np.ndarray, scale: Scale, y: Tensor, test_x: Tensor, test_y: Tensor,
+                 labels: np.ndarray | None, generators: Sequence[torch.Generator]) -> None:
         super().__init__(images, y, test_x, test_y, labels, generators)
         self.scale = scale
 
@@ -83,17 +94,19 @@ class Drawn:
     function `target(x)` of each run's own."""
 
     labels = None
-    distortions = ()
+    distortions: Sequence[torch.Generator] = ()
 
-    def __init__(self, target, n_in: int, generators, test_generators, device, dtype, uniform: float | None = None,
-                 test_size: int = 1000, chunk: int = CHUNK):
+    def __init__(self, target: Target, n_in: int, generators: Sequence[torch.Generator],
+                 test_generators: Sequence[torch.Generator], device: torch.device | str, dtype: torch.dtype,
+                 uniform: float | None = None, test_size: int = 1000, chunk: int = CHUNK) -> None:
         self.target, self.n_in, self.generators, self.uniform = target, n_in, generators, uniform
         self.device, self.dtype, self.chunk = device, dtype, chunk
         self.test_x, self.test_y = self._draw(test_generators, test_size)
+        self.validation = self.test_x, self.test_y, self.labels
 
-    def _draw(self, generators, n):
-        x = draw(generators, (n, self.n_in), *((1.0, "normal") if self.uniform is None else (self.uniform,)))
-        return [a.to(device=self.device, dtype=self.dtype) for a in (x, self.target(x))]
+    def _draw(self, generators: Sequence[torch.Generator], n: int) -> tuple[Tensor, Tensor]:
+        x = draw(generators, (n, self.n_in), *((1.0, "normal") if self.uniform is None else (self.uniform, "uniform")))
+        return x.to(device=self.device, dtype=self.dtype), self.target(x).to(device=self.device, dtype=self.dtype)
 
     def next_chunk(self) -> None:
         """Draw the next examples."""
@@ -101,19 +114,23 @@ class Drawn:
 
     def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
         """Examples start to start + size of the chunk: x `(runs, size, n_in)` and y `(runs, size, n_out)`."""
-        return tuple(a[:, start : start + size] for a in self.drawn)
+        x, target = self.drawn
+        return x[:, start : start + size], target[:, start : start + size]
 
 
-def quadratic(Q: Tensor, centred: bool = False):
+Task = FixedSet | Drawn
+
+
+def quadratic(Q: Tensor, centred: bool = False) -> Target:
     """The target y_k = x' Q_k x (Methods), Q `(runs, n_out, n, n)`, for x uniform on [-2, 2]; centred: less its mean,
     tr(Q_k) E[x_i^2] = 4/3 tr(Q_k)."""
     mean = 4 / 3 * Q.diagonal(dim1=2, dim2=3).sum(2)[:, None] if centred else 0.0
     return lambda x: ((x[:, None] @ Q) * x[:, None]).sum(3).mT - mean
 
 
-def teacher(W: tuple[Tensor, ...], b: tuple[Tensor, ...]):
+def teacher(W: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> Target:
     """The target y = W_2 tanh(W_1 tanh(W_0 x + b_0) + b_1) + b_2 of Fig. 3d, for any number of layers."""
-    def target(x):
+    def target(x: Tensor) -> Tensor:
         for w, bias in zip(W[:-1], b[:-1], strict=True):
             x = torch.tanh(torch.baddbmm(bias, x, w))
         return torch.baddbmm(b[-1], x, W[-1])
@@ -121,7 +138,7 @@ def teacher(W: tuple[Tensor, ...], b: tuple[Tensor, ...]):
     return target
 
 
-def target_function(experiment: Experiment, generators):
+def target_function(experiment: Experiment, generators: Sequence[torch.Generator]) -> Target:
     """The target functions of the runs, each with elements from its own generator, as one function of x
     `(runs, n, n_in)`; for the tasks whose inputs are drawn."""
     n_in, n_out, scale = experiment.sizes[0], experiment.sizes[-1], experiment.target
@@ -135,7 +152,7 @@ def target_function(experiment: Experiment, generators):
     return teacher(*zip(*layers, strict=True))
 
 
-def load(name: str):
+def load(name: str | DataSet) -> tuple[Part, Part, Scale]:
     """The training set, the test set, each a pair (inputs, answers), and how inputs are scaled, for a task with a data set.
 
     "... validation": the last examples of the training set take the place of the test set: what hyper-parameters and the
@@ -145,7 +162,8 @@ def load(name: str):
     if data is None:
         raise ValueError(f"task {name!r} has no data set; there are: {', '.join(datasets.names())}")
     if data.train:
-        (train, test), scale = (data.train, data.test), np.asarray
+        train, test = data.arrays()
+        scale: Scale = np.asarray
     else:
         train, test, scale = _from_files(data.name)
     if validated:
@@ -153,7 +171,7 @@ def load(name: str):
     return train, test, scale
 
 
-def _from_files(name: str):
+def _from_files(name: str) -> tuple[Part, Part, Scale]:
     """The same for a data set of files, without "validation"."""
     base = name.removesuffix(" at hand")
     source = mnist if base == "autoencoder" else importlib.import_module(f"fa_core.data.{base}")
@@ -163,35 +181,36 @@ def _from_files(name: str):
     if base == "timit":
         reference = train.features
 
-        def scale(features):
-            return source.standardise(features, reference)
+        def scale(stored: np.ndarray) -> np.ndarray:
+            return source.standardise(stored, reference)
     elif base == "autoencoder":
-        def scale(images):
-            return (images / np.float32(255) * np.float32(1.8) - np.float32(0.9)).astype(np.float32)
+        def scale(stored: np.ndarray) -> np.ndarray:
+            return (stored / np.float32(255) * np.float32(1.8) - np.float32(0.9)).astype(np.float32)
     else:
         # The scale is the whole training set's, validation data included, and does not depend on a label.
         pixels = mnist.standardise(np.arange(256, dtype=np.uint8), train[0])
 
-        def scale(images):
-            return pixels[images]
+        def scale(stored: np.ndarray) -> np.ndarray:
+            return pixels[stored]
     return train, test, scale
 
 
-def split(train, last: int):
+def split(train: Part, last: int) -> tuple[Part, Part]:
     """A training set (inputs, answers) without its last examples, and these. Raises ValueError where it is too small."""
-    first = len(train[1]) - last
+    inputs, answers = train
+    first = len(answers) - last
     if first < 1:
-        raise ValueError(f"{last:,} examples of a training set of {len(train[1]):,} cannot be held out")
-    return [tuple(a[part] for a in train) for part in (slice(first), slice(first, None))]
+        raise ValueError(f"{last:,} examples of a training set of {len(answers):,} cannot be held out")
+    return (inputs[:first], answers[:first]), (inputs[first:], answers[first:])
 
 
-def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
+def make(experiment: Experiment, seeds: tuple[int, ...], device: torch.device | str = "cpu") -> Task:
     """The task of an experiment for these seeds. Raises ValueError where its shape is not the network's, and for a minibatch
     larger than the training set."""
     dtype = getattr(torch, experiment.dtype)
     draws = [generator(s, "data") for s in seeds]
 
-    def tensor(array):
+    def tensor(array: ArrayLike) -> Tensor:
         return torch.as_tensor(np.array(array)).to(device=device, dtype=dtype)
 
     n_in, n_out = experiment.sizes[0], experiment.sizes[-1]
@@ -200,12 +219,13 @@ def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
         uniform = 2.0 if experiment.task == "quadratic" else None
         chunk = max(experiment.batch, CHUNK - CHUNK % experiment.batch)
         return Drawn(target, n_in, draws, [generator(s, "test") for s in seeds], device, dtype, uniform, chunk=chunk)
-    if experiment.task == "xor":
+    data = experiment.data()
+    if data is None:  # XOR
         x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
         y = np.array([[0], [1], [1], [0]])
         task = FixedSet(tensor(x), tensor(y), tensor(x[None]), tensor(y[None]), None, draws, epochs=250)
     else:
-        data, (train, test, scale) = experiment.data(), load(experiment.task)
+        train, test, scale = load(experiment.task)
         parts = [test]
         if experiment.held_out:
             train, held_out = split(train, experiment.held_out)
@@ -213,25 +233,28 @@ def make(experiment: Experiment, seeds: tuple[int, ...], device="cpu"):
         wrong, right = experiment.targets
         code = torch.eye(n_out, dtype=dtype, device=device) * (right - wrong) + wrong
 
-        def wanted(x, answers):
-            """What the outputs are to be for inputs x."""
-            if data.classified:
-                return code[torch.as_tensor(answers.astype(np.int64))]
-            return x if data.name == "autoencoder" else tensor(answers)
+        def wanted(answers: np.ndarray) -> Tensor:
+            """What the outputs are to be."""
+            return code[torch.as_tensor(answers.astype(np.int64))] if data.classified else tensor(answers)
 
-        def ready(part):
+        def ready(part: Part) -> tuple[Tensor, Tensor]:
             x = tensor(scale(part[0]))
-            return x, wanted(x, part[1])
+            return x, x if data.name == "autoencoder" else wanted(part[1])
 
-        tests = [(*(a[None] for a in ready(part)), part[1] if data.classified else None) for part in parts]
+        def tested(part: Part) -> tuple[Tensor, Tensor, np.ndarray | None]:
+            x, y = ready(part)
+            return x[None], y[None], part[1] if data.classified else None
+
+        tests = [tested(part) for part in parts]
         if data.name == "svhn":
-            task = Mapped(train[0], scale, wanted(None, train[1]), *tests[0], draws)
+            task = Mapped(train[0], scale, wanted(train[1]), *tests[0], draws)
         else:
-            task = FixedSet(*ready(train), *tests[0], draws)
+            x, y = ready(train)
+            task = FixedSet(x, y, *tests[0], draws)
         task.validation = tests[-1]
         if experiment.distort:
             black = scale(np.zeros((1, 1), np.uint8)).item()
-            task.distort(tuple(experiment.distort), [generator(s, "distortions") for s in seeds], black)
+            task.distort(experiment.distort, [generator(s, "distortions") for s in seeds], black)
     if experiment.batch > task.chunk:
         raise ValueError(f"a minibatch of {experiment.batch:,} is larger than what task {experiment.task!r} goes through at "
                          f"a time, {task.chunk:,} training examples: give a smaller batch")

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.fft import dct
 
 from fa_core import files
@@ -55,7 +56,7 @@ class Frames(NamedTuple):
 # ---- the front end
 
 
-def mel(hertz):
+def mel(hertz: ArrayLike) -> np.ndarray:
     """A frequency in mel: 2595 log10(1 + f / 700)."""
     return 2595 * np.log10(1 + np.asarray(hertz) / 700)
 
@@ -86,7 +87,8 @@ def derivative(track: np.ndarray) -> np.ndarray:
     last frame is repeated: d_t = sum_k k (c_{t+k} - c_{t-k}) / (2 sum_k k^2), k = 1, 2."""
     padded = np.pad(track, ((2, 2), (0, 0)), mode="edge") if len(track) else np.zeros((4, track.shape[1]))
     n = len(track)
-    return sum(k * (padded[2 + k : 2 + k + n] - padded[2 - k : 2 - k + n]) for k in (1, 2)) / 10
+    first, second = (k * (padded[2 + k : 2 + k + n] - padded[2 - k : 2 - k + n]) for k in (1, 2))
+    return (first + second) / 10
 
 
 def features(signal: np.ndarray) -> np.ndarray:
@@ -210,7 +212,8 @@ def sentences(where: Path) -> Found:
     files_there = listed(where)
     hidden = [p for p in files_there if p.name.startswith(".") and p.suffix.lower() in (".phn", ".wav")]
     there = [p for p in files_there if not p.name.startswith(".")]
-    copies, first = [], {}
+    copies: list[Path] = []
+    first: dict[tuple[str | None, str, str], Path] = {}
     for p in (p for p in there if p.suffix.lower() == ".phn"):
         names = tuple(part.lower() for part in p.relative_to(where).parts)
         split = next((part for part in names[:-1] if part in ("train", "test")), None)

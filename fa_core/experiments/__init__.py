@@ -9,10 +9,10 @@ import hashlib
 import importlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from fa_core import CONVENTIONS, rules
 from fa_core.experiments import datasets, kinds
@@ -75,18 +75,64 @@ Examples = Annotated[tuple[int, ...], several(whole())]
 Names = Annotated[tuple[str, ...], several(kinds.TEXT)]
 Scales = Annotated[float | tuple[float, ...], kinds.SCALES]
 Shares = Annotated[tuple[float, ...] | None, either(several(kinds.SHARE), just(None))]
+Schedule = tuple[tuple[int, float | tuple[float, ...]], ...]
 Limit = Annotated[int | None, either(whole(), just(None))]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment:
+class Described:
+    """What experiments have in common, whatever they train."""
+
+    trainer: ClassVar[str]  # the module whose `train` runs it
+
+    name: str
+    task: str | DataSet
+    rule: str | Rule
+    sizes: tuple[int, ...]
+    examples: int
+    rate: float
+    schedule: Schedule
+    seeds: tuple[int, ...]
+    probes: tuple[int, ...]
+    products: str
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that name this experiment; its name does not enter, all else does."""
+        return hashlib.sha256(json.dumps(self.essence(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def essence(self) -> dict:
+        """What sets it apart, as JSON would give it back: the fields that are not at their defaults, without the name.
+
+        A field added later, at its default, so leaves all digests, and the records found by them, as they are.
+        """
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "name"}
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        return json.loads(json.dumps({k: v for k, v in fields.items() if v != defaults[k]}, default=list))
+
+    def per_layer(self, field: str) -> tuple[float, ...]:
+        """A field that may be one number or one for each layer (of W; of B for feedback), as the latter."""
+        value = getattr(self, field)
+        count = len(self.sizes) - (2 if field.startswith("feedback") else 1)
+        return value if isinstance(value, tuple) else (value,) * count
+
+    def but(self, **changes: Any) -> Self:
+        """This experiment with some fields changed. One that is shortened keeps no switch after its end."""
+        end = changes.get("examples")
+        if (switch := getattr(self, "switch", ())) and isinstance(end, int):
+            changes = {"switch": tuple((at, rule) for at, rule in switch if at < end)} | changes
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment(Described):
     """Everything that determines a run, and nothing else. Raises ValueError for what cannot be run.
 
     Scales, of W, biases and B: a number `a`, or one for each layer, means uniform on [-a, a], or with
     `distribution="normal"` a normal distribution of that standard deviation.
     """
 
-    trainer: ClassVar[str] = "fa_core.training"  # the module whose `train` runs it
+    trainer: ClassVar[str] = "fa_core.training"
 
     name: Annotated[str, kinds.NAME]
 
@@ -139,8 +185,7 @@ class Experiment:
     """True: B is drawn anew at every step; or the examples at which it is."""
     rate: Annotated[float, number(0)]
     """The learning rate, of one example's update."""
-    schedule: Annotated[tuple[tuple[int, float | tuple[float, ...]], ...],
-                        several(pair(whole(), either(number(0), several(number(0)))))] = ((0, 1.0),)
+    schedule: Annotated[Schedule, several(pair(whole(), either(number(0), several(number(0)))))] = ((0, 1.0),)
     """Pairs (example, factor): from that example on the rate is `rate * factor`; a factor for each layer of W where they
     differ, and 0 for one that is frozen."""
     plateau: Plateau | None = None
@@ -172,7 +217,7 @@ class Experiment:
     """Of these runs, so many leading input-side singular vectors of what learning added to W0 are kept, as the snapshot
     "features" `(runs, inputs, features)`."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.rule, Rule):
             self._set("rule", rules.register(self.rule))
         if isinstance(self.task, DataSet):
@@ -201,7 +246,7 @@ class Experiment:
     def _set(self, field: str, value: Any) -> None:
         object.__setattr__(self, field, value)
 
-    def _check_rules(self):
+    def _check_rules(self) -> None:
         first, *later = self.all_rules()
         for rule in later:
             if rule.feedback is not first.feedback:
@@ -209,7 +254,7 @@ class Experiment:
         if self.momentum and any(rule.learn for rule in self.all_rules()):
             raise ValueError(f"momentum is not there for rule {self.rule!r}, by which B learns: leave it at 0")
 
-    def _check_network(self):
+    def _check_network(self) -> None:
         layers = len(self.sizes) - 1
         if layers < 1:
             raise ValueError(f"sizes {self.sizes}: a network has at least two layers of units")
@@ -223,9 +268,9 @@ class Experiment:
                              f"got {self.dropout}")
         if self.fields:
             maps, size, side = self.fields
-            wanted = (side**2, maps * (side - size + 1) ** 2)
-            if self.sizes[:2] != wanted:
-                raise ValueError(f"fields {tuple(self.fields)} want {wanted[0]} inputs and {wanted[1]} units in the first "
+            inputs, units = side**2, maps * (side - size + 1) ** 2
+            if self.sizes[:2] != (inputs, units):
+                raise ValueError(f"fields {tuple(self.fields)} want {inputs} inputs and {units} units in the first "
                                  f"hidden layer, the network {self.sizes} has others")
             if self.density:
                 raise ValueError("give density or fields: a layer's connections are removed by the one or the other")
@@ -241,7 +286,7 @@ class Experiment:
             raise ValueError(f"features wants a number of singular vectors of W0, 0 to {min(self.sizes[:2])}, got "
                              f"{self.features}")
 
-    def _check_task(self):
+    def _check_task(self) -> None:
         if (self.task == "teacher") != bool(self.teacher):
             raise ValueError(f"task {self.task!r} with teacher {self.teacher}: the task 'teacher', and no other, wants one")
         if self.teacher and (self.teacher[0], self.teacher[-1]) != (self.sizes[0], self.sizes[-1]):
@@ -259,7 +304,7 @@ class Experiment:
             raise ValueError(f"held_out wants a number of training examples of a data set, got {self.held_out} for task "
                              f"{self.task!r}")
 
-    def _check_course(self):
+    def _check_course(self) -> None:
         layers = len(self.sizes) - 1
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds must be one or more different numbers, got {self.seeds}")
@@ -294,7 +339,7 @@ class Experiment:
             raise ValueError(f"stages go by a validation error: give held_out, how many training examples of {self.task!r} "
                              "are not learned from")
 
-    def _check_products(self):
+    def _check_products(self) -> None:
         if self.products == "compiled":
             for what, wanted in ((f"minibatches of {self.batch}", self.batch == 1), ("dropout", not self.dropout),
                                  ("distortions", not self.distort),
@@ -309,26 +354,6 @@ class Experiment:
             raise ValueError(f"products {self.products!r} are not there with momentum: leave the one or the other out")
         if self.products == "oneDNN" and self.dtype != "float32":
             raise ValueError(f"products 'oneDNN' are in float32, not in {self.dtype}")
-
-    @property
-    def digest(self) -> str:
-        """Twelve hexadecimal digits that name this experiment; its name does not enter, all else does."""
-        return hashlib.sha256(json.dumps(self.essence(), sort_keys=True).encode()).hexdigest()[:12]
-
-    def essence(self) -> dict:
-        """What sets it apart, as JSON would give it back: the fields that are not at their defaults, without the name.
-
-        A field added later, at its default, so leaves all digests, and the records found by them, as they are.
-        """
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "name"}
-        defaults = {f.name: f.default for f in dataclasses.fields(self)}
-        return json.loads(json.dumps({k: v for k, v in fields.items() if v != defaults[k]}, default=list))
-
-    def per_layer(self, field: str) -> tuple:
-        """A field that may be one number or one for each layer (of W; of B for feedback), as the latter."""
-        value = getattr(self, field)
-        count = len(self.sizes) - (2 if field.startswith("feedback") else 1)
-        return value if isinstance(value, tuple) else (value,) * count
 
     def all_rules(self) -> list[Rule]:
         """The rules that are in force at one time or another, in order. Raises ValueError for an unknown one."""
@@ -352,14 +377,7 @@ class Experiment:
 
     def rule_at(self, example: int) -> str:
         """The name of the rule in force when `example` examples have been seen."""
-        return next(name for start, name in reversed(((0, self.rule), *self.switch)) if start <= example)
-
-    def but(self, **changes) -> "Experiment":
-        """This experiment with some fields changed. One that is shortened keeps no switch after its end."""
-        end = changes.get("examples")
-        if getattr(self, "switch", ()) and isinstance(end, int):
-            changes = {"switch": tuple((at, rule) for at, rule in self.switch if at < end)} | changes
-        return dataclasses.replace(self, **changes)
+        return next(name for start, name in reversed(((0, f"{self.rule}"), *self.switch)) if start <= example)
 
     def at(self, profile: str, examples: int) -> "Experiment":
         """This experiment at the profile `paper`, or at `smoke` cut to two seeds and `examples` examples, probed at the
@@ -374,10 +392,10 @@ class Experiment:
                 "units": f"{self.hidden}, outputs {self.output}"}
         scale = "U[-{0:g}, {0:g}]" if self.distribution == "uniform" else "N(0, {0:g}^2)"
 
-        def draw(value):
+        def draw(value: float | tuple[float, ...]) -> str:
             return ", ".join(scale.format(v) for v in (value if isinstance(value, tuple) else (value,)))
 
-        rows |= {"rule": self.rule, "task": self.task, "initial W": draw(self.weights),
+        rows |= {"rule": f"{self.rule}", "task": f"{self.task}", "initial W": draw(self.weights),
                  "initial biases": "as W" if self.biases is None else draw(self.biases), "B": draw(self.feedback),
                  "learning rate": f"{self.rate:g} per example, {self.rate * self.batch:g} of the minibatch mean",
                  "batch": str(self.batch), "examples": f"{self.examples:,}",
@@ -420,7 +438,7 @@ class Experiment:
 FIELDS = kinds.declared(Experiment)
 
 
-def table(*experiments: Experiment):
+def table(*experiments: Experiment) -> "Table":
     """A table of experiments side by side: an object that shows itself in a notebook (rows that differ are bold)."""
     return Table([e.table() for e in experiments])
 
@@ -428,20 +446,20 @@ def table(*experiments: Experiment):
 class Table:
     """Rows by label, one column for each mapping; shown as HTML in a notebook and as text elsewhere."""
 
-    def __init__(self, columns: list[dict[str, str]]):
+    def __init__(self, columns: list[dict[str, str]]) -> None:
         self.labels = list(dict.fromkeys(label for c in columns for label in c))
         self.columns = columns
 
-    def rows(self):
+    def rows(self) -> Iterator[tuple[str, list[str]]]:
         """(label, values) for each row; where all columns agree, the one value."""
         for label in self.labels:
             values = [c.get(label, "-") for c in self.columns]
             yield label, values[:1] if len(set(values)) == 1 else values
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "\n".join(f"{label}: {' | '.join(values)}" for label, values in self.rows())
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         span = len(self.columns)
         body = "".join(
             f"<tr><th scope='row' style='text-align:left'>{label}</th>"
@@ -472,7 +490,7 @@ FIRST = ("note5-decay-*", "note5-dropout*", "note9-*", "fig4-long", "note5-one-r
 
 def by_priority(chosen: Iterable[Experiment]) -> list[Experiment]:
     """Experiments in the order of `FIRST`; those that it does not name follow as they were."""
-    def rank(experiment):
+    def rank(experiment: Experiment) -> int:
         return next((n for n, name in enumerate(FIRST) if fnmatch.fnmatchcase(experiment.name, name)), len(FIRST))
 
     return sorted(chosen, key=rank)

@@ -16,17 +16,18 @@ MOST = 300  # passes: no run is meant to come so far
 ROUND = 6  # passes of a trial of the first round
 
 
-def fan_in(sizes, gain: float) -> tuple[float, ...]:
+def fan_in(sizes: tuple[int, ...], gain: float) -> tuple[float, ...]:
     """Scales of W by which each layer receives activity of `gain` times the magnitude of that below."""
     return tuple(round(gain * (3 / n) ** 0.5, 4) for n in sizes[:-1])
 
 
-def even(sizes, gain: float = 1.0) -> tuple[float, ...]:
+def even(sizes: tuple[int, ...], gain: float = 1.0) -> tuple[float, ...]:
     """Scales of B by which every hidden layer receives an error of `gain` times the magnitude of that above."""
     return tuple(round(gain * (3 / n) ** 0.5, 4) for n in sizes[2:])
 
 
-def trial(number: int, rule: str, sizes, mean: float, weights: float | tuple[float, ...], gain: float = 1.0) -> Experiment:
+def trial(number: int, rule: str, sizes: tuple[int, ...], mean: float, weights: float | tuple[float, ...],
+          gain: float = 1.0) -> Experiment:
     """A trial of the first round, at one rate; `mean`: of the minibatch's mean; `gain`: of the topmost B, see `even`."""
     width, kind = sizes[3], rule.split(",")[0].replace(" ", "-")
     return Experiment(
@@ -36,7 +37,7 @@ def trial(number: int, rule: str, sizes, mean: float, weights: float | tuple[flo
         probes=probes(ROUND, TRIAL), products="bfloat16")
 
 
-def settings(rule: str, sizes):
+def settings(rule: str, sizes: tuple[int, ...]) -> tuple[tuple, ...]:
     """(rate, scale of W) and for feedback alignment (..., gain of B): eight of them."""
     half, whole = fan_in(sizes, 0.5), fan_in(sizes, 1.0)
     if rule == BACKPROP:

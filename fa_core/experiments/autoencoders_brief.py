@@ -4,6 +4,8 @@ Runs that end by their own rule are in `fa_core.experiments.autoencoders`. Rates
 many trials for either algorithm, on a seed that is not reported, judged on the last 10,000 training images.
 """
 
+from typing import Any
+
 from fa_core.experiments import Experiment
 from fa_core.experiments.extended_20 import course
 from fa_core.experiments.search import Search
@@ -15,22 +17,22 @@ WIDE = (784, 1000, 1000, 1000, 1000, 1000, 784)
 WIDTHS = (10, 30, 100, 300)  # of the bottleneck
 
 
-def narrow(width: int):
+def narrow(width: int) -> tuple[int, ...]:
     """The sizes of the network of the note with a bottleneck of so many units."""
     return (784, 1000, 500, width, 500, 1000, 784)
 
 
-def even(sizes) -> tuple[float, ...]:
+def even(sizes: tuple[int, ...]) -> tuple[float, ...]:
     """Scales of B by which every hidden layer receives an error of the magnitude of that above: sqrt(3 / units above)."""
     return tuple(round((3 / n) ** 0.5, 4) for n in sizes[2:])
 
 
-def called(rule: str, sizes, *more) -> str:
+def called(rule: str, sizes: tuple[int, ...], *more: object) -> str:
     """The end of a name: the units in the middle, the algorithm, and what else sets an experiment apart."""
     return "-".join(map(str, (sizes[3], rule.split(",")[0].replace(" ", "-"), *more)))
 
 
-def trial(rule: str, sizes, rate: float, weights: float, batch: int, passes: int) -> Experiment:
+def trial(rule: str, sizes: tuple[int, ...], rate: float, weights: float, batch: int, passes: int) -> Experiment:
     """A run at one rate throughout; `rate` of the minibatch's mean."""
     return Experiment(
         name=f"autoencoder-trial-{called(rule, sizes, f'{rate:g}', f'{weights:g}')}",
@@ -51,7 +53,7 @@ TRIALS |= {(1000, rule): tuple(trial(rule, WIDE, r, w, 100, 2) for r in WIDE_RAT
 RATES = {(10, FEEDBACK): 1e-2, (10, "backprop"): 3e-3, (1000, FEEDBACK): 8e-3, (1000, "backprop"): 5e-3}
 
 
-def best(width: int, rule: str, sizes, **lasting) -> Experiment:
+def best(width: int, rule: str, sizes: tuple[int, ...], **lasting: Any) -> Experiment:
     """The network of these sizes, trained by a rule at the rate that its trials with a bottleneck of this width gave;
     `lasting`: for how long, and at which rates."""
     chosen = next(e for e in TRIALS[width, rule] if e.rate * e.batch == RATES[width, rule])

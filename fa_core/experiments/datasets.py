@@ -13,6 +13,8 @@ import numpy as np
 
 SUFFIX = " validation"
 
+Part = tuple[np.ndarray, np.ndarray]  # inputs and answers
+
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
@@ -27,12 +29,13 @@ class DataSet:
     classified: bool = True  # whether its answers are labels
     held_out: int = 0  # examples at the end of the training set that "NAME validation" is tested on
     of_mnist: bool = False  # images of 28 x 28 pixels, which may be distorted
-    train: tuple | None = None
-    test: tuple | None = None
+    train: Part | None = None
+    test: Part | None = None
 
-    def __post_init__(self):
-        if self.train is None:
+    def __post_init__(self) -> None:
+        if self.train is None and self.test is None:
             return
+        self.arrays()  # both
         for part in ("train", "test"):
             inputs, answers = (np.asarray(a) for a in getattr(self, part))
             whole = np.issubdtype(answers.dtype, np.integer)
@@ -43,23 +46,32 @@ class DataSet:
             if not np.isfinite(inputs).all() or not np.isfinite(answers).all() or (whole and answers.min() < 0):
                 raise ValueError(f"data set {self.name!r}, {part}: inputs and outputs must be finite, and labels 0 or more")
             object.__setattr__(self, part, (inputs, answers))
-        kinds = {(x.shape[1], y.shape[1:]) for x, y in (self.train, self.test)}
+        kinds = {(x.shape[1], y.shape[1:]) for x, y in self.arrays()}
         if len(kinds) > 1:
             raise ValueError(f"data set {self.name!r}: training and test set differ in inputs or outputs: {kinds}")
-        object.__setattr__(self, "classified", self.train[1].ndim == 1)
+        object.__setattr__(self, "classified", self.arrays()[0][1].ndim == 1)
+
+    def arrays(self) -> tuple[Part, Part]:
+        """Its own training set and test set. Raises ValueError where it has not both."""
+        if self.train is None or self.test is None:
+            raise ValueError(f"data set {self.name!r} has no arrays to train and to test on: give train=(inputs, answers) "
+                             "and test=(inputs, answers)")
+        return self.train, self.test
 
     def digest(self) -> str:
         """Twelve hexadecimal digits that change with any of its own arrays."""
         found = hashlib.sha256()
-        for a in (*self.train, *self.test):
+        train, test = self.arrays()
+        for a in (*train, *test):
             found.update(f"{a.dtype} {a.shape}".encode())
             found.update(np.ascontiguousarray(a).data)
         return found.hexdigest()[:12]
 
     def refuse_sizes(self, sizes: tuple[int, ...]) -> None:
         """Raises ValueError where a network of these sizes cannot learn its own arrays."""
-        n_in = self.train[0].shape[1]
-        n_out = 1 + max(int(y.max()) for _, y in (self.train, self.test)) if self.classified else self.train[1].shape[1]
+        (inputs, answers), (_, tested) = self.arrays()
+        n_in = inputs.shape[1]
+        n_out = 1 + max(int(answers.max()), int(tested.max())) if self.classified else answers.shape[1]
         if sizes[0] != n_in or sizes[-1] < n_out or (sizes[-1] > n_out and not self.classified):
             raise ValueError(f"data set {self.name!r} wants {n_in} inputs and {n_out} outputs"
                              f"{' or more' * self.classified}, the network {sizes} has others")
@@ -81,8 +93,10 @@ def names() -> list[str]:
     return [name + part for name, data in (DATASETS | OWN).items() for part in ("", SUFFIX)[: 1 + bool(data.held_out)]]
 
 
-def find(task: str) -> tuple[DataSet | None, bool]:
+def find(task: str | DataSet) -> tuple[DataSet | None, bool]:
     """The data set of a task, None for one that has none, and whether the end of its training set is tested on."""
+    if isinstance(task, DataSet):
+        return task, False
     name = task.removesuffix(SUFFIX)
     return (DATASETS | OWN).get(name), task != name
 
@@ -91,8 +105,6 @@ def register(own: DataSet) -> str:
     """The name by which experiments know a data set: of one that is not of this module, with a digest of its arrays."""
     if DATASETS.get(own.name) is own:
         return own.name
-    if own.train is None or own.test is None:
-        raise ValueError(f"data set {own.name!r} has no arrays: give train=(inputs, answers) and test=(inputs, answers)")
     name = f"{own.name} ({own.digest()})"
     OWN[name] = dataclasses.replace(own, name=name)
     return name

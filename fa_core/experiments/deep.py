@@ -6,6 +6,8 @@ reported (`MAPS`); only B's scale, which backprop has not, on feedback alignment
 the minibatch and the rate, 0.05; it leaves out the scales.
 """
 
+from typing import Any
+
 from fa_core.experiments import Experiment
 
 STOP = 100_000  # where on backprop the advantage of the four layers no longer grows
@@ -14,7 +16,7 @@ THREE, FOUR = (30, 20, 10), (30, 20, 10, 10)
 THOUSANDS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12.5, 16, 20, 25, 30, 35, 40, 45, *range(50, 101, 10), *range(120, 201, 20))
 
 
-def probes(last: int):
+def probes(last: int) -> tuple[int, ...]:
     """Densely at first, then less so."""
     return tuple(int(1000 * p) for p in THOUSANDS if 1000 * p <= last)
 
@@ -53,7 +55,7 @@ BETAS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 WIDTHS = (1, 1.5, 2, 3)  # of both hidden layers of the four-layer student, in those of the target
 
 
-def point(network: str, field: str, value, products: str = "") -> Experiment:
+def point(network: str, field: str, value: Any, products: str = "") -> Experiment:
     """The experiment of a map: one of `NETWORKS` with one field at another value, cut to the stopping time except where
     the map is over stopping times too (B in four layers)."""
     base = NETWORKS[network]

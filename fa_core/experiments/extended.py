@@ -7,7 +7,9 @@ stage has stalled. Scales of W and of B, and how learning begins, are not given:
 trials for either algorithm, on seeds and images that are not reported. Runs in smaller minibatches are in `extended_20`.
 """
 
-from fa_core.experiments import Experiment, Stages
+from typing import Any
+
+from fa_core.experiments import Experiment, Schedule, Stages
 from fa_core.experiments.search import Search
 
 BATCH, HELD_OUT = 100, 5_000
@@ -24,7 +26,7 @@ def probes(epochs: int, epoch: int) -> tuple[int, ...]:
     return tuple(n * epoch for n in range(epochs + 1))
 
 
-def begun(outputs: float, layers: int = 4, *cuts: tuple[int, float]):
+def begun(outputs: float, layers: int = 4, *cuts: tuple[int, float]) -> Schedule:
     """A schedule: the outputs' weights learn at `outputs` times the rate of the others, and alone for the first 5,000
     examples, for until then the error has a large mean, which drives units the same way for all images; then `cuts`,
     (example, factor).
@@ -32,7 +34,7 @@ def begun(outputs: float, layers: int = 4, *cuts: tuple[int, float]):
     The limit of stability of the outputs' own weights is rate |h|^2 < 2, h the activity of the last hidden layer, which
     grows.
     """
-    def factors(hidden):
+    def factors(hidden: float) -> tuple[float, ...]:
         return (*(hidden,) * (layers - 1), outputs * (hidden or 1.0))
 
     return ((0, factors(0.0)), (5_000, factors(1.0)), *((example, factors(factor)) for example, factor in cuts))
@@ -49,7 +51,8 @@ PLAIN = Experiment(
 )
 
 
-def trial(number: int, rule: str, mean: float, weights: float, outputs: float, lower: float = 0.07, top: float = 0.5):
+def trial(number: int, rule: str, mean: float, weights: float, outputs: float, lower: float = 0.07,
+          top: float = 0.5) -> Experiment:
     """A trial of the first round; `mean`: the rate of the minibatch's mean; `outputs`: see `begun`; `lower` and `top`: B's
     scales."""
     return PLAIN.but(name=f"note5-trial-{rule.split(',')[0].replace(' ', '-')}-{number}", rule=rule, rate=mean / BATCH,
@@ -67,7 +70,8 @@ FIRST = {
 
 def longer(trial: Experiment) -> Experiment:
     """A trial of the second round: the setting of one of the first, for twelve epochs, with cuts of the rate."""
-    outputs = trial.schedule[1][1][-1]
+    factors = trial.schedule[1][1]
+    outputs = factors[-1] if isinstance(factors, tuple) else factors
     return trial.but(name=trial.name.replace("trial", "second"), seeds=(102,), examples=12 * TRIAL, probes=probes(12, TRIAL),
                      schedule=begun(outputs, 4, (7 * TRIAL, 0.1), (10 * TRIAL, 0.01)))
 
@@ -98,7 +102,7 @@ DECAYS = (CHOSEN[BACKPROP], *(CHOSEN[BACKPROP].but(name=f"note5-decay-{d:g}", we
                               for d in (1e-5, 1e-4, 1e-3, 1e-2)))
 
 
-def search(number: str, rule: str, trials, chosen: Experiment, **more) -> Search:
+def search(number: str, rule: str, trials: tuple[Experiment, ...], chosen: Experiment, **more: Any) -> Search:
     """A round of the search for one algorithm's setting."""
     return Search(name=f"note 5, {rule.split(',')[0]}, {number} round", trials=trials, chosen=chosen,
                   settles=("rate", "weights", "feedback", "schedule"), beside=f"note 5, plain network, {number} round",

@@ -5,7 +5,10 @@ and scales is here (`TRIALS`): equally many trials for either algorithm, on a se
 10,000 training images.
 """
 
-from fa_core.experiments import Experiment
+from collections.abc import Iterable
+from typing import Any
+
+from fa_core.experiments import Experiment, Schedule
 from fa_core.experiments.search import Search
 
 EPOCH, BATCH = 60_000, 100
@@ -14,7 +17,7 @@ SIZES = (784, 1500, 1500, 1500, 10)
 SEEDS = tuple(range(5))
 
 
-def probes(epochs: int, every: int = 1, epoch: int = EPOCH):
+def probes(epochs: int, every: int = 1, epoch: int = EPOCH) -> tuple[int, ...]:
     """After no epoch, the first, and then one in so many up to the last; `epoch`: its examples."""
     return tuple(n * epoch for n in sorted({0, 1, *range(every, epochs, every), epochs}))
 
@@ -63,7 +66,7 @@ CONTROLS = tuple(FEEDBACK_ALIGNMENT.but(name=f"extended-control-{name}", seeds=S
 # most in that need not end lowest, in a few of eight epochs, in which the rate is lowered as in the runs.
 
 
-def outputs_first(layers: int):
+def outputs_first(layers: int) -> Schedule:
     """A schedule for so many layers of W by which only the last learns in the first 5,000 examples."""
     return ((0, (*(0.0,) * (layers - 1), 1.0)), (5000, 1.0))
 
@@ -100,7 +103,7 @@ def local(weights: float, *feedback: float) -> Experiment:
                      feedback=feedback)
 
 
-def numbered(name: str, trials, **change) -> tuple[Experiment, ...]:
+def numbered(name: str, trials: Iterable[Experiment], **change: Any) -> tuple[Experiment, ...]:
     """The trials with a change, each with its number in its name."""
     return tuple(e.but(name=f"extended-trial-{name}-{i}", **change) for i, e in enumerate(trials, 1))
 
@@ -196,7 +199,7 @@ BACKGROUNDS = tuple(e.but(name=e.name.replace("tanh", "backgrounds"), task="back
 # ---- the protocol
 
 
-def search(name: str, trials, best: int, run: Experiment, **more) -> Search:
+def search(name: str, trials: tuple[Experiment, ...], best: int, run: Experiment, **more: Any) -> Search:
     """A search that settled how `run` is made by its trial of index `best`."""
     return Search(name=name, trials=trials, chosen=trials[best], reported=(run,),
                   settles=("rate", "batch", "weights", "feedback", "schedule"), **more)

@@ -52,7 +52,7 @@ def either(*kinds: Kind) -> Kind:
     return Kind(lambda v: any(kind.holds(v) for kind in kinds), ", or ".join(kind.words for kind in kinds))
 
 
-def just(value) -> Kind:
+def just(value: object) -> Kind:
     """This value."""
     return Kind(lambda v: v is value or (type(v) is type(value) and v == value), repr(value))
 
@@ -74,17 +74,18 @@ def declared(described: type) -> dict[str, Kind]:
     return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
 
 
+@dataclasses.dataclass(frozen=True)
 class Values:
     """The base of small frozen dataclasses whose values belong together: each is checked, and a tuple says the same."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check(self, declared(type(self)))
 
     def __iter__(self) -> Iterator:
         return iter(dataclasses.astuple(self))
 
 
-def check(experiment, wanted: dict[str, Kind]) -> None:
+def check(experiment: object, wanted: dict[str, Kind]) -> None:
     """Raises ValueError, with what was given and what is wanted, for the first field that is not of its kind."""
     for field, kind in wanted.items():
         value = getattr(experiment, field)

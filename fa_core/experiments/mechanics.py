@@ -6,7 +6,10 @@ selected by hand. It gives neither them nor the learning rates nor how long lear
 the middle of a map (`ALIGN_MAP`, `PHASE_MAP`), on seeds that are not reported.
 """
 
-from fa_core.experiments import Experiment
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fa_core.experiments import Experiment, Schedule
 
 SEEDS = tuple(range(20))
 MAP_SEEDS = (100, 101, 102)
@@ -31,7 +34,8 @@ RATE, RATE0 = 1e-3, 3e-4  # of W, of W0
 W0_ALONE, W_ALONE, NEITHER = (RATE0 / RATE, 0.0), (0.0, 1.0), (0.0, 0.0)
 
 
-def phases(first=W0_ALONE, second=W_ALONE, third=W0_ALONE, length=PHASE):
+def phases(first: tuple[float, ...] = W0_ALONE, second: tuple[float, ...] = W_ALONE, third: tuple[float, ...] = W0_ALONE,
+           length: int = PHASE) -> Schedule:
     """The schedule of three phases of `length` examples."""
     return ((0, first), (length, second), (2 * length, third))
 
@@ -78,7 +82,8 @@ def with_controls(point: Experiment) -> tuple[Experiment, Experiment, Experiment
             point.but(name=f"{point.name}-skipped", schedule=((first[0], NEITHER), *rest)))
 
 
-def _vary(centre: Experiment, label: str, values, change) -> dict[float, Experiment]:
+def _vary(centre: Experiment, label: str, values: Iterable[float],
+          change: Callable[[Any], dict]) -> dict[float, Experiment]:
     """Value -> the centre with that one thing changed; the centre itself at its own value."""
     stem = centre.name.removesuffix("-map")
     points = {v: centre.but(**change(v)) for v in values}

@@ -18,12 +18,12 @@ OMEGA = 0.2  # scale of W and of the biases
 BETA = 1.0  # scale of B
 
 
-def epochs(*numbers):
+def epochs(*numbers: float) -> tuple[int, ...]:
     """Numbers of epochs as examples."""
     return tuple(int(n * EPOCH) for n in numbers)
 
 
-def probes(last: int):
+def probes(last: int) -> tuple[int, ...]:
     """Densely at first, then every few epochs."""
     return tuple(p for p in epochs(0, 0.1, 0.2, 0.5, 1, 1.5, *range(2, 20), *range(20, 201, 5)) if p <= last)
 

@@ -12,7 +12,7 @@ RATE = 0.002
 EXAMPLES = 60_000
 
 
-def probes(last: int):
+def probes(last: int) -> tuple[int, ...]:
     """Every 250 examples at first, later every 1,000."""
     return tuple(p for p in (*range(0, 20_000, 250), *range(20_000, 60_001, 1000)) if p <= last)
 

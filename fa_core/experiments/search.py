@@ -12,7 +12,7 @@ import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from fa_core.experiments import NOTEBOOKS, Experiment, datasets
+from fa_core.experiments import NOTEBOOKS, Described, datasets
 
 BEGINNING = 50_000
 
@@ -30,9 +30,9 @@ class Search:
     """
 
     name: str
-    trials: tuple[Experiment, ...]
-    chosen: Experiment
-    reported: tuple[Experiment, ...]
+    trials: tuple[Described, ...]
+    chosen: Described
+    reported: tuple[Described, ...]
     settles: tuple[str, ...]
     criterion: str = "test error"
     after: "Search | None" = None
@@ -50,12 +50,12 @@ def every() -> list[Search]:
     return found
 
 
-def setting(experiment: Experiment, fields: Iterable[str]) -> tuple:
+def setting(experiment: Described, fields: Iterable[str]) -> tuple:
     """What an experiment has in these fields."""
     return tuple(getattr(experiment, f) for f in fields)
 
 
-def differs(run: Experiment, trial: Experiment, fields: Iterable[str]) -> list[str]:
+def differs(run: Described, trial: Described, fields: Iterable[str]) -> list[str]:
     """The fields in which a run has another setting than a trial; of the schedule, how learning begins counts."""
     found = [f for f in fields if f != "schedule" and getattr(run, f) != getattr(trial, f)]
     begins = [[step for step in e.schedule if step[0] < BEGINNING] for e in (run, trial)]
@@ -81,7 +81,7 @@ def problems(search: Search) -> list[str]:
         data, validated = datasets.find(run.task)
         if validated:
             found.append(f"{run.name} reports an error on validation images")
-        elif data and any(t.task != run.task + datasets.SUFFIX for t in s.trials):
+        elif data and any(t.task != f"{run.task}{datasets.SUFFIX}" for t in s.trials):
             found.append(f"the trials for {run.name} are not judged on the validation images of {run.task}")
         found += [f"{run.name} has another {field} than what was chosen" for field in differs(run, s.chosen, s.settles)]
     return found
@@ -97,13 +97,13 @@ def unequal(searches: Iterable[Search]) -> list[str]:
             for beside, by_name in efforts.items() if len(set(by_name.values())) > 1]
 
 
-def ranked(search: Search, score: Callable[[Experiment, str], float]) -> list[Experiment]:
+def ranked(search: Search, score: Callable[[Described, str], float]) -> list[Described]:
     """The trials, the best first; `score(trial, criterion)`: what a trial came to, smaller is better. Of equals, up to
     rounding, the first stays first."""
     return sorted(search.trials, key=lambda t: round(score(t, search.criterion), 4))
 
 
-def contradictions(search: Search, score: Callable[[Experiment, str], float]) -> list[str]:
+def contradictions(search: Search, score: Callable[[Described, str], float]) -> list[str]:
     """Where a search departs from the protocol by what its trials came to."""
     s = search
     found = [] if ranked(s, score)[0] == s.chosen else [f"{s.chosen.name} was taken, {ranked(s, score)[0].name} is the best"]

@@ -6,16 +6,17 @@ whether several are shown at once (here in 100 parallel streams).
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from fa_core.experiments import Experiment, kinds
+from fa_core.experiments import Described, kinds
 from fa_core.experiments.search import Search
 
 CLASSES = 10
 SQUASHING = {"tanh": "tanh", "logistic": "1 / (1 + exp(-U)) - 1/2", "stretched": "2 / (1 + exp(-U)) - 1"}
 # What each field may be by itself.
 FIELDS = {
-    "name": kinds.NAME, "task": kinds.TEXT, "sizes": kinds.several(kinds.whole(1)), "examples": kinds.whole(1),
+    "name": kinds.NAME, "task": kinds.TEXT, "rule": kinds.just("feedback alignment"),
+    "sizes": kinds.several(kinds.whole(1)), "examples": kinds.whole(1),
     "seeds": kinds.SEEDS, "rate": kinds.number(0), "weights": kinds.SCALE, "feedback": kinds.SCALES,
     "streams": kinds.whole(1), "steps": kinds.whole(1), "tau": kinds.number(0, 1), "weight_decay": kinds.SHARE,
     "probes": kinds.several(kinds.whole()), "snapshots": kinds.several(kinds.whole()), "tested": kinds.whole(1, 10_000),
@@ -26,7 +27,7 @@ FIELDS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpikingExperiment:
+class SpikingExperiment(Described):
     """Everything that determines a run of the spiking network, and nothing else. Raises ValueError for what cannot be run.
 
     sizes: inputs, hidden layers, outputs, of which equally many belong to each of the 10 classes in turn. `weights`: W and
@@ -40,14 +41,14 @@ class SpikingExperiment:
     `products`: how matrix products in learning are taken, "" by oneDNN, or "bfloat16"; see `fa_core.products`.
     """
 
-    trainer: ClassVar[str] = "fa_core.spiking"  # the module whose `train` runs it
-    rule: ClassVar[str] = "feedback alignment"
+    trainer: ClassVar[str] = "fa_core.spiking"
 
     name: str
     sizes: tuple[int, ...]
     examples: int
     seeds: tuple[int, ...]
     task: str = "mnist"
+    rule: str = "feedback alignment"
     rate: float = 1e-3
     weights: float = 0.05
     biases: float | None = None
@@ -65,11 +66,7 @@ class SpikingExperiment:
     schedule: tuple[tuple[int, float], ...] = ((0, 1.0),)
     products: str = ""
 
-    # As the experiments of the dense networks.
-    digest, essence, but = Experiment.digest, Experiment.essence, Experiment.but
-    per_layer = Experiment.per_layer
-
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         kinds.check(self, FIELDS)
         known = ("mnist", "mnist validation")
         if self.task not in known:
@@ -121,7 +118,7 @@ class SpikingExperiment:
     def table(self) -> dict[str, str]:
         """What it is, for people."""
         group, passes = self.sizes[-1] // CLASSES, self.examples / self.epoch
-        def draw(scale):
+        def draw(scale: float) -> str:
             return f"U[-{scale:g}, {scale:g}]" if scale else "0"
 
         scales = self.per_layer("feedback")
@@ -149,7 +146,7 @@ EPOCH = 60_000
 PASSES = 100  # as many as there was time for on a CPU; the rate is constant, as in the paper
 
 
-def epochs(*numbers):
+def epochs(*numbers: float) -> tuple[int, ...]:
     """Numbers of passes over the training set as images."""
     return tuple(int(n * EPOCH) for n in numbers)
 
@@ -200,7 +197,8 @@ WIDE = (2.2, 2.2, 3.2)
 TRIAL_PASSES = 5
 
 
-def trial(name: str, B=(1, 1, 1), rate: float = 1, cuts=(), **changes) -> SpikingExperiment:
+def trial(name: str, B: tuple[float, float, float] = (1, 1, 1), rate: float = 1, cuts: tuple[tuple[int, float], ...] = (),
+          **changes: Any) -> SpikingExperiment:
     """A trial: factors of the scales of B in each layer and of the rate, and pairs (pass, factor) by which it falls."""
     n = 50_000
     return SpikingExperiment(
@@ -231,7 +229,7 @@ def in_full(trial: SpikingExperiment) -> SpikingExperiment:
     longer = LONG * EPOCH / trial.examples
     return FIGURE.but(
         name="fig4-long", examples=LONG * EPOCH, seeds=(200,), squash=trial.squash, biases=trial.biases, rate=trial.rate / 5,
-        feedback=tuple(round(b / w, 3) for b, w in zip(trial.feedback, WIDE, strict=True)),
+        feedback=tuple(round(b / w, 3) for b, w in zip(trial.per_layer("feedback"), WIDE, strict=True)),
         schedule=tuple((int(at * longer), f) for at, f in trial.schedule), products=trial.products, retests=20,
         probes=(0, 1000, *epochs(0.1, 0.5, 1, 2, 3, 5, 10, *range(20, LONG + 1, 10))),
         snapshots=(1000, *epochs(0.5, LONG)))

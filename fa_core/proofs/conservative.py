@@ -116,7 +116,7 @@ def symbolic(n_i: int, n_h: int, n_o: int, pairs: int = 2):
 
 def updates(theta, data, M, *, gated_c: bool = True):
     """The updates over eta, as in eqs. 64-67 or 69-72, summed over the pairs; M is W' or B."""
-    total = {}
+    total: dict[str, sp.Matrix] = {}
     for xs, hs, D, es in data:
         sent = M * es
         gated = sent.multiply_elementwise(D)
@@ -241,7 +241,8 @@ def minima(count: int, noise: float = 0.3, **options) -> list[Network]:
     1e-2, all second derivatives above 1e-3, no weight above 20. Their targets are what a network of the same size
     gives, from which the descent begins, with noise of that standard deviation: random targets mostly send some
     weight off to infinity."""
-    found, seed = [], 0
+    found: list[Network] = []
+    seed = 0
     while len(found) < count:
         net = instance(seed, **options)
         net = at_a_minimum(replace(net, Y=net.Y - net.errors + noise * net.Y))

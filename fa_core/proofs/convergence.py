@@ -231,8 +231,8 @@ def _steps_become_the_flow(instances: int = 25) -> bool:
         far = []
         for steps in (200, 400):
             run = flow.batch(target, feedback, 1 / steps, steps, every=steps)
-            far.append([np.linalg.norm(run.A[-1] - there.A[-1]), np.linalg.norm(run.W[-1] - there.W[-1])])
-        ratios.append(np.divide(*far))
+            far.append(np.array([np.linalg.norm(run.A[-1] - there.A[-1]), np.linalg.norm(run.W[-1] - there.W[-1])]))
+        ratios.append(far[0] / far[1])
     return bool(np.abs(np.array(ratios) - 2).max() < 0.1)
 
 

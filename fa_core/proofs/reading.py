@@ -263,7 +263,8 @@ class _Parser:
     """Recursive descent; each rule returns a function of a world."""
 
     def __init__(self, latex: str):
-        self.latex, self.letters = latex, set()
+        self.latex = latex
+        self.letters: set[str] = set()
         self.tokens = [m.group(0) for m in TOKEN.finditer(latex) if m.group(0) not in SPACES]
         self.at = 0
 

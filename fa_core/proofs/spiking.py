@@ -81,7 +81,7 @@ def layers():
     """A layer j between one below (i) and one above (k), one step of time; phi_h is here 1 at a positive potential."""
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        n_i, n_j, n_k, tau = *rng.integers(2, 6, 3), rng.uniform(0.1, 0.9)
+        (n_i, n_j, n_k), tau = rng.integers(2, 6, 3), rng.uniform(0.1, 0.9)
         W, B = rng.standard_normal((n_i, n_j)), rng.standard_normal((n_j, n_k))
         below, V, U, above, target = (rng.standard_normal(n) for n in (n_i, n_j, n_j, n_k, n_j))
 

@@ -135,7 +135,7 @@ def closed_form(chain: Chain, t) -> list:
 
     Raises ValueError where the matrices T'C_l'C_l T do not commute, for which no closed form is known.
     """
-    t, V, left, norms = np.asarray(t, dtype=float), *_axes(chain)
+    t, (V, left, norms) = np.asarray(t, dtype=float), _axes(chain)
     rates, scales = _mode(norms)
     y = np.stack([progress(t * r, len(chain.B) + 1) for r in rates], axis=1)
     right = [V, *left[:-1]]

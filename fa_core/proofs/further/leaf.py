@@ -6,6 +6,8 @@ where one can end depends on the way taken. From zero and for white inputs the w
 PHI = |AA'|^2/8 - tr(QA'), a strictly convex function of A.
 """
 
+from typing import Any
+
 import numpy as np
 from sympy import MatrixSymbol, Rational, Trace, Transpose
 
@@ -89,8 +91,8 @@ def skew_of_order_five(T_, B_, S_):
     return parts, evaluate(SKEW, {"Q": B_ @ T_, "S": S_})
 
 
-def evaluate(expr, at: dict) -> np.ndarray:
-    """A matrix expression at given matrices, by the names of its symbols."""
+def evaluate(expr: Any, at: dict[str, np.ndarray]) -> Any:
+    """A matrix expression, or a number, at given matrices, by the names of its symbols."""
     if isinstance(expr, MatrixSymbol):
         return at[expr.name]
     if expr.is_Number:
