@@ -234,3 +234,9 @@ def test_without_a_place_to_keep_it_it_is_compiled_anew(monkeypatch):
         assert_near(*both(linear_experiment(dtype="float32", examples=100, probes=())), 1e-4)
     finally:
         compiled.kernel.cache_clear()
+
+
+def test_a_rule_without_a_compiled_loop_is_refused():
+    run = Run(DEEP, DEEP.seeds)
+    with pytest.raises(ValueError, match="rule 'pseudobackprop' has no compiled loop"):
+        compiled.learn(run.network, None, RULES["pseudobackprop"], (0.1,) * 3, 0.0, 0.0, [])

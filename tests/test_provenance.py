@@ -200,3 +200,14 @@ def test_what_was_mixed_is_shown_wherever_the_record_is(tmp_path, monkeypatch, b
     assert shown.about["commit"].startswith("0123456789ab; ")
     assert [s["threads"] for s in shown.about["stretches"]] == [17, torch.get_num_threads()]
     assert "first steps" not in shown.about, "it began in another way"
+
+
+def test_what_one_of_two_stretches_does_not_know_is_said_and_what_neither_knows_is_no_difference():
+    known = {"sources": {"a": "1"}, "device": "d", "threads": 1, "versions": {"python": "3"}, "settings": {}}
+    assert provenance.differences({}, known) == ["sources unknown, now known", "device unknown, now d",
+                                                 "threads unknown, now 1", "versions unknown, now known",
+                                                 "settings unknown, now known"]
+    assert provenance.differences(known, {}) == ["sources known, now unknown", "device d, now unknown",
+                                                 "threads 1, now unknown", "versions known, now unknown",
+                                                 "settings known, now unknown"]
+    assert provenance.differences({}, {}) == provenance.differences(known, known) == []

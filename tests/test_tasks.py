@@ -309,5 +309,8 @@ def test_a_network_that_does_not_fit_the_data_is_refused_when_the_experiment_is_
 def test_a_data_set_without_arrays_is_refused():
     with pytest.raises(ValueError, match=r"data set 'none' has no arrays: give train=\(inputs, answers\)"):
         linear_experiment(task=DataSet("none"), **OWN)
+    for part in ("train", "test"):
+        with pytest.raises(ValueError, match=r"data set 'half' has no arrays: give .* test=\(inputs, answers\)"):
+            DataSet("half", **{part: moons()})
     with pytest.raises(ValueError, match="task 'xor' has no data set; there are: mnist, mnist validation"):
         tasks.load("xor")

@@ -54,8 +54,8 @@ class DataSet:
     def arrays(self) -> tuple[Part, Part]:
         """Its own training set and test set. Raises ValueError where it has not both."""
         if self.train is None or self.test is None:
-            raise ValueError(f"data set {self.name!r} has no arrays to train and to test on: give train=(inputs, answers) "
-                             "and test=(inputs, answers)")
+            raise ValueError(f"data set {self.name!r} has no arrays: give train=(inputs, answers) and "
+                             "test=(inputs, answers)")
         return self.train, self.test
 
     def digest(self) -> str:

@@ -10,6 +10,7 @@ with M = W' for backprop (eqs. 64-67) and M = B for feedback alignment (eqs. 69-
 import itertools
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -181,7 +182,8 @@ class Network:
         """This network with other parameters."""
         ends = np.cumsum([getattr(self, name).size for name in PARAMETERS])
         parts = np.split(np.asarray(theta), ends[:-1])
-        return replace(self, **{n: p.reshape(getattr(self, n).shape) for n, p in zip(PARAMETERS, parts, strict=True)})
+        changed: dict[str, Any] = {n: p.reshape(getattr(self, n).shape) for n, p in zip(PARAMETERS, parts, strict=True)}
+        return replace(self, **changed)
 
     @property
     def _pass(self):

@@ -5,6 +5,7 @@
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -18,7 +19,7 @@ from fa_core.proofs.reading import held_in, kept
 
 SHAPES = ((2, 1), (1, 2), (2, 2), (2, 3))  # (n_h, n_o) of the symbolic matrices
 INSTANCES = 120
-UNITS = {  # sigma and its derivative, as functions of what goes into the unit
+UNITS: dict[str, tuple[Callable, Callable]] = {  # sigma and its derivative, as functions of what goes into the unit
     "tanh": (np.tanh, lambda a: 1 - np.tanh(a) ** 2),
     "logistic": (lambda a: 1 / (1 + np.exp(-a)), lambda a: np.exp(-a) / (1 + np.exp(-a)) ** 2),
     "linear": (lambda a: a, np.ones_like),

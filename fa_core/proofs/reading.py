@@ -19,8 +19,10 @@ spaces: `\dot A`, `W_{t+1}`, `y^*`, `s_h^t`, `\phi_h`. Other keys of a world::
 
 import itertools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property, wraps
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -259,6 +261,20 @@ def held_in(*worlds, also=None, reads=None):
 # ------------------------------------------------------------------------------------------------ the parser
 
 
+@dataclass(frozen=True)
+class Sum:
+    """An expression: its terms, functions of a world, each with its sign; called, their total in a world."""
+
+    terms: list[tuple[int, Callable[[dict], Any]]]
+
+    def __call__(self, world: dict) -> Any:
+        (sign, first), *more = self.terms
+        result = _scaled(first(world), sign) if sign < 0 else first(world)
+        for sign, term in more:
+            result = total(result, _scaled(term(world), sign))
+        return result
+
+
 class _Parser:
     """Recursive descent; each rule returns a function of a world."""
 
@@ -302,7 +318,8 @@ class _Parser:
     def clauses(self):
         found = []
         while True:
-            chains, given = [], []
+            chains: list[Chain] = []
+            given: list[Chain] = []
             into = chains
             while self.peek() not in ("", ";"):
                 if self.peek().startswith(r"\text{"):
@@ -332,7 +349,7 @@ class _Parser:
         return Chain(tuple(sides), tuple(relations), frozenset(self.letters))
 
     def expression(self):
-        terms = []
+        terms: list[tuple[int, Callable[[dict], Any]]] = []
         sign = 1
         if self.peek() in ("+", "-"):
             sign = -1 if self.take() == "-" else 1
@@ -341,15 +358,7 @@ class _Parser:
             sign = -1 if self.take() == "-" else 1
             terms.append((sign, self.term()))
 
-        def value(world):
-            sign, first = terms[0]
-            result = _scaled(first(world), sign) if sign < 0 else first(world)
-            for sign, term in terms[1:]:
-                result = total(result, _scaled(term(world), sign))
-            return result
-
-        value.terms = terms
-        return value
+        return Sum(terms)
 
     def ends(self) -> bool:
         token = self.peek()
@@ -370,7 +379,7 @@ class _Parser:
 
         def value(world):
             values = [("", first(world), False), *((o, f(world), c) for o, f, c in factors)]
-            applied = []
+            applied: list[tuple] = []
             for operator, v, bracket in values:  # a function takes the bracket that follows
                 if applied and bracket and not operator and callable(applied[-1][1]):
                     function = applied[-1][1]

@@ -55,7 +55,8 @@ def algebra(layers=(2, 3, 4)) -> dict[str, bool]:
 def _mode(norms, lib=np):
     """(lambda, [scale of a_1, ..., a_L]) with a_l = scale_l y^(2^(l-1)); norms `(L - 1, modes)`: |C_l T v|."""
     layers, modes = norms.shape[0] + 1, norms.shape[1]
-    rates, scales = [], [[] for _ in range(layers)]
+    rates: list = []
+    scales: list[list] = [[] for _ in range(layers)]
     for m in range(modes):
         q = [norms[j, m] for j in range(layers - 1)] + [1]
         chi = [sp.Integer(1) if lib is sp else 1.0]
