@@ -1,8 +1,9 @@
 """Where a result comes from: which sources, at which commit, on what, with how many threads, under which settings.
 
 The *sources* of a run are the modules that can change its result: its trainer and all that this imports, found in the
-syntax trees, so that a new module is never forgotten. Their digests leave out docstrings, comments and layout, and of
-`fa_core.experiments` all but the classes, for what was run is in the experiment's own digest.
+syntax trees, so that a new module is never forgotten. Their digests leave out docstrings, comments, layout and the types of
+what functions take and give, and of `fa_core.experiments` all but the classes, for what was run is in the experiment's own
+digest.
 """
 
 import ast
@@ -53,7 +54,7 @@ def _sources(trainer: str, words: frozenset[str]) -> tuple[tuple[str, str], ...]
         name = left.pop()
         if name in trees or name == __name__:  # which looks on, and changes nothing
             continue
-        trees[name] = _tree(name)
+        trees[name] = _Untyped().visit(_tree(name))
         for module, names in _imports(trees[name], name, words):
             wanted.setdefault(module, set()).update(names)
             left.append(module)
@@ -82,6 +83,29 @@ def _source(name: str) -> Path:
 
 def _tree(name: str) -> ast.Module:
     return ast.parse(_source(name).read_bytes())
+
+
+class _Untyped(ast.NodeTransformer):
+    """A module without what is there for a type checker alone. The fields of a class keep their types: of them a dataclass
+    is made."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        node.body = [s if isinstance(s, ast.AnnAssign) else self.visit(s) for s in node.body]
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        return ast.Assign([node.target], node.value) if node.value else None
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
 
 
 def _exists(name: str) -> bool:

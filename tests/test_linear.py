@@ -1,5 +1,7 @@
 """The NumPy reference: against the torch engine step by step, against Fig. 2's laws, and with controls that fail."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,12 @@ def test_a_seeds_result_does_not_depend_on_the_seeds_beside_it(sizes, compiled):
 def test_fewer_examples_are_the_beginning_of_more():
     long, short = (linear.learn("node perturbation, both", 5e-4, SEEDS, n) for n in (120, 60))
     assert short.nse.tobytes() == long.nse[:, :61].tobytes()
+
+
+def test_target_weights_and_feedback_weights_are_drawn_each_for_itself():
+    net = initialise(range(3), (20, 20, 20), target=0.5, init=0.5, feedback=0.5)  # of one shape and scale, to be compared
+    for one, other in combinations([net.T, net.W0, net.W, net.B], 2):
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.1
 
 
 def test_exact_nse_is_what_a_large_sample_gives():

@@ -110,6 +110,21 @@ def test_layout_and_comments_count_for_nothing_and_the_order_of_statements_does(
     assert plain("a = 1") != plain("a = 1.0")
 
 
+@pytest.mark.parametrize(("before", "after", "same"), [
+    ("def f(a, b=1): return a", "def f(a: int, b: float = 1) -> int: return a", True),
+    ("def f(a):\n    b = a", "def f(a):\n    b: int = a\n    c: int", True),
+    ("a = 1", "a: int = 1\nif TYPE_CHECKING:\n    from fa_core import linear", True),
+    ("class C:\n    def f(self, a): self.a = a", "class C:\n    def f(self, a: int): self.a: int = a", True),
+    ("class C:\n    a: int = 1", "class C:\n    a: float = 1", False),
+    ("class C:\n    a = 1", "class C:\n    a: int = 1", False),
+    ("def f(a, b=1): return a", "def f(a, b: float = 2): return a", False),
+    ("if a:\n    b = 1", "if TYPE_CHECKING:\n    b = 1", False),
+])
+def test_types_count_for_nothing_save_those_of_a_classs_fields(before, after, same):
+    one, other = (provenance._plain(provenance._Untyped().visit(ast.parse(text))) for text in (before, after))
+    assert (one == other) == same
+
+
 # ---- a run in several stretches
 
 
