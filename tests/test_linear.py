@@ -51,7 +51,7 @@ def test_fewer_examples_are_the_beginning_of_more():
 
 
 def test_target_weights_and_feedback_weights_are_drawn_each_for_itself():
-    net = initialise(range(3), (20, 20, 20), target=0.5, init=0.5, feedback=0.5)  # of one shape and scale, to be compared
+    net = linear.initialise(range(3), (20, 20, 20), target=0.5, init=0.5, feedback=0.5)  # of one shape, to be compared
     for one, other in combinations([net.T, net.W0, net.W, net.B], 2):
         assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.1
 

@@ -112,7 +112,7 @@ def test_the_rate_is_lowered_tenfold_when_an_epoch_brought_too_little(errors, cu
     run = Run(tanh_experiment(), (3,))
     run.experiment = DIGITS.but(plateau=(0.05, 2))
     for error, cut in zip(errors, cuts, strict=True):
-        run.lower_rate(error)
+        run.lower_rate(run.experiment.plateau, error)
         assert run.cuts == cut
         assert run.rates() == pytest.approx((1e-4 / 10**cut,) * 2)
 
@@ -145,7 +145,7 @@ def test_stages_end_where_the_validation_error_has_no_new_lowest_value(stages, e
     run.experiment = DIGITS.but(plateau=(), stages=stages, held_out=100)
     for run.seen, (error, cut) in enumerate(zip(errors, cuts, strict=True), 1):
         assert run.ended == -1
-        run.next_stage(error)
+        run.next_stage(run.experiment.stages, error)
         assert run.cuts == cut
     assert run.ended == ended
     assert run.done
