@@ -7,9 +7,12 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fa_core import mkl
+
+if TYPE_CHECKING:  # takes torch with it
+    from fa_core import cluster
 
 PACKING = 20.0  # seconds of a budget that are for a last checkpoint, and for packing
 

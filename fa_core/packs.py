@@ -47,10 +47,9 @@ def pack(wanted: Iterable[Path], into: Path, size: int = SIZE, most: int = MOST)
                 continue
             tar.add(file, file.relative_to(records.folder()).as_posix())
             room -= needed
-    whole = archive.getbuffer()
+    whole = archive.getvalue()
     for number, start in enumerate(range(0, len(whole), size), 1):
-        volume = whole[start : start + size]
-        files.write(into / f"records.tar.{number}", lambda out, volume=volume: out.write(volume))
+        files.write(into / f"records.tar.{number}", whole[start : start + size])
     return left_out
 
 
@@ -77,10 +76,11 @@ def unpack(source: Path) -> list[Path]:
                 file = records.folder() / member.name
                 if not file.exists():
                     file.parent.mkdir(parents=True, exist_ok=True)
-                    content = tar.extractfile(member).read()
+                    opened = tar.extractfile(member)
+                    content = opened.read() if opened else b""
                     if len(content) < member.size:
                         raise tarfile.ReadError(f"{member.name} is cut")
-                    files.write(file, lambda out, content=content: out.write(content))
+                    files.write(file, content)
                     put.append(file)
     except tarfile.TarError as error:
         raise ValueError(f"{source} holds a pack that is damaged or not whole ({error}): copy its volumes again") from error
