@@ -270,8 +270,8 @@ class Cluster(Here):
     def run(self, parts: list[Experiment]) -> Iterator[tuple[Experiment, records.Result | Exception]]:
         executor, running = self.client.get_executor(pure=False), {}
 
-        # A worker that could not load what Dask itself unpacks would die of it.
-        def unpack_and_run(packed: bytes) -> records.Result:
+        # A worker that could not load what Dask itself unpacks, these types too, would die of it.
+        def unpack_and_run(packed: bytes) -> Any:
             import pickle
 
             part, options = pickle.loads(packed)
