@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from fa_core import files, provenance
-from fa_core.experiments import Experiment
+from fa_core.experiments import Experiment, must_be_one
 from fa_core.provenance import machine, now  # noqa: F401  (notebooks show what they ran on)
 from fa_core.training import History, Running, load_checkpoint, unpack_stretches, write_atomically
 
@@ -47,14 +47,8 @@ def folder() -> Path:
 
 def path(experiment: Experiment, within: Path | None = None) -> Path:
     """The file of an experiment's record; `within`, here and below: in another folder than the records'."""
-    _is_one(experiment)
+    must_be_one(experiment)
     return (within or folder()) / f"{experiment.name}-{experiment.digest}.npz"
-
-
-def _is_one(experiment: object) -> None:
-    if not isinstance(getattr(experiment, "digest", None), str):
-        raise TypeError(f"an experiment is wanted, and this is {experiment!r}: `fa_core.experiments.find(name)` gives one "
-                        "by its name, and `fa_core list` shows the names")
 
 
 def checkpoint(file: Path) -> Path:
@@ -207,7 +201,7 @@ def device_for(experiment: Experiment, wanted: str | None = None) -> str:
     device of this machine."""
     import torch
 
-    _is_one(experiment)
+    must_be_one(experiment)
     gpus = torch.cuda.device_count()
     if wanted is None:
         return "cuda" if gpus and getattr(experiment, "products", "") != "compiled" else "cpu"

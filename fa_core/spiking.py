@@ -20,6 +20,7 @@ from fa_core import measures, mkl
 from fa_core.data import mnist
 from fa_core.data.tasks import split
 from fa_core.draws import generator
+from fa_core.experiments import must_be_one
 from fa_core.experiments.spiking import CLASSES, SpikingExperiment
 from fa_core.products import add_outer, of
 from fa_core.training import History, drive, pack_probes, unpack_probes
@@ -351,4 +352,5 @@ def train(experiment: SpikingExperiment, *, device: str | None = None, checkpoin
     The same seed and number of threads give the same bits, also through a checkpoint and a kill. Warns
     DivergenceWarning where a run became infinite or NaN; it is then ended. Raises CheckpointError.
     """
+    must_be_one(experiment)
     return drive(experiment, groups(experiment), start, device, checkpoint, every, progress, mixed, until)

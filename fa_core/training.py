@@ -18,7 +18,7 @@ from tqdm import tqdm
 from fa_core import files, measures, provenance
 from fa_core.data import tasks
 from fa_core.draws import generator
-from fa_core.experiments import Described, Experiment, Plateau, Stages
+from fa_core.experiments import Described, Experiment, Plateau, Stages, must_be_one
 from fa_core.network import Kept, Network, Velocity, draw_feedback, gated, initialise, update
 from fa_core.rules import Rule, backprop, rule
 
@@ -119,6 +119,7 @@ def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path
     Warns DivergenceWarning where runs diverge. Raises CheckpointError for a checkpoint that is damaged, another
     experiment's, or refused.
     """
+    must_be_one(experiment)
     if experiment.products == "compiled":
         device = device or "cpu"
     return drive(experiment, groups(experiment), Run, device, checkpoint, every, progress, mixed, until)

@@ -365,6 +365,8 @@ def test_an_unknown_name_is_answered_with_near_ones():
         experiments.find("mnist-bakprop")
     with pytest.raises(ValueError, match=r"no experiment is named '\?'; `fa_core list` shows all"):
         experiments.find("?")
+    with pytest.raises(ValueError, match="no experiment is named None; `fa_core list` shows all"):
+        experiments.find(None)
 
 
 def test_importing_what_needs_no_torch_takes_none_with_it():

@@ -64,6 +64,15 @@ def test_exact_nse_is_what_a_large_sample_gives():
         assert net.nse()[r] == pytest.approx(sampled, rel=0.02)
 
 
+def test_a_probed_quantity_is_taken_where_the_error_is_first_as_low():
+    nse = np.array([[1.0, 0.5, 0.1, 0.2], [1.0, 0.9, 0.8, 0.7]])
+    angle = np.array([[90.0, 60.0], [80.0, 70.0]])
+    curves = linear.Curves(nse, np.array([0, 2]), angle, angle, angle, linear.initialise((0, 1)))
+    assert np.array_equal(curves.at_nse("angle", 0.2), [60.0, np.nan], equal_nan=True)
+    assert np.array_equal(curves.at_nse("angle", 0.8), [60.0, 70.0])
+    assert np.array_equal(curves.at_nse("angle", 1.0), [90.0, 80.0])
+
+
 def test_shallow_learning_leaves_w0_alone_and_feedback_alignment_leaves_b_alone():
     start = linear.initialise(SEEDS)
     assert linear.learn("shallow", 0.01, SEEDS, 50).networks.W0.tobytes() == start.W0.tobytes()

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from fa_core import experiments, files, provenance, records, training, verification
+from fa_core import experiments, files, provenance, records, spiking, training, verification
 from fa_core.__main__ import main
 from fa_core.data import backgrounds, mnist, svhn, timit
 from tests.helpers import linear_experiment, recorded_as
@@ -53,7 +53,8 @@ def test_a_command_that_cannot_be_done_says_why_and_what_to_do(folder, capsys, a
 
 
 @pytest.mark.parametrize("call", [records.load, records.get, records.run, records.record, verification.verify,
-                                  verification.spot_check], ids=lambda call: call.__name__)
+                                  verification.spot_check, training.train, spiking.train],
+                         ids=lambda call: f"{call.__module__}.{call.__name__}")
 def test_a_name_for_an_experiment_is_refused_with_how_to_get_one(call):
     with pytest.raises(TypeError, match=r"an experiment is wanted, and this is 'small': `fa_core.experiments.find\(name\)`"):
         call("small")

@@ -496,13 +496,20 @@ def by_priority(chosen: Iterable[Experiment]) -> list[Experiment]:
     return sorted(chosen, key=rank)
 
 
+def must_be_one(experiment: object) -> None:
+    """Raises TypeError for what is no experiment, such as the name of one."""
+    if not isinstance(experiment, Described):
+        raise TypeError(f"an experiment is wanted, and this is {experiment!r}: `fa_core.experiments.find(name)` gives one "
+                        "by its name, and `fa_core list` shows the names")
+
+
 def find(name: str) -> Experiment:
     """The experiment of that name. Raises ValueError with near names."""
     import difflib
 
     known = registry()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3)
+        near = difflib.get_close_matches(str(name), known, n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ";"
         raise ValueError(f"no experiment is named {name!r}{hint} `fa_core list` shows all {len(known)}")
     return known[name]
