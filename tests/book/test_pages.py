@@ -57,11 +57,9 @@ def test_a_notebooks_figures_are_numbered_and_its_verdicts_are_on_the_page_and_c
 # ---- how a page is to be read, on any width and on paper
 
 # Notebooks that are still longer than 10,000 pixels at 1280, as opened; one that no longer is leaves this list.
-TALL = {"03_mnist", "08_mnist_extended", "09_svhn", "14_alignment", "15_pseudoinverse",
-        "18_from_zero", "20_after_2016"}
+TALL = {"03_mnist", "08_mnist_extended", "09_svhn", "20_after_2016"}
 # Pages on which something is still wider than the column at 1280.
-WIDE = {"book/equations", "book/status", "notebooks/13_convergence", "notebooks/14_alignment", "notebooks/15_pseudoinverse",
-        "notebooks/19_any_start"}
+WIDE = {"book/status"}
 # What is wider than its place, with whether it can be scrolled there, by the keyboard too; but for what is folded, what only
 # a screen reader says, and what ends in an ellipsis, for that is said in full elsewhere.
 TOO_WIDE = """() => [...document.querySelectorAll("article *")].filter(e => e.clientWidth > 1 &&
