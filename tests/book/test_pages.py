@@ -57,7 +57,7 @@ def test_a_notebooks_figures_are_numbered_and_its_verdicts_are_on_the_page_and_c
 # ---- how a page is to be read, on any width and on paper
 
 # Notebooks that are still longer than 10,000 pixels at 1280, as opened; one that no longer is leaves this list.
-TALL = {"03_mnist", "08_mnist_extended", "09_svhn", "20_after_2016"}
+TALL = {"08_mnist_extended", "20_after_2016"}
 # Pages on which something is still wider than the column at 1280.
 WIDE = {"book/status"}
 # What is wider than its place, with whether it can be scrolled there, by the keyboard too; but for what is folded, what only
