@@ -127,6 +127,9 @@ def test_a_section_is_folded_under_its_heading_and_the_main_thread_is_what_is_le
     assert section[1].astext() == "<details class='folded'><summary>Open this section (2 words)</summary>"
     assert section[3].astext() == "</details>"
     assert len(document.children) == 2
+    wordless = nodes.section("", nodes.title("", "A"), nodes.comment("", fa_pages.FOLDED), nodes.table())
+    fa_pages.fold(None, nodes.section("", wordless))
+    assert wordless[1].astext() == "<details class='folded'><summary>Open this section (tables)</summary>"
 
 
 def test_a_picture_is_packed_short_and_the_same_each_time():

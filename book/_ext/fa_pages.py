@@ -192,9 +192,9 @@ def fold(app, doctree) -> None:
         title, *rest = section.children
         words = notebooks.words(" ".join(n.astext() for n in section.findall(nodes.paragraph)))
         figures = sum(1 for _ in section.findall(nodes.figure))
-        holds = ([f"{figures} figure{'s' * (figures > 1)}"] if figures else []) + [f"{words} words"]
+        holds = [f"{figures} figure{'s' * (figures > 1)}"] * bool(figures) + [f"{words} words"] * bool(words)
         section.children = []
-        opens = f"<details class='folded'><summary>Open this section ({', '.join(holds)})</summary>"
+        opens = f"<details class='folded'><summary>Open this section ({', '.join(holds) or 'tables'})</summary>"
         section += [title, nodes.raw("", opens, format="html"), *rest, nodes.raw("", "</details>", format="html")]
 
 
