@@ -55,7 +55,7 @@ OWN = {  # by reading the notebooks
     "03_mnist": {"fig3a.sparse": ["mnist-sparse"], "fig3a.shallow-worse": ["mnist-feedback-alignment", "mnist-shallow"]},
     "05_spiking": {"fig4.test-error": ["fig4-network"]},
     "06_mechanics": {"fig5c.phase-3": ["mechanics-phases", "mechanics-phases-fresh", "mechanics-phases-skipped"]},
-    "08_mnist_extended": {"sn5.dropout": ["extended-dropout"], "sn5.relu-fails": ["extended-leaky", "extended-relu"]},
+    "08_mnist_extended": {"sn5.dropout": ["note5-dropout"], "sn5.relu-fails": ["extended-leaky", "extended-relu"]},
     "02_linear": {"fig2b.angle-shrinks": []},
 }
 

@@ -39,14 +39,15 @@ def test_every_column_of_the_scorecard_says_what_its_source_says(page_of):
         if said["verdict"] == claims.UNTESTED:
             assert ours == "–"
         elif said["kind"] == claims.ESTIMATE:
-            value, low, high = (f"{float(v):.3g}" for v in (said["value"], *said["interval"]))
+            value, low, high = (claims.digits(float(v)) for v in (said["value"], *said["interval"]))
             assert re.fullmatch(rf"{re.escape(value)}( %| points|°)? {re.escape(low)} to {re.escape(high)}", ours)
         elif said["kind"] == claims.END:
             low, high = map(float, said["interval"])
             which = "upper" if float(said["value"]) == high else "lower"
-            assert re.fullmatch(rf"{low:.3g} to {high:.3g}( %| points|°)? its {which} end is judged", ours)
+            ends = f"{claims.digits(low)} to {claims.digits(high)}"
+            assert re.fullmatch(rf"{re.escape(ends)}( %| points|°)? its {which} end is judged", ours)
         else:
-            assert re.fullmatch(rf"{re.escape(format(float(said['value']), '.3g'))}( %|°)? [a-zP ]+", ours)
+            assert re.fullmatch(rf"{re.escape(claims.digits(float(said['value'])))}( %|°)? [a-zP ]+", ours)
         folded = {term.inner_text(): entry.inner_text() for term, entry in zip(
             row.locator("dt").all(), row.locator("dd").all(), strict=True)} if open_details(row) else {}
         assert folded["name"] == claim.id
@@ -58,7 +59,7 @@ def test_every_column_of_the_scorecard_says_what_its_source_says(page_of):
         address = row.locator("a.cell").get_attribute("href")
         assert address == f"../notebooks/{claim.notebook}.html#judged-{claim.id}"
         for c in said["also"]:
-            assert folded[c["what"]].startswith(f"{float(c['value']):.3g}")
+            assert folded[c["what"]].startswith(claims.digits(float(c["value"])))
             assert folded[c["what"]].endswith(f"bound {in_words(float(c['low']), float(c['high']))}")
 
 
