@@ -136,13 +136,13 @@ def _record(arguments: Namespace) -> int:
     from fa_core import packs, records
 
     begun, chosen = time.monotonic(), _chosen(arguments)
-    if not chosen and not arguments.source:
-        raise ValueError("name an experiment, or give --all; `fa_core list` shows them")
+    if not chosen:
+        if not arguments.source:
+            raise ValueError("name an experiment, or give --all; `fa_core list` shows them")
+        print(*packs.unpack(arguments.source), sep="\n")
+        return 0
     _refuse(arguments)
     unpacked = packs.unpack(arguments.source) if arguments.source else []
-    if not chosen:
-        print(*unpacked, sep="\n")
-        return 0
     to_pack = [e for e in chosen if arguments.remake or records.path(e) in unpacked or not records.path(e).exists()]
     try:
         return _make(chosen, _workers(arguments, begun), arguments.remake)
@@ -256,8 +256,6 @@ def _value(text: str) -> Any:
 
 
 def _build(arguments: Namespace) -> int:
-    from pathlib import Path
-
     from fa_core import notebooks
 
     return notebooks.build(Path(arguments.source), Path(arguments.out))

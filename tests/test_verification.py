@@ -192,7 +192,7 @@ def test_a_large_loss_is_compared_by_its_share(off, agrees):
         m.setattr(records, "train", lambda e, **_: enlarged(train(e), 60 * (1 + off)))
         (loss,) = (r for r in verification.verify(SMALL) if r["curve"] == "loss")
     assert loss["agrees"] is agrees
-    assert loss["difference"] == pytest.approx(off, rel=0.01)
+    assert loss["difference"] == pytest.approx(off)
 
 
 def enlarged(history, loss):
