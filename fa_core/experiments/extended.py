@@ -102,11 +102,12 @@ DECAYS = (CHOSEN[BACKPROP], *(CHOSEN[BACKPROP].but(name=f"note5-decay-{d:g}", we
                               for d in (1e-5, 1e-4, 1e-3, 1e-2)))
 
 
-def search(number: str, rule: str, trials: tuple[Experiment, ...], chosen: Experiment, **more: Any) -> Search:
+def search(number: str, rule: str, trials: tuple[Experiment, ...], chosen: Experiment, network: str = "plain network",
+           **more: Any) -> Search:
     """A round of the search for one algorithm's setting."""
-    return Search(name=f"note 5, {rule.split(',')[0]}, {number} round", trials=trials, chosen=chosen,
-                  settles=("rate", "weights", "feedback", "schedule"), beside=f"note 5, plain network, {number} round",
-                  **more)
+    of = "" if network == "plain network" else f" {network},"
+    return Search(name=f"note 5,{of} {rule.split(',')[0]}, {number} round", trials=trials, chosen=chosen,
+                  settles=("rate", "weights", "feedback", "schedule"), beside=f"note 5, {network}, {number} round", **more)
 
 
 # ---- what the note adds, one on top of the other, by feedback alignment alone, from the setting of the plain network.
@@ -119,6 +120,31 @@ DROPOUT_TRIALS = tuple(
         (TOPMOST, (0.07, 0.07, 0.5)), (MIDDLE, (0.07, 0.07, 0.5)), (LOWEST, (0.07, 0.07, 0.5)),
         ((0.0, 0.0, 0.0, 0.25), (0.07, 0.07, 0.5)), (TOPMOST, (0.14, 0.14, 0.5)), (TOPMOST, (0.07, 0.07, 1.0))), 1))
 DROPOUT = reported(DROPOUT_TRIALS[1], "note5-dropout")  # none of the six came to what the network without dropout did
+
+# ---- ten hidden layers of 1000 units, searched as the plain network is, the second round with the best two. From
+# U[-a, a] of a = `SAME`, a layer of 1000 receives from the 1000 beside it, of activity or of error, what these received.
+SAME = (3 / 1000) ** 0.5
+TEN_SIZES = (784, *(1000,) * 10, 10)
+
+
+def ten(number: int, rule: str, mean: float, weights: float, outputs: float, last: float, feedback: float = 1.0,
+        top: float = 0.5) -> Experiment:
+    """A trial of the first round; `weights` and `feedback`: the scales of W and B below the outputs, in terms of `SAME`;
+    `last`: that of the outputs' W; the others as in `trial`."""
+    return trial(number, rule, mean, 1.0, outputs).but(
+        name=f"note5-ten-trial-{rule.split(',')[0].replace(' ', '-')}-{number}", sizes=TEN_SIZES,
+        weights=(*(weights * SAME,) * 10, last), feedback=(*(feedback * SAME,) * 9, top), schedule=begun(outputs, 11))
+
+
+TEN_FIRST = {
+    FEEDBACK: tuple(ten(n, FEEDBACK, mean, w, outputs, 0.02, lower, top) for n, (mean, w, outputs, lower, top) in enumerate((
+        (1e-2, 1.0, 1.0, 1.1, 0.5), (1e-2, 1.0, 0.2, 1.1, 0.5), (2e-2, 1.0, 0.1, 1.1, 0.5), (1e-2, 0.75, 0.2, 1.1, 0.5),
+        (2e-2, 0.75, 0.1, 1.1, 0.5), (1e-2, 0.75, 0.2, 1.25, 0.5), (1e-2, 1.0, 0.1, 1.1, 1.0),
+        (2e-2, 0.75, 0.1, 1.0, 0.5)), 1)),
+    BACKPROP: tuple(ten(n, BACKPROP, mean, w, outputs, w * SAME) for n, (mean, w, outputs) in enumerate((
+        (1e-2, 1.5, 1.0), (3e-2, 1.5, 1.0), (1e-2, 1.0, 1.0), (3e-2, 1.0, 0.2), (3e-2, 1.5, 0.2), (1e-2, 1.5, 0.2),
+        (3e-2, 1.8, 0.2), (6e-2, 1.5, 0.1)), 1)),
+}
 
 _ROUNDS = {rule: search("first", rule, FIRST[rule], best, reported=())
            for rule, best in ((FEEDBACK, FIRST[FEEDBACK][7]), (BACKPROP, FIRST[BACKPROP][4]))}
@@ -135,6 +161,6 @@ SEARCHES = (*_ROUNDS.values(), *(
 DIRECT = {unit: PLAIN.but(name=f"note5-direct-{unit}", task="mnist", hidden=unit, schedule=((0, 1.0),), seeds=SEEDS,
                           examples=60_000, probes=tuple(range(0, 60_001, 6_000))) for unit in ("relu", "leaky")}
 
-RECORDED = (*(e for searched in (FIRST, SECOND) for trials in searched.values() for e in trials),
+RECORDED = (*(e for searched in (FIRST, SECOND, TEN_FIRST) for trials in searched.values() for e in trials),
             FEEDBACK_ALIGNMENT, BACKPROPAGATION, *ONE_RATE.values(), *DECAYS[1:], *DROPOUT_TRIALS, DROPOUT, *DIRECT.values())
 LIVE = ()
