@@ -62,7 +62,7 @@ faults: $(READY) ## plant faults in a copy, one at a time, and name those that n
 
 lint: $(READY) ## ruff, types by mypy, and codespell
 	$(PY) -m ruff check .
-	$(PY) -m ruff format --check notebooks
+	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m codespell_lib
 

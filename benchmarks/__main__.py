@@ -67,21 +67,37 @@ def rows(case: Case, rounds: int, peers: bool = False) -> list[dict]:
         if name == AUTOGRAD:
             continue
         ratio, target = spread(taken[name] / taken[AUTOGRAD]), case.targets.get(name)
-        found.append({
-            "network": case.network, "batch": case.experiment.batch, "contender": name, "ratio": ratio,
-            "products": spread(taken[PRODUCTS] / taken[name]) if name in (FA, BACKPROP) else None,
-            "autograd_ms": float(np.median(taken[AUTOGRAD])) * 1000, "rounds": rounds,
-            "peer": name in case.peers, "target": target, "met": None if target is None else ratio["median"] <= target,
-        } | ({"megabytes": held[name]} if name in held else {}))
+        found.append(
+            {
+                "network": case.network,
+                "batch": case.experiment.batch,
+                "contender": name,
+                "ratio": ratio,
+                "products": spread(taken[PRODUCTS] / taken[name]) if name in (FA, BACKPROP) else None,
+                "autograd_ms": float(np.median(taken[AUTOGRAD])) * 1000,
+                "rounds": rounds,
+                "peer": name in case.peers,
+                "target": target,
+                "met": None if target is None else ratio["median"] <= target,
+            }
+            | ({"megabytes": held[name]} if name in held else {})
+        )
     return found
 
 
 def machine() -> dict:
     """Processor, cores, architecture, and the wide instructions that it has as torch names them."""
-    has = sorted(name for name, there in torch.cpu.get_capabilities().items()
-                 if there is True and name.startswith(("amx", "avx", "fma", "neon", "sve", "bf16")))
-    return {"processor": provenance.machine()["device"].rsplit(",", 1)[0], "cores": os.cpu_count(),
-            "architecture": platform.machine(), "instructions": has}
+    has = sorted(
+        name
+        for name, there in torch.cpu.get_capabilities().items()
+        if there is True and name.startswith(("amx", "avx", "fma", "neon", "sve", "bf16"))
+    )
+    return {
+        "processor": provenance.machine()["device"].rsplit(",", 1)[0],
+        "cores": os.cpu_count(),
+        "architecture": platform.machine(),
+        "instructions": has,
+    }
 
 
 def write(path: Path, results: dict) -> None:
@@ -97,38 +113,52 @@ def write(path: Path, results: dict) -> None:
 
 def line(row: dict) -> str:
     """A row, for people."""
+
     def show(ratio):
         return "{median:.3g} ({low:.3g} to {high:.3g})".format(**ratio)
 
     target = "" if row["target"] is None else f"at most {row['target']:g}: {'met' if row['met'] else 'NOT MET'}"
     products = show(row["products"]) if row["products"] else ""
     products += f"  {row['megabytes']:.0f} MB" if "megabytes" in row else ""
-    return (f"{row['network']:22} {row['batch']:5}  {row['contender']:44} {show(row['ratio']):27} {target:22} "
-            f"{products}").rstrip()
+    return (
+        f"{row['network']:22} {row['batch']:5}  {row['contender']:44} {show(row['ratio']):27} {target:22} {products}"
+    ).rstrip()
 
 
 def main(argv: list[str] | None = None, cases: tuple[Case, ...] = CASES + NOTES) -> int:
     """Measure, print, write; returns the exit status."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default {ROUNDS}: about four minutes")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"),
-                        help="where the results go, as JSON, and beside them a picture; default benchmarks/results.json")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(__file__).with_name("results.json"),
+        help="where the results go, as JSON, and beside them a picture; default benchmarks/results.json",
+    )
     parser.add_argument("--peers", action="store_true", help="time what one would take instead as well; see the Makefile")
     arguments = parser.parse_args(argv)
     if arguments.rounds < 1:
         parser.error(f"--rounds is 1 or more, not {arguments.rounds}")
     results = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "commit": provenance.commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "commit": provenance.commit(),
         "runtime": products.runtime(),
-        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
-        "threads": torch.get_num_threads(), "rounds": arguments.rounds, "rows": [],
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "threads": torch.get_num_threads(),
+        "rounds": arguments.rounds,
+        "rows": [],
     }
     print(__doc__)
     print("{processor}, {cores} cores, {architecture}".format(**results["machine"]))
     print(f"  with {' '.join(results['machine']['instructions'])}; commit {results['commit']}")
     print("Python {python}, torch {torch}, NumPy {numpy}; threads: {threads}, rounds: {rounds}\n".format(**results))
-    print(f"{'network':22} {'batch':>5}  {'one step':44} {'time / that of autograd':27} {'target':22} "
-          "time of its matrix products / its own")
+    print(
+        f"{'network':22} {'batch':>5}  {'one step':44} {'time / that of autograd':27} {'target':22} "
+        "time of its matrix products / its own"
+    )
     for case in cases:
         for row in rows(case, arguments.rounds, arguments.peers):
             results["rows"].append(row)

@@ -59,8 +59,9 @@ class Autograd:
         self.optimiser.step()
 
     def learned(self):
-        return ({f"W{i}": m.weight.detach().numpy().T[None] for i, m in enumerate(self.linear)}
-                | {f"b{i}": m.bias.detach().numpy()[None, None] for i, m in enumerate(self.linear)})
+        return {f"W{i}": m.weight.detach().numpy().T[None] for i, m in enumerate(self.linear)} | {
+            f"b{i}": m.bias.detach().numpy()[None, None] for i, m in enumerate(self.linear)
+        }
 
 
 class Compiled(Autograd):
@@ -127,8 +128,11 @@ class Jax:
         from jax import numpy as jnp
 
         layers = len([k for k in given if k[0] == "W"])
-        unit = {"logistic": (jax.nn.sigmoid, lambda h: h * (1 - h)), "tanh": (jnp.tanh, lambda h: 1 - h * h),
-                "linear": (lambda a: a, jnp.ones_like)}
+        unit = {
+            "logistic": (jax.nn.sigmoid, lambda h: h * (1 - h)),
+            "tanh": (jnp.tanh, lambda h: 1 - h * h),
+            "linear": (lambda a: a, jnp.ones_like),
+        }
         hidden, output = (unit[str(given[k])] for k in ("hidden", "output"))
         self.learning = {k: jnp.asarray(given[k]) for k in given if k[0] in "Wb"}
         B = {k: jnp.asarray(given[k]) for k in given if k[0] == "B"}
@@ -222,8 +226,15 @@ class Numba:
         self.learning, B = {k: v for k, v in names.items() if k != "B1"}, names["B1"]
         x, target = given["x"][0, 0].copy(), given["target"][0, 0].copy()
         rate = x.dtype.type(given["rate"])
-        self.take = lambda: loop(self.steps, x, target, *self.learning.values(), B, rate,
-                                 *(kinds.index(str(given[k])) for k in ("hidden", "output")))
+        self.take = lambda: loop(
+            self.steps,
+            x,
+            target,
+            *self.learning.values(),
+            B,
+            rate,
+            *(kinds.index(str(given[k])) for k in ("hidden", "output")),
+        )
 
     def __call__(self):
         self.take()
@@ -232,8 +243,14 @@ class Numba:
         return {k: v[None] if k[0] == "W" else v[None, None] for k, v in self.learning.items()}
 
 
-KINDS = {"autograd": Autograd, "torch.compile of autograd": Compiled, "BioTorch, feedback alignment": BioTorch,
-         "torch.vmap of grad": Vmap, "JAX, feedback alignment": Jax, "numba loop, feedback alignment": Numba}
+KINDS = {
+    "autograd": Autograd,
+    "torch.compile of autograd": Compiled,
+    "BioTorch, feedback alignment": BioTorch,
+    "torch.vmap of grad": Vmap,
+    "JAX, feedback alignment": Jax,
+    "numba loop, feedback alignment": Numba,
+}
 
 
 def main(name: str, file: str) -> None:

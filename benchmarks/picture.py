@@ -14,8 +14,13 @@ def draw(results: dict, file: Path) -> None:
     for row in results["rows"]:
         panels.setdefault((row["network"], row["batch"]), []).append(row)
     height = sum(len(rows) + 1.6 for rows in panels.values()) * 0.2
-    fig, axes = plt.subplots(len(panels), figsize=(7.2, height), sharex=True, squeeze=False,
-                             height_ratios=[len(rows) + 0.6 for rows in panels.values()])
+    fig, axes = plt.subplots(
+        len(panels),
+        figsize=(7.2, height),
+        sharex=True,
+        squeeze=False,
+        height_ratios=[len(rows) + 0.6 for rows in panels.values()],
+    )
     for ax, ((network, batch), rows) in zip(axes[:, 0], panels.items(), strict=True):
         rows = sorted(rows, key=lambda row: -row["ratio"]["median"])
         for y, row in enumerate(rows):

@@ -67,11 +67,19 @@ class Case:
         """All that are timed on this case, ready to step, by name."""
         e = self.experiment
         many = e.but(seeds=tuple(range(SEEDS)))
-        found = {AUTOGRAD: Apart(e, AUTOGRAD), FA: Engine(e), BACKPROP: Engine(e.but(rule="backprop")),
-                 PRODUCTS: Products(e)}
-        ways = {TOGETHER: lambda: Engine(many), ONEDNN: lambda: Engine(e.but(products="oneDNN")),
-                ROUNDED: lambda: Engine(e.but(products="bfloat16")), COMPILED: lambda: Compiled(e),
-                COMPILED_TOGETHER: lambda: Compiled(many)}
+        found = {
+            AUTOGRAD: Apart(e, AUTOGRAD),
+            FA: Engine(e),
+            BACKPROP: Engine(e.but(rule="backprop")),
+            PRODUCTS: Products(e),
+        }
+        ways = {
+            TOGETHER: lambda: Engine(many),
+            ONEDNN: lambda: Engine(e.but(products="oneDNN")),
+            ROUNDED: lambda: Engine(e.but(products="bfloat16")),
+            COMPILED: lambda: Compiled(e),
+            COMPILED_TOGETHER: lambda: Compiled(many),
+        }
         ways |= {name: lambda rule=rule: Layers(e, rule) for rule, name in LAYERS.items()}
         found |= {name: ways[name]() for name in self.ours}
         if self.spiking:
@@ -90,39 +98,96 @@ class Case:
 # The rates are small: one minibatch, learned thousands of times, should neither diverge nor drive units so far into
 # saturation that their derivatives become denormal numbers, which are slow.
 LINEAR = Experiment(
-    name="bench-linear", task="linear", sizes=(30, 20, 10), rule=FA, rate=1e-3, examples=1, seeds=(0,), weights=0.01,
-    feedback=0.5, hidden="linear", output="linear",
+    name="bench-linear",
+    task="linear",
+    sizes=(30, 20, 10),
+    rule=FA,
+    rate=1e-3,
+    examples=1,
+    seeds=(0,),
+    weights=0.01,
+    feedback=0.5,
+    hidden="linear",
+    output="linear",
 )
 LOGISTIC = Experiment(
-    name="bench-logistic", task="mnist", sizes=(784, 1000, 10), rule=FA, rate=1e-5, examples=1, seeds=(0,), weights=0.05,
+    name="bench-logistic",
+    task="mnist",
+    sizes=(784, 1000, 10),
+    rule=FA,
+    rate=1e-5,
+    examples=1,
+    seeds=(0,),
+    weights=0.05,
     feedback=0.5,
 )
 TANH = Experiment(
-    name="bench-tanh", task="mnist", sizes=(784, 1500, 1500, 1500, 10), rule=FA, rate=1e-6, examples=100, batch=100,
-    seeds=(0,), weights=0.03, feedback=0.03, hidden="tanh", output="tanh",
+    name="bench-tanh",
+    task="mnist",
+    sizes=(784, 1500, 1500, 1500, 10),
+    rule=FA,
+    rate=1e-6,
+    examples=100,
+    batch=100,
+    seeds=(0,),
+    weights=0.03,
+    feedback=0.03,
+    hidden="tanh",
+    output="tanh",
 )
 FIGURE_4 = SpikingExperiment(
-    name="bench-spiking", sizes=(784, 1500, 1500, 1500, 1000), rate=1e-6, examples=100, seeds=(0,),
+    name="bench-spiking",
+    sizes=(784, 1500, 1500, 1500, 1000),
+    rate=1e-6,
+    examples=100,
+    seeds=(0,),
 )
 COMPILE, BIOTORCH, VMAP, JAX, NUMBA = list(KINDS)[1:]
 # 20 large networks at once only thrash the cache (`fa_core.training.LARGE`): 784-1000-10 shows it, at batch 1.
 CASES = (
-    Case(LINEAR, repeat=20, targets={TOGETHER: 1 / 50, COMPILED_TOGETHER: 0.004}, ours=(TOGETHER, COMPILED_TOGETHER),
-         peers=(COMPILE, BIOTORCH, PEER[VMAP], PEER[JAX], NUMBA)),
-    Case(LOGISTIC, repeat=5, targets={FA: 0.40, COMPILED: 0.25}, ours=(TOGETHER, COMPILED),
-         peers=(COMPILE, BIOTORCH, JAX, NUMBA)),
-    Case(LOGISTIC.but(examples=100, batch=100), repeat=3, targets={ONEDNN: 0.45}, ours=(ONEDNN, ROUNDED, *LAYERS.values()),
-         peers=(COMPILE, BIOTORCH, JAX)),
-    Case(TANH, targets={ONEDNN: 0.50, ROUNDED: 0.25}, ours=(ONEDNN, ROUNDED, *LAYERS.values()),
-         peers=(COMPILE, BIOTORCH, JAX)),
-    Case(TANH.but(name="bench-dense", sizes=FIGURE_4.sizes, hidden="logistic", output="logistic"), spiking=FIGURE_4,
-         targets={SPIKING_ROUNDED: 0.30}),
+    Case(
+        LINEAR,
+        repeat=20,
+        targets={TOGETHER: 1 / 50, COMPILED_TOGETHER: 0.004},
+        ours=(TOGETHER, COMPILED_TOGETHER),
+        peers=(COMPILE, BIOTORCH, PEER[VMAP], PEER[JAX], NUMBA),
+    ),
+    Case(
+        LOGISTIC,
+        repeat=5,
+        targets={FA: 0.40, COMPILED: 0.25},
+        ours=(TOGETHER, COMPILED),
+        peers=(COMPILE, BIOTORCH, JAX, NUMBA),
+    ),
+    Case(
+        LOGISTIC.but(examples=100, batch=100),
+        repeat=3,
+        targets={ONEDNN: 0.45},
+        ours=(ONEDNN, ROUNDED, *LAYERS.values()),
+        peers=(COMPILE, BIOTORCH, JAX),
+    ),
+    Case(
+        TANH, targets={ONEDNN: 0.50, ROUNDED: 0.25}, ours=(ONEDNN, ROUNDED, *LAYERS.values()), peers=(COMPILE, BIOTORCH, JAX)
+    ),
+    Case(
+        TANH.but(name="bench-dense", sizes=FIGURE_4.sizes, hidden="logistic", output="logistic"),
+        spiking=FIGURE_4,
+        targets={SPIKING_ROUNDED: 0.30},
+    ),
 )
 # The networks of Notes 5, 6 and 9, as their records are made; 784-3174-1500-1500-10 without the mask of its receptive
 # fields, which autograd has no word for. An epoch is so many steps.
-NOTES = tuple(Case(TANH.but(examples=batch, batch=batch, sizes=sizes), ours=(ROUNDED,)) for batch, sizes in (
-    (20, TANH.sizes), (20, (784, *(1000,) * 10, 10)), (20, (784, 3174, 1500, 1500, 10)), (20, (1024, *(3000,) * 4, 10)),
-    (100, (784, 1000, 500, 10, 500, 1000, 784)), (100, (784, *(1000,) * 5, 784))))
+NOTES = tuple(
+    Case(TANH.but(examples=batch, batch=batch, sizes=sizes), ours=(ROUNDED,))
+    for batch, sizes in (
+        (20, TANH.sizes),
+        (20, (784, *(1000,) * 10, 10)),
+        (20, (784, 3174, 1500, 1500, 10)),
+        (20, (1024, *(3000,) * 4, 10)),
+        (100, (784, 1000, 500, 10, 500, 1000, 784)),
+        (100, (784, *(1000,) * 5, 784)),
+    )
+)
 
 
 def minibatch(experiment: Experiment) -> tuple[Tensor, Tensor]:
@@ -139,8 +204,12 @@ def handed(experiment: Experiment) -> dict[str, np.ndarray]:
     e, start = experiment, initialise(experiment, experiment.seeds)
     x, target = minibatch(e)
     return {k: a.numpy() for k, a in start.arrays().items()} | {
-        "x": x.numpy(), "target": target.numpy(), "rate": np.array(e.rate), "hidden": np.array(e.hidden),
-        "output": np.array(e.output)}
+        "x": x.numpy(),
+        "target": target.numpy(),
+        "rate": np.array(e.rate),
+        "hidden": np.array(e.hidden),
+        "output": np.array(e.output),
+    }
 
 
 class Apart:
@@ -153,8 +222,14 @@ class Apart:
         environment = {k: v for k, v in os.environ.items() if k != mkl.VARIABLE}
         if kind != AUTOGRAD:
             environment["PYTHONPATH"] = str(PEERS)
-        self.process = subprocess.Popen([sys.executable, "-m", "benchmarks.apart", kind, str(self.file)], cwd=ROOT,
-                                        env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.apart", kind, str(self.file)],
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         self.runs, self.steps = map(int, self.answer(kind).split())
 
     def answer(self, what: str) -> str:
@@ -235,8 +310,9 @@ class Compiled(Engine):
 
         x, target = (a.expand(-1, self.steps, -1).contiguous() for a in (self.x, self.target))
         e = self.experiment
-        self.take = lambda: compiled.learn(self.network, None, self.rule, e.rates_at(0), e.weight_decay, e.momentum,
-                                           [(x, target)])
+        self.take = lambda: compiled.learn(
+            self.network, None, self.rule, e.rates_at(0), e.weight_decay, e.momentum, [(x, target)]
+        )
 
     def __call__(self) -> None:
         self.take()

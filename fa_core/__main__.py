@@ -28,21 +28,40 @@ def main(argv: list[str] | None = None) -> int:
     make.add_argument("names", nargs="*", metavar="NAME", help="experiments; 'mnist-*' means several")
     make.add_argument("--all", action="store_true", help="every experiment that its notebook takes from a record")
     make.add_argument("--remake", action="store_true", help="run again what has a record")
-    make.add_argument("--jobs", type=int, default=1, help="processes side by side, each on one thread: experiments, and "
-                                                          "groups of seeds of those that have several")
+    make.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        help="processes side by side, each on one thread: experiments, and groups of seeds of those that have several",
+    )
     make.add_argument("--scheduler", metavar="ADDRESS", help="run on the workers of this Dask scheduler instead")
     make.add_argument("--threads", type=int, help="of each process; by default 1 with --jobs or --scheduler")
     make.add_argument("--device", help="cpu, cuda, ...; by default CUDA where there is one")
     make.add_argument("--dirty", action="store_true", help="though the module has uncommitted changes; the record says so")
-    make.add_argument("--mixed", action="store_true", help="go on with what was begun under other sources, versions or "
-                                                           "settings, or on another device; the record says so")
-    make.add_argument("--budget", type=float, metavar="SECONDS",
-                      help="end by itself within so many seconds, and keep what is not finished; what experiments.FIRST "
-                           "names comes first")
-    make.add_argument("--into", type=Path, metavar="FOLDER",
-                      help="pack what was made, and what is not finished, into a few files in this folder")
-    make.add_argument("--from", type=Path, dest="source", metavar="FOLDER",
-                      help="first unpack what --into packed; without a NAME that is all")
+    make.add_argument(
+        "--mixed",
+        action="store_true",
+        help="go on with what was begun under other sources, versions or settings, or on another device; the record says so",
+    )
+    make.add_argument(
+        "--budget",
+        type=float,
+        metavar="SECONDS",
+        help="end by itself within so many seconds, and keep what is not finished; what experiments.FIRST names comes first",
+    )
+    make.add_argument(
+        "--into",
+        type=Path,
+        metavar="FOLDER",
+        help="pack what was made, and what is not finished, into a few files in this folder",
+    )
+    make.add_argument(
+        "--from",
+        type=Path,
+        dest="source",
+        metavar="FOLDER",
+        help="first unpack what --into packed; without a NAME that is all",
+    )
     check = commands.add_parser("verify", help="re-run the beginning of records, compare, and write down what agrees")
     check.add_argument("names", nargs="*", metavar="NAME", help="default: all that have one; 'mnist-*' means several")
     check.add_argument("--seeds", type=int, default=1)
@@ -50,14 +69,22 @@ def main(argv: list[str] | None = None) -> int:
     execute = commands.add_parser("run", help="execute notebooks")
     execute.add_argument("names", nargs="*", metavar="NAME", help="e.g. 02_linear; default: all")
     execute.add_argument("--profile", default="paper", choices=("paper", "smoke"))
-    execute.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
-                         help="another value for one of the notebook's parameters; may be given several times")
+    execute.add_argument(
+        "-p",
+        "--parameter",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="another value for one of the notebook's parameters; may be given several times",
+    )
     execute.add_argument("--out", default="_build/source", help="folder for the executed copies and the book's sources")
     execute.add_argument("--jobs", type=int, default=2, help="notebooks side by side")
     execute.add_argument("--write-back", action="store_true", help="put the outputs into notebooks/, in normal form")
     render = commands.add_parser("build", help="render the book from its executed sources, to _build/html")
-    render.add_argument("--source", default="_build/source",
-                        help="folder with the book's sources; . takes the committed outputs")
+    render.add_argument(
+        "--source", default="_build/source", help="folder with the book's sources; . takes the committed outputs"
+    )
     render.add_argument("--out", default=".", help="folder in which _build/html is made")
     arguments = parser.parse_args(argv)
     mkl.pin()  # for the kernels that run notebooks as well
@@ -149,8 +176,10 @@ def _record(arguments: Namespace) -> int:
     finally:
         if arguments.into:
             left_out = [f.name for f in packs.pack(packs.kept(to_pack), arguments.into)]
-            print(f"packed into {arguments.into}" + bool(left_out) * f", without room for {', '.join(left_out)}",
-                  file=sys.stderr)
+            print(
+                f"packed into {arguments.into}" + bool(left_out) * f", without room for {', '.join(left_out)}",
+                file=sys.stderr,
+            )
 
 
 def _refuse(arguments: Namespace) -> None:
@@ -166,9 +195,11 @@ def _refuse(arguments: Namespace) -> None:
     if arguments.into:
         packs.free(arguments.into)
     if provenance.commit().endswith("-dirty") and not arguments.dirty:
-        raise ValueError("fa_core has uncommitted changes, and nobody could tell later what made the record. Commit them, "
-                         "or make long runs in a worktree of their own, at a commit, so that work goes on beside them: "
-                         "`git worktree add ../runs`; or give --dirty: the record then says so wherever it is shown")
+        raise ValueError(
+            "fa_core has uncommitted changes, and nobody could tell later what made the record. Commit them, "
+            "or make long runs in a worktree of their own, at a commit, so that work goes on beside them: "
+            "`git worktree add ../runs`; or give --dirty: the record then says so wherever it is shown"
+        )
 
 
 def _workers(arguments: Namespace, begun: float) -> "cluster.Here":
@@ -218,8 +249,9 @@ def _verify(arguments: Namespace) -> int:
     if not chosen:
         chosen = [e for e in experiments.registry().values() if records.path(e).exists()]
         if not chosen:
-            raise ValueError(f"{records.folder()} holds no record of any experiment; {records.ENVIRONMENT} names another "
-                             "folder")
+            raise ValueError(
+                f"{records.folder()} holds no record of any experiment; {records.ENVIRONMENT} names another folder"
+            )
     if arguments.minutes is not None:
         chosen = verification.turn(chosen, arguments.minutes)
     note = not provenance.commit().endswith("-dirty")
@@ -232,19 +264,32 @@ def _verify(arguments: Namespace) -> int:
             bad.append(experiment.name)
             continue
         for row in rows:
-            print(f"{experiment.name:28} {row['curve']:14} differs by {row['difference']:.2g}, "
-                  f"allowed {row['allowed']:g}: {'agrees' if row['agrees'] else 'DIFFERS'}", flush=True)
+            print(
+                f"{experiment.name:28} {row['curve']:14} differs by {row['difference']:.2g}, "
+                f"allowed {row['allowed']:g}: {'agrees' if row['agrees'] else 'DIFFERS'}",
+                flush=True,
+            )
         bad += [] if all(row["agrees"] for row in rows) else [experiment.name]
-    print(f"{len(chosen) - len(bad)} of {len(chosen)} records agree" + (f"; not: {', '.join(bad)}" if bad else "")
-          + ("" if note else ". Nothing is written down: the module has uncommitted changes"), file=sys.stderr)
+    print(
+        f"{len(chosen) - len(bad)} of {len(chosen)} records agree"
+        + (f"; not: {', '.join(bad)}" if bad else "")
+        + ("" if note else ". Nothing is written down: the module has uncommitted changes"),
+        file=sys.stderr,
+    )
     return int(bool(bad))
 
 
 def _run(arguments: Namespace) -> int:
     from fa_core import notebooks
 
-    return notebooks.run(arguments.names, out=arguments.out, profile=arguments.profile, jobs=arguments.jobs,
-                         write_back=arguments.write_back, given={k: _value(v) for k, v in arguments.parameter})
+    return notebooks.run(
+        arguments.names,
+        out=arguments.out,
+        profile=arguments.profile,
+        jobs=arguments.jobs,
+        write_back=arguments.write_back,
+        given={k: _value(v) for k, v in arguments.parameter},
+    )
 
 
 def _value(text: str) -> Any:

@@ -98,8 +98,10 @@ def ledger(path: Path = LEDGER, section: str = "claim") -> dict[str, Claim]:
         if claim.id in found:
             raise LedgerError(f"{path}: claim {claim.id!r} stands twice")
         if bool(claim.source) != (section == "after"):
-            raise LedgerError(f"{path}: claim {claim.id!r} is in the section [[{section}]] with source = {claim.source!r}: "
-                              "those of [[after]], and no others, have one")
+            raise LedgerError(
+                f"{path}: claim {claim.id!r} is in the section [[{section}]] with source = {claim.source!r}: "
+                "those of [[after]], and no others, have one"
+            )
         found[claim.id] = claim
     return found
 
@@ -132,8 +134,9 @@ def judge(value: float, interval: tuple[float, float] | None, bound: tuple[float
     return REPRODUCED if inside else MISSED if outside else UNDECIDED
 
 
-def checked(what: str, value: float, interval: Sequence[float] | None,
-            kind: str) -> tuple[float, tuple[float, float] | None]:
+def checked(
+    what: str, value: float, interval: Sequence[float] | None, kind: str
+) -> tuple[float, tuple[float, float] | None]:
     """A measured value and its interval as numbers. Raises LedgerError where they do not fit the kind."""
     if kind not in KINDS:
         raise LedgerError(f"{what}: unknown kind {kind!r}; there are: {', '.join(KINDS)}")
@@ -143,8 +146,10 @@ def checked(what: str, value: float, interval: Sequence[float] | None,
             raise LedgerError(f"{what}: a measure of kind {kind!r} is judged as it stands, without an interval")
         return value, None
     if interval is None:
-        raise LedgerError(f"{what} is an estimate without its interval: give interval=(low, high), or the kind of measure "
-                          f"that it is: {', '.join(k for k in KINDS if k != ESTIMATE)}")
+        raise LedgerError(
+            f"{what} is an estimate without its interval: give interval=(low, high), or the kind of measure "
+            f"that it is: {', '.join(k for k in KINDS if k != ESTIMATE)}"
+        )
     interval = _pair(f"{what}: interval", interval)
     if kind == ESTIMATE and (value < interval[0] or interval[1] < value):
         raise LedgerError(f"{what}: the value {value:g} is outside of its own interval {interval}: it is of something else")
@@ -213,8 +218,11 @@ class Verdict:
             return self.reason
         said = []
         if self.verdict.startswith(UNDECIDED):
-            said = [f"the run was ended early, {self.unfinished}"] if self.unfinished else [
-                f"the interval{what} is partly in the bound" for what, found in self._parts() if found == UNDECIDED]
+            said = (
+                [f"the run was ended early, {self.unfinished}"]
+                if self.unfinished
+                else [f"the interval{what} is partly in the bound" for what, found in self._parts() if found == UNDECIDED]
+            )
         return "; ".join([*said, self.stand_in] if self.stand_in else said)
 
     def row(self) -> dict[str, str]:
@@ -226,12 +234,18 @@ class Verdict:
             ours += f"; {c.what}: {measured_text(c.value, c.interval, c.kind)}"
             bound += f"; {c.what} {interval_text((c.low, c.high))}"
         judged = f"{MARKS[self.verdict]} {self.verdict}" + (f": {self.why()}" if self.why() else "")
-        return {"claim": f"{self.claim.states} ({self.claim.id})",
-                self.claim.source or "paper": self.claim.paper or "no number given",
-                "measure": self.claim.measure, "ours": ours or "-", "bound": bound, "verdict": judged}
+        return {
+            "claim": f"{self.claim.states} ({self.claim.id})",
+            self.claim.source or "paper": self.claim.paper or "no number given",
+            "measure": self.claim.measure,
+            "ours": ours or "-",
+            "bound": bound,
+            "verdict": judged,
+        }
 
     def as_json(self) -> dict:
         """The row as JSON; infinities and NaN as strings, for JSON has none."""
+
         def plain(v: float) -> float | str:
             return float(f"{v:.4g}") if math.isfinite(v) else str(v)
 
@@ -239,17 +253,38 @@ class Verdict:
             return [plain(v) for v in interval] if interval else None
 
         data = {k: v for k, v in asdict(self.claim).items() if k != "source" or v} | {"accept": pair(self.claim.accept)}
-        conditions = [{"what": c.what, "value": plain(c.value), "low": plain(c.low), "high": plain(c.high),
-                       "interval": pair(c.interval), "kind": c.kind} for c in self.also]
-        return data | {"value": plain(self.value), "n": self.n, "interval": pair(self.interval), "kind": self.kind,
-                       "also": conditions, "verdict": self.verdict, "why": self.why(), "unfinished": self.unfinished,
-                       "stand_in": self.stand_in, "reason": self.reason}
+        conditions = [
+            {
+                "what": c.what,
+                "value": plain(c.value),
+                "low": plain(c.low),
+                "high": plain(c.high),
+                "interval": pair(c.interval),
+                "kind": c.kind,
+            }
+            for c in self.also
+        ]
+        return data | {
+            "value": plain(self.value),
+            "n": self.n,
+            "interval": pair(self.interval),
+            "kind": self.kind,
+            "also": conditions,
+            "verdict": self.verdict,
+            "why": self.why(),
+            "unfinished": self.unfinished,
+            "stand_in": self.stand_in,
+            "reason": self.reason,
+        }
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict:
         row = self.row()
         text = "\n".join(f"{k}: {v}" for k, v in row.items())
-        table = "".join(f"<tr><th scope='row' style='text-align:left'>{html.escape(k)}</th>"
-                        f"<td style='text-align:left'>{html.escape(v)}</td></tr>" for k, v in row.items())
+        table = "".join(
+            f"<tr><th scope='row' style='text-align:left'>{html.escape(k)}</th>"
+            f"<td style='text-align:left'>{html.escape(v)}</td></tr>"
+            for k, v in row.items()
+        )
         return {"text/plain": text, "text/html": f"<table class='verdict'>{table}</table>", MIME: self.as_json()}
 
 
@@ -298,16 +333,28 @@ class Reporter:
         every = ledger() | ledger(section="after")
         self.claims = {k: c for k, c in every.items() if c.notebook == notebook}
         if not self.claims:
-            raise LedgerError(f"the ledger has no claim for notebook {notebook!r}: add one to fa_core/{LEDGER.name}, with "
-                              "its bound, before the first run")
+            raise LedgerError(
+                f"the ledger has no claim for notebook {notebook!r}: add one to fa_core/{LEDGER.name}, with "
+                "its bound, before the first run"
+            )
         if profile not in PROFILES:
             raise LedgerError(f"unknown profile {profile!r}; there are: {', '.join(PROFILES)}")
         self.notebook, self.profile = notebook, profile
         self.reported: dict[str, Verdict] = {}
 
-    def __call__(self, id: str, value: float = math.nan, n: int = 0, interval: Sequence[float] | None = None,
-                 also: Iterable[tuple] = (), *, kind: str = ESTIMATE, unfinished: str = "", stand_in: str = "",
-                 untested: str = "") -> Verdict:
+    def __call__(
+        self,
+        id: str,
+        value: float = math.nan,
+        n: int = 0,
+        interval: Sequence[float] | None = None,
+        also: Iterable[tuple] = (),
+        *,
+        kind: str = ESTIMATE,
+        unfinished: str = "",
+        stand_in: str = "",
+        untested: str = "",
+    ) -> Verdict:
         """Judge and show one claim.
 
         `interval`: the 95 % interval of an estimate; without one, `kind` says what else the measure is (`KINDS`).
@@ -332,8 +379,10 @@ class Reporter:
             conditions.append(Condition(what, v, low, high, its_interval, of[1]))
         found = Verdict(self.claims[id], float(value), n, bounds, kind, tuple(conditions), unfinished, stand_in, reason)
         if id in self.reported and self.reported[id].as_json() != found.as_json():
-            raise LedgerError(f"{id!r} was reported before, as {self.reported[id].row()['ours']}: a claim is reported once; "
-                              "to change what is reported, run the notebook from its beginning")
+            raise LedgerError(
+                f"{id!r} was reported before, as {self.reported[id].row()['ours']}: a claim is reported once; "
+                "to change what is reported, run the notebook from its beginning"
+            )
         self.reported[id] = found
         return found
 

@@ -106,15 +106,25 @@ def kept(experiments: Iterable[Experiment]) -> str:
     begun = sum(checkpoint.exists() and not result.exists() for result, checkpoint in pairs)
     if not finished and not begun:
         return f"of {len(pairs)} part{'s' * (len(pairs) != 1)} none was begun, or had a checkpoint yet"
-    return (f"of {len(pairs)} part{'s' * (len(pairs) != 1)} {finished} kept whole and {begun} up to a checkpoint: the same "
-            "command goes on from there")
+    return (
+        f"of {len(pairs)} part{'s' * (len(pairs) != 1)} {finished} kept whole and {begun} up to a checkpoint: the same "
+        "command goes on from there"
+    )
 
 
 # ---- what a worker does
 
 
-def train_part(part: Experiment, *, device: str | None = None, threads: int | None = None, identity: dict | None = None,
-               progress: bool | None = False, until: float | None = None, **options: Any) -> records.Result:
+def train_part(
+    part: Experiment,
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+    identity: dict | None = None,
+    progress: bool | None = False,
+    until: float | None = None,
+    **options: Any,
+) -> records.Result:
     """Run a part, or go on with it, or take its result if there is one.
 
     threads: that torch is to use; None leaves them. until: as of `fa_core.training.train`. Raises ClusterError where
@@ -151,8 +161,14 @@ def _unlike(here: dict, there: dict | BaseException) -> str:
     if isinstance(there, BaseException):
         return f"cannot load fa_core as it is here ({there}): install the same commit there"
     differ = [f"{k} {there.get(k)} where the client has {v}" for k, v in here.items() if there.get(k) != v]
-    return (f"has {', '.join(differ)}: the bits could differ. Bring client and workers to the same commit and to the "
-            "versions of requirements.lock, and start the workers again") if differ else ""
+    return (
+        (
+            f"has {', '.join(differ)}: the bits could differ. Bring client and workers to the same commit and to the "
+            "versions of requirements.lock, and start the workers again"
+        )
+        if differ
+        else ""
+    )
 
 
 # ---- where parts run
@@ -220,8 +236,10 @@ class Cluster(Here):
             from distributed import Client
             from distributed.comm import get_address_host_port
         except ImportError as error:
-            raise ClusterError("a cluster needs Dask, which is not installed here: `pip install distributed`, or "
-                               f"fa_core with its extra [cluster] ({error})") from error
+            raise ClusterError(
+                "a cluster needs Dask, which is not installed here: `pip install distributed`, or "
+                f"fa_core with its extra [cluster] ({error})"
+            ) from error
         try:
             # Dask's client would go on trying until its timeout, and for ever where what is there is silent.
             with socket.create_connection(get_address_host_port(address), min(timeout, 5)) as probe:
@@ -230,12 +248,17 @@ class Cluster(Here):
                     raise OSError("it hung up")
             self.client = Client(address, timeout=timeout, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise ClusterError(f"no Dask scheduler answers at {address} ({error}). Start one with `dask scheduler`, and "
-                               "give the address that it prints, such as tcp://192.0.2.1:8786") from error
+            raise ClusterError(
+                f"no Dask scheduler answers at {address} ({error}). Start one with `dask scheduler`, and "
+                "give the address that it prints, such as tcp://192.0.2.1:8786"
+            ) from error
         try:
             if not self.workers():
-                print(f"{address} has no workers yet: waiting for the first (`dask worker {address} --nthreads 1`)",
-                      file=sys.stderr, flush=True)
+                print(
+                    f"{address} has no workers yet: waiting for the first (`dask worker {address} --nthreads 1`)",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 self.client.wait_for_workers(1)
             if told := self.strangers():
                 raise ClusterError("; ".join(told.values()))
@@ -253,8 +276,11 @@ class Cluster(Here):
         answers = self.client.run(own_identity, workers=new, on_error="return") if new else {}
         answers = {worker: there for worker, there in answers.items() if not isinstance(there, OSError)}  # who has left
         self.known |= answers.keys()
-        return {worker: f"the worker {worker} {told}" for worker, there in answers.items()
-                if (told := _unlike(self.options["identity"], there))}
+        return {
+            worker: f"the worker {worker} {told}"
+            for worker, there in answers.items()
+            if (told := _unlike(self.options["identity"], there))
+        }
 
     def __exit__(self, *_: object) -> None:
         self.client.close()
@@ -264,8 +290,9 @@ class Cluster(Here):
             count = len(self.workers())
         except (OSError, ValueError):
             return f"{self.address}, which no longer answers"
-        return "\n".join([f"{self.address}, {count} worker{'s' * (count != 1)}",
-                          *(f"turned away: {told}" for told in self.turned_away)])
+        return "\n".join(
+            [f"{self.address}, {count} worker{'s' * (count != 1)}", *(f"turned away: {told}" for told in self.turned_away)]
+        )
 
     def run(self, parts: list[Experiment]) -> Iterator[tuple[Experiment, records.Result | Exception]]:
         executor, running = self.client.get_executor(pure=False), {}
@@ -276,6 +303,7 @@ class Cluster(Here):
 
             part, options = pickle.loads(packed)
             from fa_core.cluster import train_part
+
             return train_part(part, **options)
 
         def begin(part: Experiment) -> None:
@@ -320,8 +348,9 @@ def _outcome(call: Callable[[], records.Result]) -> records.Result | Exception:
 # ---- records
 
 
-def record(experiments: Iterable[Experiment], workers: Here, remake: bool = False,
-           progress: bool | None = None) -> Iterator[Outcome]:
+def record(
+    experiments: Iterable[Experiment], workers: Here, remake: bool = False, progress: bool | None = None
+) -> Iterator[Outcome]:
     """Make records in parts, or keep those there are; outcomes as experiments end, the errors among them.
 
     The same call, after whatever kill, goes on: finished parts are kept, others have their checkpoints.
@@ -347,8 +376,13 @@ def record(experiments: Iterable[Experiment], workers: Here, remake: bool = Fals
             if len(there) == len(mine):  # the client died just before the end
                 yield _finish(experiment, list(there.values()), workers, 0)
         missing = {part: whole for whole in parts for part in parts[whole] if part not in found}
-        with tqdm(total=len(found) + len(missing), initial=len(found), desc="parts", unit="part",
-                  disable=None if progress is None else not progress) as bar:
+        with tqdm(
+            total=len(found) + len(missing),
+            initial=len(found),
+            desc="parts",
+            unit="part",
+            disable=None if progress is None else not progress,
+        ) as bar:
             for part, outcome in workers.run(list(missing)) if missing else ():
                 found[part], whole = outcome, missing[part]
                 bar.update()
@@ -367,9 +401,11 @@ def _refuse_other(experiment: Experiment, results: Iterable[records.Result], mix
     today = provenance.sources(experiment)
     others = sum(any(s.get("sources") != today for s in r.about.get("stretches", [{}])) for r in results)
     if others and not mixed:
-        raise ClusterError(f"{others} parts in {folder()} were made by other sources than today's, and a record of both "
-                           "would be of neither. Go on at the commit that they were made at, delete them, or give --mixed: "
-                           "the record then says so")
+        raise ClusterError(
+            f"{others} parts in {folder()} were made by other sources than today's, and a record of both "
+            "would be of neither. Go on at the commit that they were made at, delete them, or give --mixed: "
+            "the record then says so"
+        )
 
 
 def _finish(experiment: Experiment, found: list[records.Result | Exception], workers: Here, ran: int) -> Outcome:

@@ -220,12 +220,35 @@ def steps_in(dtype: np.dtype) -> Callable:
     """`steps`, compiled for this precision."""
     real, T = numba.from_dtype(np.dtype(dtype)), numba.types
     vector, matrix, cube = real[::1], real[:, ::1], real[:, :, :]
-    return kernel(steps, f"steps_{real}", matrix, matrix, matrix, matrix, T.uintp[::1], T.UniTuple(T.int64, 2),
-                  T.UniTuple(T.boolean, 4), vector, vector, vector, real, cube, cube, T.float64[::1])
+    return kernel(
+        steps,
+        f"steps_{real}",
+        matrix,
+        matrix,
+        matrix,
+        matrix,
+        T.uintp[::1],
+        T.UniTuple(T.int64, 2),
+        T.UniTuple(T.boolean, 4),
+        vector,
+        vector,
+        vector,
+        real,
+        cube,
+        cube,
+        T.float64[::1],
+    )
 
 
-def learn(network: Network, velocity: Velocity | None, rule: Rule, rates: tuple[float, ...],
-          weight_decay: float, momentum: float, examples: Iterable[tuple[Tensor, Tensor]]) -> float:
+def learn(
+    network: Network,
+    velocity: Velocity | None,
+    rule: Rule,
+    rates: tuple[float, ...],
+    weight_decay: float,
+    momentum: float,
+    examples: Iterable[tuple[Tensor, Tensor]],
+) -> float:
     """Train a `fa_core.network.Network` on the CPU, in place, as `fa_core.training.step` does in minibatches of one example.
 
     velocity: pairs of arrays like (W_l, b_l), or None without momentum. examples: pairs x `(runs, n, n_0)` and target
@@ -251,9 +274,20 @@ def learn(network: Network, velocity: Velocity | None, rule: Rule, rates: tuple[
     shrink = [1 - rate * weight_decay for rate in rates]
     squares, loop = np.zeros(runs), steps_in(W.dtype)
     for x, target in examples:
-        loop(W, v, mask, B, sizes, (UNITS.index(network.hidden), UNITS.index(network.output)), tuple(rule.chain),
-             *(np.array(a, W.dtype) for a in (rates, shrink, [s - 1 for s in shrink])), W.dtype.type(momentum),
-             x.numpy(), target.numpy(), squares)
+        loop(
+            W,
+            v,
+            mask,
+            B,
+            sizes,
+            (UNITS.index(network.hidden), UNITS.index(network.output)),
+            tuple(rule.chain),
+            *(np.array(a, W.dtype) for a in (rates, shrink, [s - 1 for s in shrink])),
+            W.dtype.type(momentum),
+            x.numpy(),
+            target.numpy(),
+            squares,
+        )
     for learned, arrays in ((W, pairs), (v, velocity)) if velocity else ((W, pairs),):
         for ours, theirs in zip(parts(learned, network), arrays, strict=True):
             for one, other in zip(ours, theirs, strict=True):
@@ -376,14 +410,51 @@ def linear_steps(T, W0, W, B, W0_learns, perturbed, outputs_perturbed, rate, sig
                 nse[run, t] = squared_error(target, w0, w, error, squares) / scale
 
 
-def linear(rule: str, rate: float, net: Ensemble, B: np.ndarray, x: np.ndarray,
-           perturbations: tuple[np.ndarray, np.ndarray], sigma: float, measured_at: np.ndarray) -> np.ndarray:
+def linear(
+    rule: str,
+    rate: float,
+    net: Ensemble,
+    B: np.ndarray,
+    x: np.ndarray,
+    perturbations: tuple[np.ndarray, np.ndarray],
+    sigma: float,
+    measured_at: np.ndarray,
+) -> np.ndarray:
     """What `fa_core.linear.plain` does, for every rule but pseudobackprop."""
     real, T = numba.float64, numba.types
     cube = real[:, :, ::1]
-    loop = kernel(linear_steps, "linear_steps", cube, cube, cube, real[:, :, :, ::1], T.boolean, T.boolean, T.boolean, real,
-                  real, real[:, :, :], real[:, :, :], real[:, :, :], T.boolean[:], real[:, ::1])
+    loop = kernel(
+        linear_steps,
+        "linear_steps",
+        cube,
+        cube,
+        cube,
+        real[:, :, :, ::1],
+        T.boolean,
+        T.boolean,
+        T.boolean,
+        real,
+        real,
+        real[:, :, :],
+        real[:, :, :],
+        real[:, :, :],
+        T.boolean[:],
+        real[:, ::1],
+    )
     nse = np.full(x.shape[:2], np.nan)
-    loop(net.T, net.W0, net.W, B if rule == "feedback alignment" else B[:0], rule != "shallow", rule.startswith("node"),
-         rule.endswith("both"), rate, sigma, x, *perturbations, measured_at, nse)
+    loop(
+        net.T,
+        net.W0,
+        net.W,
+        B if rule == "feedback alignment" else B[:0],
+        rule != "shallow",
+        rule.startswith("node"),
+        rule.endswith("both"),
+        rate,
+        sigma,
+        x,
+        *perturbations,
+        measured_at,
+        nse,
+    )
     return nse

@@ -39,19 +39,32 @@ def vectors(figure: Figure) -> str:
 
 def use() -> None:
     """Set the style, for this process; in a notebook figures are shown in pixels, and in vectors for the book."""
-    plt.rcParams.update({
-        "figure.figsize": (6.4, 3.6), "figure.dpi": 110, "figure.constrained_layout.use": True,
-        "figure.facecolor": "white", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False,
-        "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "lines.linewidth": 1.8,
-        "axes.prop_cycle": plt.cycler(color=list(COLOURS.values())), "svg.hashsalt": "fa_core",
-        "legend.fontsize": 8.5, "image.interpolation": "none",
-    })
+    plt.rcParams.update(
+        {
+            "figure.figsize": (6.4, 3.6),
+            "figure.dpi": 110,
+            "figure.constrained_layout.use": True,
+            "figure.facecolor": "white",
+            "font.size": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.25,
+            "legend.frameon": False,
+            "lines.linewidth": 1.8,
+            "axes.prop_cycle": plt.cycler(color=list(COLOURS.values())),
+            "svg.hashsalt": "fa_core",
+            "legend.fontsize": 8.5,
+            "image.interpolation": "none",
+        }
+    )
     try:
         from IPython import get_ipython
         from IPython.core.formatters import BaseFormatter
     except ImportError:  # no notebook, then
         return
     if shell := get_ipython():
+
         class Vectors(BaseFormatter):  # and not `for_type`, which the inline backend takes back with its first figure
             format_type = pictures.MIME
 
@@ -67,16 +80,22 @@ def colour(name: str) -> str:
     return COLOURS[key]
 
 
-def band(ax: Axes, x: np.ndarray, curves: np.ndarray, name: str, label: str | None = None,
-         centre: Callable[..., np.ndarray] = np.nanmean, **style: Any) -> Line2D:
+def band(
+    ax: Axes,
+    x: np.ndarray,
+    curves: np.ndarray,
+    name: str,
+    label: str | None = None,
+    centre: Callable[..., np.ndarray] = np.nanmean,
+    **style: Any,
+) -> Line2D:
     """The centre of `curves` `(runs, points)` as a line, and the middle 95 % of the runs as a band, drawn at `DRAWN` points
     or fewer."""
     key = max((k for k in COLOURS if name.startswith(k)), key=len, default="control")
     style = {"color": COLOURS[key], "linestyle": STYLES.get(key, "-")} | style
     low, high = np.nanquantile(curves, [0.025, 0.975], axis=0)
     some = np.unique(np.linspace(0, len(low) - 1, DRAWN).round().astype(int)) if len(low) > DRAWN else slice(None)
-    ax.fill_between(np.asarray(x)[some], low[some], high[some], color=style["color"], alpha=0.15, linewidth=0,
-                    label="_band")
+    ax.fill_between(np.asarray(x)[some], low[some], high[some], color=style["color"], alpha=0.15, linewidth=0, label="_band")
     return ax.plot(x, centre(curves, axis=0), label=label or name, **style)[0]
 
 
@@ -108,8 +127,9 @@ def receptive_fields(fields: np.ndarray, title: str, ax: Axes | None = None, sid
     sheet = np.full((rows * (side + 2), columns * (side + 2)), np.nan)
     for unit in range(fields.shape[1]):
         r, c = divmod(unit, columns)
-        sheet[r * (side + 2) : r * (side + 2) + side, c * (side + 2) : c * (side + 2) + side] = (
-            fields[:, unit].reshape(side, side))
+        sheet[r * (side + 2) : r * (side + 2) + side, c * (side + 2) : c * (side + 2) + side] = fields[:, unit].reshape(
+            side, side
+        )
     limit = np.nanquantile(np.abs(sheet), 0.995)
     ax.imshow(sheet, cmap="gray", vmin=-limit, vmax=limit, interpolation="nearest")
     ax.set(xticks=[], yticks=[])

@@ -63,8 +63,13 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
     with open(path, "rb") as file:  # np.load leaves a damaged one open
         head = file.read(30)
         if not head.startswith(b"PK"):
-            what = "empty" if not head else "a pointer of Git LFS: `git lfs pull` fetches the file itself" if (
-                head.startswith(b"version https://git-lfs")) else f"no .npz, which begins with b'PK' and not {head[:12]!r}"
+            what = (
+                "empty"
+                if not head
+                else "a pointer of Git LFS: `git lfs pull` fetches the file itself"
+                if (head.startswith(b"version https://git-lfs"))
+                else f"no .npz, which begins with b'PK' and not {head[:12]!r}"
+            )
             raise ValueError(f"it is {what}")
         file.seek(0)
         try:

@@ -54,8 +54,14 @@ class Flow:
         return ((self.B @ self.W) ** 2).sum((-2, -1)) / 2 - (self.B @ self.T * self.A).sum((-2, -1))
 
 
-def velocity(A: np.ndarray, W: np.ndarray, T: np.ndarray, B: np.ndarray, S: np.ndarray | None = None,
-             signal: str = "feedback alignment") -> tuple[np.ndarray, np.ndarray]:
+def velocity(
+    A: np.ndarray,
+    W: np.ndarray,
+    T: np.ndarray,
+    B: np.ndarray,
+    S: np.ndarray | None = None,
+    signal: str = "feedback alignment",
+) -> tuple[np.ndarray, np.ndarray]:
     """(dA/dt, dW/dt), `(n_h, n_i)` and `(n_o, n_h)`, by eqs. 8 and 9; A, W, T and B single matrices or stacks of them, S by
     default the identity. Raises ValueError for an unknown signal."""
     if signal not in SIGNALS:
@@ -64,9 +70,21 @@ def velocity(A: np.ndarray, W: np.ndarray, T: np.ndarray, B: np.ndarray, S: np.n
     return (B if signal == "feedback alignment" else W.mT) @ ES, ES @ A.mT
 
 
-def integrate(T: ArrayLike, B: ArrayLike, A: ArrayLike, W: ArrayLike, t: ArrayLike, *, S: np.ndarray | None = None,
-              signal: str = "feedback alignment", learn: str = "AW", decay: tuple[float, float] = (0.0, 0.0),
-              rtol: float = 1e-10, atol: float = 1e-12, method: str = "DOP853") -> Flow:
+def integrate(
+    T: ArrayLike,
+    B: ArrayLike,
+    A: ArrayLike,
+    W: ArrayLike,
+    t: ArrayLike,
+    *,
+    S: np.ndarray | None = None,
+    signal: str = "feedback alignment",
+    learn: str = "AW",
+    decay: tuple[float, float] = (0.0, 0.0),
+    rtol: float = 1e-10,
+    atol: float = 1e-12,
+    method: str = "DOP853",
+) -> Flow:
     """The flow from A `(n_h, n_i)`, W `(n_o, n_h)` through the increasing times `t` `(points,)`, of which the first is the
     start.
 
@@ -82,12 +100,15 @@ def integrate(T: ArrayLike, B: ArrayLike, A: ArrayLike, W: ArrayLike, t: ArrayLi
     T, B, A, W, t = (np.asarray(a, dtype=float) for a in (T, B, A, W, t))
     (n_o, n_i), n_h = T.shape, B.shape[0]
     if (B.shape, A.shape, W.shape) != ((n_h, n_o), (n_h, n_i), (n_o, n_h)):
-        raise ValueError(f"T {T.shape} and {n_h} hidden units want B {(n_h, n_o)}, A {(n_h, n_i)}, W {(n_o, n_h)}; got "
-                         f"{B.shape}, {A.shape}, {W.shape}")
+        raise ValueError(
+            f"T {T.shape} and {n_h} hidden units want B {(n_h, n_o)}, A {(n_h, n_i)}, W {(n_o, n_h)}; got "
+            f"{B.shape}, {A.shape}, {W.shape}"
+        )
 
     def unpack(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return flat[..., : n_h * n_i].reshape(*flat.shape[:-1], n_h, n_i), flat[..., n_h * n_i :].reshape(
-            *flat.shape[:-1], n_o, n_h)
+            *flat.shape[:-1], n_o, n_h
+        )
 
     def field(_: float, flat: np.ndarray) -> np.ndarray:
         now = unpack(flat)
@@ -119,9 +140,18 @@ def integrate(T: ArrayLike, B: ArrayLike, A: ArrayLike, W: ArrayLike, t: ArrayLi
     return Flow(T, B, t, *unpack(solved.y.T))
 
 
-def batch(T: ArrayLike, B: ArrayLike, rate: ArrayLike, steps: int, *, A: np.ndarray | None = None,
-          W: np.ndarray | None = None, S: np.ndarray | None = None, signal: str = "feedback alignment",
-          every: int = 1) -> Flow:
+def batch(
+    T: ArrayLike,
+    B: ArrayLike,
+    rate: ArrayLike,
+    steps: int,
+    *,
+    A: np.ndarray | None = None,
+    W: np.ndarray | None = None,
+    S: np.ndarray | None = None,
+    signal: str = "feedback alignment",
+    every: int = 1,
+) -> Flow:
     """Batch learning in steps (eqs. 6, 7, where S = I) from A, W, by default zero: the state at the start and after
     each `every` steps. A run that diverges goes on as infinities and NaN.
 
@@ -168,9 +198,17 @@ def one_mode(step: ArrayLike, updates: int, *, every: int = 1, stop: float = 1e6
     return np.stack([u for u, _ in kept]), np.stack([v for _, v in kept])
 
 
-def autoencoder(B: np.ndarray, variances: np.ndarray, rate: float, steps: int, *, A: np.ndarray | None = None,
-                W: np.ndarray | None = None, signal: str = "feedback alignment",
-                every: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def autoencoder(
+    B: np.ndarray,
+    variances: np.ndarray,
+    rate: float,
+    steps: int,
+    *,
+    A: np.ndarray | None = None,
+    W: np.ndarray | None = None,
+    signal: str = "feedback alignment",
+    every: int = 1,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Batch learning (eqs. 6, 7) of T = I, a linear autoencoder, in the basis in which S is diagonal, `variances` `(n,)`.
 
     B `(n_h, n)` in that basis; A and W by default zero. Returns the squared reconstruction error `tr(E S E')` at the start
@@ -192,8 +230,9 @@ def autoencoder(B: np.ndarray, variances: np.ndarray, rate: float, steps: int, *
     return np.array(errors), A, W
 
 
-def instance(shape: tuple[int, int, int], seed: int, target: float = 1.0,
-             feedback: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+def instance(
+    shape: tuple[int, int, int], seed: int, target: float = 1.0, feedback: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
     """A random problem (T, B) of the sizes (n_i, n_h, n_o), drawn as for Fig. 2: T ~ U[-target, target], B ~
     U[-feedback, feedback]."""
     n_i, n_h, n_o = shape
@@ -290,8 +329,10 @@ def _common_axes(s: np.ndarray, V: np.ndarray, S: np.ndarray) -> tuple[np.ndarra
     tolerance = 1e-9 * max(np.abs(S).max(), np.finfo(float).tiny)
     apart = np.abs(np.subtract.outer(s, s)) > 1e-9 * s.max(initial=0)
     if np.abs(S @ V - V @ seen).max(initial=0) > tolerance or np.abs(seen[apart]).max(initial=0) > tolerance:
-        raise ValueError("the closed form wants inputs whose second moment S has the right singular vectors of BT as "
-                         "eigenvectors (S T'B'BT = T'B'BT S); for others there is integrate")
+        raise ValueError(
+            "the closed form wants inputs whose second moment S has the right singular vectors of BT as "
+            "eigenvectors (S T'B'BT = T'B'BT S); for others there is integrate"
+        )
     turn = np.eye(len(s))
     for group in np.split(np.arange(len(s)), np.flatnonzero(np.diff(s) < -1e-9 * s.max(initial=0)) + 1):
         turn[np.ix_(group, group)] = np.linalg.eigh(seen[np.ix_(group, group)])[1]

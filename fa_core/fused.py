@@ -24,15 +24,19 @@ def fused_multiply_add(typing, a, b, c):
 @intrinsic
 def as_float(typing, bits):
     """The float32 of these 32 bits."""
-    return (numba.float32(numba.uint32),
-            lambda context, builder, signature, arguments: builder.bitcast(arguments[0], ir.FloatType()))
+    return (
+        numba.float32(numba.uint32),
+        lambda context, builder, signature, arguments: builder.bitcast(arguments[0], ir.FloatType()),
+    )
 
 
 @intrinsic
 def as_bits(typing, value):
     """The 32 bits of a float32."""
-    return (numba.uint32(numba.float32),
-            lambda context, builder, signature, arguments: builder.bitcast(arguments[0], ir.IntType(32)))
+    return (
+        numba.uint32(numba.float32),
+        lambda context, builder, signature, arguments: builder.bitcast(arguments[0], ir.IntType(32)),
+    )
 
 
 def loops(W, half, P, shrink, rate, mask):
@@ -57,8 +61,14 @@ except RuntimeError:  # there is no folder to keep the machine code in
 
 def fits(W: Tensor, half: Tensor) -> bool:
     """Whether `add` is for these: float32 and bfloat16, on a CPU, each in one piece; and one thread, as torch uses more."""
-    return (W.dtype == float32 and half.dtype == bfloat16 and W.device.type == "cpu" and W.is_contiguous()
-            and half.is_contiguous() and get_num_threads() == 1)
+    return (
+        W.dtype == float32
+        and half.dtype == bfloat16
+        and W.device.type == "cpu"
+        and W.is_contiguous()
+        and half.is_contiguous()
+        and get_num_threads() == 1
+    )
 
 
 def add(W: Tensor, half: Tensor, P: Tensor, shrink: float, rate: float, mask: Tensor | None = None) -> None:

@@ -75,13 +75,22 @@ def draw(seeds: Iterable[int], purpose: str, shape: tuple[int, ...], scale: floa
     return np.stack([g.standard_normal(shape) if scale is None else g.uniform(-scale, scale, shape) for g in each])
 
 
-def initialise(seeds: Iterable[int], sizes: tuple[int, int, int] = (30, 20, 10), target: float = 1.0, init: float = 0.01,
-               feedback: float = 0.5) -> Ensemble:
+def initialise(
+    seeds: Iterable[int],
+    sizes: tuple[int, int, int] = (30, 20, 10),
+    target: float = 1.0,
+    init: float = 0.01,
+    feedback: float = 0.5,
+) -> Ensemble:
     """Networks before learning: T ~ U[-target, target], W0 and W ~ U[-init, init], B ~ U[-feedback, feedback];
     the defaults are those of Fig. 2."""
     n_i, n_h, n_o = sizes
-    return Ensemble(draw(seeds, "target", (n_o, n_i), target), draw(seeds, "W0", (n_h, n_i), init),
-                    draw(seeds, "W", (n_o, n_h), init), draw(seeds, "B", (n_h, n_o), feedback))
+    return Ensemble(
+        draw(seeds, "target", (n_o, n_i), target),
+        draw(seeds, "W0", (n_h, n_i), init),
+        draw(seeds, "W", (n_o, n_h), init),
+        draw(seeds, "B", (n_h, n_o), feedback),
+    )
 
 
 @dataclass
@@ -112,10 +121,22 @@ AT_ONCE = 100  # examples that a compiled loop is handed with feedback weights o
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def learn(rule: str, rate: float, seeds: Iterable[int], examples: int, *, sizes: tuple[int, int, int] = (30, 20, 10),
-          init: float = 0.01, feedback: float = 0.5, sigma: float = 0.1, probe_every: int = 20, nse_every: int = 1,
-          pseudo: bool = False, feedback_at: Callable[[int, np.ndarray], np.ndarray] | None = None,
-          compiled: bool = True) -> Curves:
+def learn(
+    rule: str,
+    rate: float,
+    seeds: Iterable[int],
+    examples: int,
+    *,
+    sizes: tuple[int, int, int] = (30, 20, 10),
+    init: float = 0.01,
+    feedback: float = 0.5,
+    sigma: float = 0.1,
+    probe_every: int = 20,
+    nse_every: int = 1,
+    pseudo: bool = False,
+    feedback_at: Callable[[int, np.ndarray], np.ndarray] | None = None,
+    compiled: bool = True,
+) -> Curves:
     """Train the networks of these seeds online, on x ~ N(0, I), and measure.
 
     rate multiplies the update of each example. sigma: standard deviation of the perturbations. nse_every: take the error
@@ -150,16 +171,25 @@ def learn(rule: str, rate: float, seeds: Iterable[int], examples: int, *, sizes:
     stops = sorted({*probes, examples, *(range(0, examples, AT_ONCE) if feedback_at else ())})
     for start, stop in pairwise(stops):
         B = np.stack([feedback_at(t, net.B) for t in range(start, stop)]) if feedback_at else net.B[None]
-        nse[:, start + 1 : stop + 1] = take(rule, rate, net, B, x[:, start:stop],
-                                            (xi[:, start:stop], zeta[:, start:stop]), sigma, measured_at[start:stop])
+        nse[:, start + 1 : stop + 1] = take(
+            rule, rate, net, B, x[:, start:stop], (xi[:, start:stop], zeta[:, start:stop]), sigma, measured_at[start:stop]
+        )
         if stop % probe_every == 0:
             measured.append(_probe(net, seen_at_probes, pseudo))
     angle, positive, weight_angle, *pseudo_angle = (np.stack(m, axis=1) for m in zip(*measured, strict=True))
     return Curves(nse, probes, angle, positive, weight_angle, net, *pseudo_angle)
 
 
-def plain(rule: str, rate: float, net: Ensemble, B: np.ndarray, x: np.ndarray, perturbations: tuple[np.ndarray, np.ndarray],
-          sigma: float, measured_at: np.ndarray) -> np.ndarray:
+def plain(
+    rule: str,
+    rate: float,
+    net: Ensemble,
+    B: np.ndarray,
+    x: np.ndarray,
+    perturbations: tuple[np.ndarray, np.ndarray],
+    sigma: float,
+    measured_at: np.ndarray,
+) -> np.ndarray:
     """Train the networks on some examples, in place: x `(runs, n, n_i)`; returns `nse` after each, `(runs, n)`, NaN where
     measured_at `(n,)` is false.
 
@@ -191,8 +221,11 @@ def _probe(net: Ensemble, x: np.ndarray, pseudo: bool) -> tuple[np.ndarray, ...]
     between B e and W^+ e, each `(runs,)`; x `(runs, n_i, m)`."""
     e = (net.T - net.W @ net.W0) @ x
     ours, backprops = net.B @ e, net.W.mT @ e
-    seen = [measures.angle(ours, backprops, axis=1).mean(1), measures.positive_share(ours.mT, backprops.mT),
-            measures.matrix_angle(net.W, net.B.mT)]
+    seen = [
+        measures.angle(ours, backprops, axis=1).mean(1),
+        measures.positive_share(ours.mT, backprops.mT),
+        measures.matrix_angle(net.W, net.B.mT),
+    ]
     if pseudo:
         seen.append(measures.angle(ours, pseudobackprop(net.W, net.B, e), axis=1).mean(1))
     return tuple(seen)

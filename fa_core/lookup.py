@@ -16,6 +16,7 @@ def getter(profile: str, examples: int, seconds: bool = False) -> Callable[[Expe
 
     Raises what `Experiment.at` raises for an unknown profile, and what `records.get` raises.
     """
+
     def get(experiment: Experiment, examples: int = examples) -> Result:
         shown = experiment.at(profile, examples=examples)
         return records.get(shown, live=profile != "paper" or (seconds and not records.path(shown).exists()))

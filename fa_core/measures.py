@@ -81,8 +81,9 @@ def mean_interval(values: ArrayLike) -> Interval:
     return Interval(float(values.mean() - half), float(values.mean() + half))
 
 
-def bootstrap_interval(statistic: Callable[..., np.ndarray], *samples: ArrayLike, resamples: int = 9999,
-                       seed: int = 0) -> Interval:
+def bootstrap_interval(
+    statistic: Callable[..., np.ndarray], *samples: ArrayLike, resamples: int = 9999, seed: int = 0
+) -> Interval:
     """95 % percentile bootstrap interval of `statistic(*samples)`; the samples are resampled together (paired).
 
     `statistic` takes the samples and an `axis`. The seed makes the interval itself repeatable.

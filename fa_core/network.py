@@ -71,8 +71,10 @@ class Network:
             return [self.units(layer)[1](activity) for layer, activity in enumerate(h[1:])]
         # Inverted dropout has divided the activities f by 1 - p, and f' is written in terms of f.
         shares = [1 - p for p in (*self.dropout, 0.0)]
-        return [self.silence(self.units(layer)[1](activity * shares[layer + 1]), keep, layer + 1)
-                for layer, activity in enumerate(h[1:])]
+        return [
+            self.silence(self.units(layer)[1](activity * shares[layer + 1]), keep, layer + 1)
+            for layer, activity in enumerate(h[1:])
+        ]
 
     def silence(self, activity: Any, keep: Kept, layer: int) -> Any:
         """A layer's activity, or slope, under inverted dropout; layer 0 is the inputs."""
@@ -82,6 +84,7 @@ class Network:
     def draw_kept(self, generators: Sequence[torch.Generator], batch: int) -> Kept:
         """Dropout masks, inputs first: `(runs, batch, units)`, 0 for a unit that is silenced in an example and 1 for one
         that is kept; None for a layer without dropout, such as the outputs."""
+
         def one(p: float, n: int) -> Tensor:
             return torch.stack([torch.rand(batch, n, generator=g) for g in generators]) >= p
 
@@ -120,16 +123,27 @@ def initialise(experiment: Experiment, seeds: tuple[int, ...], device: torch.dev
     B = draw_feedback(experiment, [generator(s, "feedback") for s in seeds])
 
     def masks(arrays: list[Tensor], densities: tuple[float, ...]) -> list[Tensor | None]:
-        keep = [(torch.stack([torch.rand(a.shape[1:], generator=g, dtype=torch.float64) for g in for_masks]) < d)
-                if d < 1 else None for a, d in zip(arrays, densities, strict=True)]
+        keep = [
+            (torch.stack([torch.rand(a.shape[1:], generator=g, dtype=torch.float64) for g in for_masks]) < d)
+            if d < 1
+            else None
+            for a, d in zip(arrays, densities, strict=True)
+        ]
         return [None if k is None else k.to(dtype=dtype, device=device) for k in keep]
 
     def ready(arrays: list[Tensor]) -> list[Tensor]:
         return [a.to(dtype=dtype, device=device) for a in arrays]
 
-    network = Network(ready(W), ready(b), ready(B), experiment.hidden, experiment.output,
-                      masks(W, experiment.density or (1,) * len(W)),
-                      masks(B, experiment.feedback_density or (1,) * len(B)), experiment.dropout)
+    network = Network(
+        ready(W),
+        ready(b),
+        ready(B),
+        experiment.hidden,
+        experiment.output,
+        masks(W, experiment.density or (1,) * len(W)),
+        masks(B, experiment.feedback_density or (1,) * len(B)),
+        experiment.dropout,
+    )
     if experiment.fields:
         network.mask[0] = receptive_fields(*experiment.fields).to(network.W[0])[None]
     arrays = network.arrays()
@@ -155,8 +169,10 @@ def receptive_fields(maps: int, field: int, side: int) -> Tensor:
 def draw_feedback(experiment: Experiment, generators: Sequence[torch.Generator]) -> list[Tensor]:
     """Feedback weights B[l] for every hidden layer, of the shapes that the rule says, float64."""
     shapes = rule(experiment.rule).feedback.shapes(experiment.sizes)
-    return [draw(generators, shape, scale, experiment.distribution)
-            for shape, scale in zip(shapes, experiment.per_layer("feedback"), strict=True)]
+    return [
+        draw(generators, shape, scale, experiment.distribution)
+        for shape, scale in zip(shapes, experiment.per_layer("feedback"), strict=True)
+    ]
 
 
 def apply_masks(arrays: Sequence[Tensor], masks: Sequence[Tensor | None]) -> None:
@@ -171,8 +187,16 @@ def gated(delta: Tensor, slope: Tensor | float) -> Tensor:
     return delta if isinstance(slope, float) else delta * slope
 
 
-def update(network: Network, h: list[Tensor], slopes: Slopes, deltas: Signals, rates: tuple[float, ...], decay: float = 0.0,
-           momentum: float = 0.0, velocity: Velocity | None = None) -> None:
+def update(
+    network: Network,
+    h: list[Tensor],
+    slopes: Slopes,
+    deltas: Signals,
+    rates: tuple[float, ...],
+    decay: float = 0.0,
+    momentum: float = 0.0,
+    velocity: Velocity | None = None,
+) -> None:
     """One step of learning, in place, from one minibatch of n examples:
 
         dW_l = rate_l * [ sum over examples of h_l' (delta_{l+1} o f'_{l+1})  -  n * decay * W_l ],   biases alike;

@@ -31,8 +31,9 @@ class _Send(torch.autograd.Function):
     """0 on the way up; on the way down, what the product of an input with B would send to it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, B: Tensor, shape: torch.Size,
-                down: Callable[[torch.Size, Tensor, Tensor], Tensor]) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, B: Tensor, shape: torch.Size, down: Callable[[torch.Size, Tensor, Tensor], Tensor]
+    ) -> Tensor:
         ctx.save_for_backward(B)
         ctx.shape, ctx.down = x.shape, down
         return x.new_zeros(()).expand(shape)
@@ -81,9 +82,18 @@ class FeedbackLinear(_Feedback, nn.Linear):
     ValueError for an unknown rule.
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, *,
-                 activation: Callable[[Tensor], Tensor] | None = None, rule: str = "local", scale: float = 1.0,
-                 device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        activation: Callable[[Tensor], Tensor] | None = None,
+        rule: str = "local",
+        scale: float = 1.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__(in_features, out_features, bias, device, dtype)
         self.set_feedback(activation, rule, scale)
 
@@ -102,9 +112,17 @@ class FeedbackConv2d(_Feedback, nn.Conv2d):
     than zeros, or a padding given in words.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int], *arguments: Any,
-                 activation: Callable[[Tensor], Tensor] | None = None, rule: str = "local", scale: float = 1.0,
-                 **options: Any) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        *arguments: Any,
+        activation: Callable[[Tensor], Tensor] | None = None,
+        rule: str = "local",
+        scale: float = 1.0,
+        **options: Any,
+    ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, *arguments, **options)
         if self.padding_mode != "zeros" or isinstance(self.padding, str):
             raise ValueError(f"padding {self.padding!r} of mode {self.padding_mode!r}: feedback wants numbers, and zeros")
@@ -190,12 +208,19 @@ def convert(model: nn.Module, rule: str = "local", scale: float = 1.0) -> nn.Mod
     return model
 
 
-def _with_feedback(layer: nn.Linear | nn.Conv2d, activation: Callable[[Tensor], Tensor] | None, rule: str,
-                   scale: float) -> "FeedbackLinear | FeedbackConv2d":
+def _with_feedback(
+    layer: nn.Linear | nn.Conv2d, activation: Callable[[Tensor], Tensor] | None, rule: str, scale: float
+) -> "FeedbackLinear | FeedbackConv2d":
     """A feedback layer that has the very parameters of this one."""
     new: FeedbackLinear | FeedbackConv2d
-    options: dict[str, Any] = {"bias": layer.bias is not None, "activation": activation, "rule": rule, "scale": scale,
-                               "device": layer.weight.device, "dtype": layer.weight.dtype}
+    options: dict[str, Any] = {
+        "bias": layer.bias is not None,
+        "activation": activation,
+        "rule": rule,
+        "scale": scale,
+        "device": layer.weight.device,
+        "dtype": layer.weight.dtype,
+    }
     if isinstance(layer, nn.Linear):
         new = FeedbackLinear(layer.in_features, layer.out_features, **options)
     else:
@@ -213,8 +238,9 @@ def angles(model: nn.Module, x: Tensor, loss: Callable[[Tensor], Tensor]) -> dic
 
     def arriving(transport: bool) -> dict[str, Tensor]:
         outputs: dict[str, Tensor] = {}
-        hooks = [m.register_forward_hook(lambda _, __, y, name=name: outputs.__setitem__(name, y))
-                 for name, m in layers.items()]
+        hooks = [
+            m.register_forward_hook(lambda _, __, y, name=name: outputs.__setitem__(name, y)) for name, m in layers.items()
+        ]
         kept = {name: m.transport for name, m in layers.items()}
         try:
             for m in layers.values():
@@ -229,6 +255,8 @@ def angles(model: nn.Module, x: Tensor, loss: Callable[[Tensor], Tensor]) -> dic
         return dict(zip(outputs, signals, strict=True))
 
     ours, backprops = arriving(False), arriving(True)
-    cosines = {name: functional.cosine_similarity(ours[name].flatten(1).double(), backprops[name].flatten(1).double())
-               for name in list(ours)[:-1]}
+    cosines = {
+        name: functional.cosine_similarity(ours[name].flatten(1).double(), backprops[name].flatten(1).double())
+        for name in list(ours)[:-1]
+    }
     return {name: float(torch.rad2deg(torch.acos(c.clamp(-1, 1))).mean()) for name, c in cosines.items()}

@@ -56,8 +56,10 @@ def names() -> list[str]:
 def there() -> list[str]:
     """As `names`. Raises NotebookError where there are none."""
     if not names():
-        raise NotebookError(f"no notebooks in {FOLDER}: they come with the repository and not with the installed package. "
-                            "Clone it, and there `pip install -e .`, or `make book`")
+        raise NotebookError(
+            f"no notebooks in {FOLDER}: they come with the repository and not with the installed package. "
+            "Clone it, and there `pip install -e .`, or `make book`"
+        )
     return names()
 
 
@@ -94,8 +96,9 @@ def parameters(file: Path) -> dict[str, str]:
     try:
         lines = ast.parse(TransformerManager().transform_cell(cell.source)).body
     except SyntaxError as error:
-        raise NotebookError(f"{file}: the cell tagged `parameters` is no Python, in line {error.lineno}: "
-                            f"{error.msg}") from None
+        raise NotebookError(
+            f"{file}: the cell tagged `parameters` is no Python, in line {error.lineno}: {error.msg}"
+        ) from None
     found: dict[str, str] = {}
     for line in lines:
         if isinstance(line, ast.Assign | ast.AnnAssign) and line.value is not None:
@@ -118,12 +121,16 @@ def check(name: str, given: dict) -> None:
     papermill logs the one, and turns the other into text."""
     known = parameters(path(name))
     if unknown := sorted(set(given) - set(known)):
-        raise NotebookError(f"{name} has no parameter {', '.join(unknown)}; it has: "
-                            + (", ".join(f"{k} = {v}" for k, v in known.items()) or "none"))
+        raise NotebookError(
+            f"{name} has no parameter {', '.join(unknown)}; it has: "
+            + (", ".join(f"{k} = {v}" for k, v in known.items()) or "none")
+        )
     if changed := [k for k, v in given.items() if not plain(v)]:
-        raise NotebookError(f"{name}: " + ", ".join(f"{k} = {given[k]!r}" for k in changed) + ": a parameter is a number, "
-                            "text, True, False, None, or a list or a dictionary of these. Give a list for a tuple or an "
-                            "array, and float(x) for a number of NumPy's")
+        raise NotebookError(
+            f"{name}: " + ", ".join(f"{k} = {given[k]!r}" for k in changed) + ": a parameter is a number, "
+            "text, True, False, None, or a list or a dictionary of these. Give a list for a tuple or an "
+            "array, and float(x) for a number of NumPy's"
+        )
 
 
 def execute(name: str, out: Path, given: dict | None = None) -> float:
@@ -143,8 +150,16 @@ def execute(name: str, out: Path, given: dict | None = None) -> float:
         with tempfile.TemporaryDirectory() as sockets:
             # Kernels speak over sockets in a folder of their own: no ports to collide, no warning about open ones.
             ipc = {"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}} if os.name == "posix" else {}
-            papermill.execute_notebook(str(source), str(target), given, kernel_name=KERNEL["name"], language="python",
-                                       cwd=str(FOLDER), progress_bar=False, config=Config(ipc))
+            papermill.execute_notebook(
+                str(source),
+                str(target),
+                given,
+                kernel_name=KERNEL["name"],
+                language="python",
+                cwd=str(FOLDER),
+                progress_bar=False,
+                config=Config(ipc),
+            )
     except PapermillExecutionError:
         pass  # the copy tells what happened, and whether the cell may fail
     except DeadKernelError:
@@ -153,16 +168,26 @@ def execute(name: str, out: Path, given: dict | None = None) -> float:
         if error.errno not in FULL:
             raise
         target.unlink(missing_ok=True)  # it is cut
-        raise NotebookError(f"{name}: {target} cannot be written ({error.strerror}): make room there, or give another "
-                            "folder with --out") from error
+        raise NotebookError(
+            f"{name}: {target} cannot be written ({error.strerror}): make room there, or give another folder with --out"
+        ) from error
     seconds = time.monotonic() - start
     notebook = read(target)
     notebook.cells = [c for c in notebook.cells if MARKER not in c.metadata.get("tags", [])]
     if why := unfinished(notebook, died):
         raise NotebookError(f"{name}, {why[0]} (the copy with its output: {target}){why[1]}")
     # Parameters that were given are recorded; papermill's own timings would double ours.
-    notebook.metadata = nbformat.NotebookNode(NORMAL | {"fa_core": {
-        "executed": records.now(), "seconds": round(seconds, 1), "given": given, "machine": records.machine()}})
+    notebook.metadata = nbformat.NotebookNode(
+        NORMAL
+        | {
+            "fa_core": {
+                "executed": records.now(),
+                "seconds": round(seconds, 1),
+                "given": given,
+                "machine": records.machine(),
+            }
+        }
+    )
     write(normalise(notebook, keep=("fa_core",)), target)
     return seconds
 
@@ -181,8 +206,10 @@ def unfinished(notebook: NotebookNode, died: bool = False) -> tuple[str, str] | 
     code = code_cells(notebook)
     if died:
         begun = sum(c.metadata.get("papermill", {}).get("start_time") is not None for c in code)
-        return (f"cell [{max(begun, 1)}]: its kernel died", ". Memory is the usual cause: run fewer side by side "
-                "(--jobs 1), or free some")
+        return (
+            f"cell [{max(begun, 1)}]: its kernel died",
+            ". Memory is the usual cause: run fewer side by side (--jobs 1), or free some",
+        )
     for number, cell in enumerate(code, start=1):
         for error in errors(cell):
             text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join([*error.traceback, f"{error.ename}: {error.evalue}"]))
@@ -237,8 +264,10 @@ def write(notebook: NotebookNode, file: Path) -> None:
     try:
         nbformat.validate(notebook)
     except nbformat.ValidationError as error:
-        raise NotebookError(f"{file}: not written, for it is no valid notebook of format {notebook.nbformat}."
-                            f"{notebook.nbformat_minor}: {error.message}") from error
+        raise NotebookError(
+            f"{file}: not written, for it is no valid notebook of format {notebook.nbformat}."
+            f"{notebook.nbformat_minor}: {error.message}"
+        ) from error
     files.write(file, f"{nbformat.writes(notebook)}\n".encode())
 
 
@@ -265,8 +294,7 @@ def problems(notebook: NotebookNode) -> list[str]:
 
 
 def _of_type(notebook: NotebookNode, mime: str) -> list[dict]:
-    return [o.data[mime] for c in notebook.cells if c.cell_type == "code" for o in c.outputs
-            if mime in o.get("data", {})]
+    return [o.data[mime] for c in notebook.cells if c.cell_type == "code" for o in c.outputs if mime in o.get("data", {})]
 
 
 def words(text: str) -> int:
@@ -329,8 +357,15 @@ def equations(notebook: NotebookNode) -> list[dict]:
     return [row for rows in _of_type(notebook, proofs.MIME) for row in rows]
 
 
-def run(chosen: list[str], *, out: str = STAGE, profile: str = "paper", jobs: int = 2, write_back: bool = False,
-        given: dict | None = None) -> int:
+def run(
+    chosen: list[str],
+    *,
+    out: str = STAGE,
+    profile: str = "paper",
+    jobs: int = 2,
+    write_back: bool = False,
+    given: dict | None = None,
+) -> int:
     """Execute notebooks side by side, all or those named; returns the exit status.
 
     Where `out` is the stage, the sources of the book are laid out there around them. With `write_back` the outputs go
@@ -340,8 +375,9 @@ def run(chosen: list[str], *, out: str = STAGE, profile: str = "paper", jobs: in
         raise NotebookError(f"--jobs is the number of notebooks side by side, 1 or more; got {jobs}")
     given = (given or {}) | ({} if profile == "paper" else {"profile": profile})
     if write_back and given:
-        raise NotebookError("only the paper profile, at the notebook's own parameters, is written back: the committed "
-                            "outputs are the book's")
+        raise NotebookError(
+            "only the paper profile, at the notebook's own parameters, is written back: the committed outputs are the book's"
+        )
     todo = list(dict.fromkeys(path(n).stem for n in chosen)) or there()
     for name in todo:
         check(name, given)
@@ -412,15 +448,30 @@ def build(source: Path, out: Path) -> int:
     """
     executed = sorted((source / "notebooks").glob("[0-9]*.ipynb"))
     if not executed:
-        raise NotebookError(f"no notebooks in {source / 'notebooks'}: `python -m fa_core run` lays out the book's sources "
-                            "and executes them, and `--source .` in a checkout takes the committed ones")
+        raise NotebookError(
+            f"no notebooks in {source / 'notebooks'}: `python -m fa_core run` lays out the book's sources "
+            "and executes them, and `--source .` in a checkout takes the committed ones"
+        )
     if bad := [f"{file}: {problem}" for file in executed for problem in unfit(read(file))]:
-        raise NotebookError("not published:\n  " + "\n  ".join(bad) + "\nExecute again: `make book`, or with --source . "
-                            "`make refresh`")
+        raise NotebookError(
+            "not published:\n  " + "\n  ".join(bad) + "\nExecute again: `make book`, or with --source . `make refresh`"
+        )
     # The package has no __main__, and its script may not be on the path.
     start = "from jupyter_book.cli.main import main; main()"
-    command = [sys.executable, "-c", start, "build", str(source), "--path-output", str(out), "--all", "-q", "-W", "-n",
-               "--keep-going"]
+    command = [
+        sys.executable,
+        "-c",
+        start,
+        "build",
+        str(source),
+        "--path-output",
+        str(out),
+        "--all",
+        "-q",
+        "-W",
+        "-n",
+        "--keep-going",
+    ]
     status = subprocess.run(command, check=False).returncode
     page = out / "_build" / "html" / "index.html"
     if status == 0 and not page.exists():

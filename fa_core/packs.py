@@ -28,8 +28,11 @@ def kept(experiments: Iterable[Experiment]) -> list[Path]:
     found = []
     for experiment in experiments:
         whole = records.path(experiment)
-        found += [whole] if whole.exists() else [f for part in cluster.split(experiment) for f in cluster.part_files(part)
-                                                 if f.exists()]
+        found += (
+            [whole]
+            if whole.exists()
+            else [f for part in cluster.split(experiment) for f in cluster.part_files(part) if f.exists()]
+        )
     return found
 
 
@@ -61,8 +64,9 @@ def unpack(source: Path) -> list[Path]:
     """
     volumes = sorted(source.glob("records.tar.*"), key=lambda v: int(v.suffix[1:]) if v.suffix[1:].isdigit() else 0)
     if not volumes:
-        raise FileNotFoundError(f"{source} holds no pack: files records.tar.1 and so on, as `fa_core record --into` writes "
-                                "them")
+        raise FileNotFoundError(
+            f"{source} holds no pack: files records.tar.1 and so on, as `fa_core record --into` writes them"
+        )
     numbers = [v.suffix[1:] for v in volumes]
     if numbers != [str(n) for n in range(1, len(volumes) + 1)]:
         raise ValueError(f"{source} has of a pack the volumes {', '.join(numbers)}: copy all of them, from 1 on")

@@ -31,8 +31,9 @@ def dark(svg: str) -> str:
     """The picture for a dark page: black becomes light and white dark, colours keep their hue and become light enough.
     Images that are part of it, such as a digit, stay as they are."""
     parts = IMAGE.split(svg)
-    parts[::2] = [COLOUR.sub(lambda found: found[0] if found[0] in ON_IMAGES else on_dark(found[1]), part)
-                  for part in parts[::2]]
+    parts[::2] = [
+        COLOUR.sub(lambda found: found[0] if found[0] in ON_IMAGES else on_dark(found[1]), part) for part in parts[::2]
+    ]
     return ROOT.sub(f'<svg fill="{on_dark("000000")}"', "".join(parts), count=1)  # of text, which names no colour
 
 

@@ -29,6 +29,7 @@ def pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 def _tied(parent: Connection) -> None:
     """End this process once nobody holds the other end: the kernel closes it for whoever is killed."""
+
     def wait() -> None:
         parent.poll(None)
         os._exit(1)

@@ -44,9 +44,12 @@ def runtime() -> dict[str, str]:
     """What decides on the last bit of a product in this process, beside threads and versions: MKL's way of taking it, see
     `fa_core.mkl`, the widest instructions of torch's own loops, whether there is oneDNN, and arithmetic for bfloat16."""
     mkl.pin()
-    return {"MKL": mkl.in_force(), "torch": torch.backends.cpu.get_cpu_capability(),
-            "oneDNN": os.environ.get("ONEDNN_MAX_CPU_ISA", "all") if HAS_ONEDNN else "none",
-            "bfloat16": "processor" if HAS_BFLOAT16 else "imitated"}
+    return {
+        "MKL": mkl.in_force(),
+        "torch": torch.backends.cpu.get_cpu_capability(),
+        "oneDNN": os.environ.get("ONEDNN_MAX_CPU_ISA", "all") if HAS_ONEDNN else "none",
+        "bfloat16": "processor" if HAS_BFLOAT16 else "imitated",
+    }
 
 
 def affine(x: Tensor, W: "Tensor | Matrix", b: Tensor) -> Tensor:

@@ -172,8 +172,11 @@ def _plain(node: Any) -> Any:
     if isinstance(node, ast.AST):
         fields = dict(ast.iter_fields(node))
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            fields["body"] = [n for n in node.body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)
-                                                           and isinstance(n.value.value, str))]
+            fields["body"] = [
+                n
+                for n in node.body
+                if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant) and isinstance(n.value.value, str))
+            ]
         return [type(node).__name__, {k: _plain(v) for k, v in fields.items() if v not in (None, []) and k != "kind"}]
     return [_plain(n) for n in node] if isinstance(node, list) else repr(node)
 
@@ -188,8 +191,13 @@ def stretch(experiment: Described, device: str = "cpu") -> dict:
     on = machine()
     if device.startswith("cuda"):
         on["device"] = torch.cuda.get_device_name()
-    return {"began": now(), "commit": commit(), "sources": sources(experiment), "threads": torch.get_num_threads(),
-            "settings": settings()} | on
+    return {
+        "began": now(),
+        "commit": commit(),
+        "sources": sources(experiment),
+        "threads": torch.get_num_threads(),
+        "settings": settings(),
+    } | on
 
 
 COMPARED = ("sources", "device", "threads", "versions", "settings")
@@ -216,9 +224,11 @@ def differences(before: dict, after: dict) -> list[str]:
 def commit() -> str:
     """The commit of the checkout that fa_core is run from, with "-dirty" where the module differs from it; "unknown"
     outside of one. Records do not count: the first that a run writes would make the others dirty."""
+
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True,
-                              check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", ".") else "")
@@ -247,8 +257,10 @@ def settings() -> dict[str, str]:
     import torch
 
     mkl.pin()  # as where a network is made
-    found = {"instructions": torch.backends.cpu.get_cpu_capability(),
-             "float32 products": torch.get_float32_matmul_precision()}
+    found = {
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "float32 products": torch.get_float32_matmul_precision(),
+    }
     found |= {name: os.environ[name] for name in VARIABLES if name in os.environ}
     if (way := mkl.in_force()) not in (found[mkl.VARIABLE], "unknown"):  # a product came before, and the variable too late
         found["MKL"] = way

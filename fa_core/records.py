@@ -72,8 +72,12 @@ class Result:
         facts = {k: self.about[k] for k in ("made", "device", "wall_seconds", "threads", "versions")}
         # A live run's date and time would make every execution of the notebook a different one.
         facts = facts if self.source == "record" else {}
-        summary = {"experiment": self.experiment.name, "digest": self.experiment.digest, "source": self.source,
-                   "seeds": len(self.experiment.seeds)} | facts
+        summary = {
+            "experiment": self.experiment.name,
+            "digest": self.experiment.digest,
+            "source": self.source,
+            "seeds": len(self.experiment.seeds),
+        } | facts
         return {"text/plain": self.caption(), MIME: summary}
 
     def caption(self) -> str:
@@ -104,13 +108,17 @@ def warnings_of(about: dict) -> list[str]:
 def about(experiment: Experiment, stretches: list[dict]) -> dict:
     """What a record says of its own making: all stretches of its run, and in short what they were made with. Where they
     differ, all of it; `wall_seconds` is the sum of theirs."""
+
     def theirs(facts: Iterable[object]) -> object:
         values = list(dict.fromkeys(facts))
         return values[0] if len(values) == 1 else "; ".join(map(str, values))
 
     packages = dict.fromkeys(k for s in stretches for k in s.get("versions", ()))
     return {
-        "name": experiment.name, "experiment": experiment.essence(), "digest": experiment.digest, "made": now(),
+        "name": experiment.name,
+        "experiment": experiment.essence(),
+        "digest": experiment.digest,
+        "made": now(),
         "wall_seconds": round(sum(s["seconds"] for s in stretches), 1),
         **{k: theirs(s.get(k, "unknown") for s in stretches) for k in ("commit", "threads", "device")},
         "versions": {k: theirs(s.get("versions", {}).get(k, "unknown") for s in stretches) for k in packages},
@@ -149,17 +157,25 @@ def load(experiment: Experiment, within: Path | None = None) -> Result:
         history = History.from_arrays(flat)
     except Exception as error:  # a file can be damaged in many ways
         told = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise RecordError(f"{file} is damaged ({told}): restore it (git checkout), or remake it with "
-                          f"`python -m fa_core record {experiment.name} --remake`") from error
+        raise RecordError(
+            f"{file} is damaged ({told}): restore it (git checkout), or remake it with "
+            f"`python -m fa_core record {experiment.name} --remake`"
+        ) from error
     if facts.get("digest") != experiment.digest or facts.get("experiment") != experiment.essence():
-        raise RecordError(f"{file} holds experiment {facts.get('digest')}, not {experiment.digest}: it was renamed or "
-                          f"edited. Remake it with `python -m fa_core record {experiment.name} --remake`")
+        raise RecordError(
+            f"{file} holds experiment {facts.get('digest')}, not {experiment.digest}: it was renamed or "
+            f"edited. Remake it with `python -m fa_core record {experiment.name} --remake`"
+        )
     if wrong := unlike(experiment, history):
-        raise RecordError(f"{file} holds other {wrong} than its experiment: it was edited. Remake it with "
-                          f"`python -m fa_core record {experiment.name} --remake`")
+        raise RecordError(
+            f"{file} holds other {wrong} than its experiment: it was edited. Remake it with "
+            f"`python -m fa_core record {experiment.name} --remake`"
+        )
     if not intact(file, flat, facts):
-        raise RecordError(f"{file} does not hold what the run put there: it was edited. Restore it (git checkout), or "
-                          f"remake it with `python -m fa_core record {experiment.name} --remake`")
+        raise RecordError(
+            f"{file} does not hold what the run put there: it was edited. Restore it (git checkout), or "
+            f"remake it with `python -m fa_core record {experiment.name} --remake`"
+        )
     return Result(experiment, history, facts, "record")
 
 
@@ -251,8 +267,11 @@ def first_steps(experiment: Experiment, device: str = "cpu") -> dict:
     run = begin(beginning(experiment, examples), experiment.seeds[:1], device)
 
     def arrays() -> dict[str, np.ndarray]:
-        return {k.removeprefix("array."): np.array(v, dtype=float) for k, v in run.state().items()
-                if re.fullmatch(r"array\.[WbB]\d+", k)}
+        return {
+            k.removeprefix("array."): np.array(v, dtype=float)
+            for k, v in run.state().items()
+            if re.fullmatch(r"array\.[WbB]\d+", k)
+        }
 
     before = arrays()
     while not run.done:
@@ -290,11 +309,14 @@ def get(experiment: Experiment, live: bool = False, long: bool = False) -> Resul
     if path(experiment).exists():
         return load(experiment)
     seconds = estimate(experiment)
-    told = (f"{experiment.name} ({experiment.digest}) has no record in {folder()}; to train it takes about "
-            f"{spell(seconds)} here")
+    told = (
+        f"{experiment.name} ({experiment.digest}) has no record in {folder()}; to train it takes about {spell(seconds)} here"
+    )
     if seconds > PATIENCE and not long:
-        raise RecordError(f"{told}. Make it with `python -m fa_core record {experiment.name}`, name the folder of the "
-                          f"records in {ENVIRONMENT}, or train it all the same: `records.get(experiment, long=True)`")
+        raise RecordError(
+            f"{told}. Make it with `python -m fa_core record {experiment.name}`, name the folder of the "
+            f"records in {ENVIRONMENT}, or train it all the same: `records.get(experiment, long=True)`"
+        )
     print(f"{told}. Training it now.", file=sys.stderr, flush=True)
     return run(experiment)
 
@@ -326,8 +348,10 @@ def alone(experiment: Experiment, within: Path | None = None, wait: bool = False
                 fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 lock.seek(0)
-                raise RecordError(f"{experiment.name} is being recorded already, by {lock.read() or 'another process'}: "
-                                  "wait for that, or end it; the same command then goes on from its checkpoint") from None
+                raise RecordError(
+                    f"{experiment.name} is being recorded already, by {lock.read() or 'another process'}: "
+                    "wait for that, or end it; the same command then goes on from its checkpoint"
+                ) from None
             if not file.exists() or os.fstat(lock.fileno()).st_ino != file.stat().st_ino:
                 continue  # who had it ended, and removed it, between the two lines above
             lock.truncate(0)
@@ -340,8 +364,15 @@ def alone(experiment: Experiment, within: Path | None = None, wait: bool = False
             return
 
 
-def record(experiment: Experiment, device: str | None = None, remake: bool = False, progress: bool | None = None,
-           within: Path | None = None, wait: bool = False, **options: Any) -> Path:
+def record(
+    experiment: Experiment,
+    device: str | None = None,
+    remake: bool = False,
+    progress: bool | None = None,
+    within: Path | None = None,
+    wait: bool = False,
+    **options: Any,
+) -> Path:
     """Make a record, or keep the one there is. Killed, the same call goes on where the run was.
 
     Options are those of `fa_core.training.train`. Raises RecordError where another process is at it, unless told to wait.

@@ -50,8 +50,10 @@ class Feedback(NamedTuple):
 
 
 LAYERWISE = Feedback(lambda sizes: [(above, n) for n, above in pairwise(sizes[1:])], list)
-DIRECT = Feedback(lambda sizes: [(sizes[-1], n) for n in sizes[1:-1]],
-                  lambda W: list(accumulate(reversed(W), lambda above, w: w @ above))[::-1])
+DIRECT = Feedback(
+    lambda sizes: [(sizes[-1], n) for n in sizes[1:-1]],
+    lambda W: list(accumulate(reversed(W), lambda above, w: w @ above))[::-1],
+)
 
 
 class Chain(NamedTuple):
@@ -99,8 +101,10 @@ class Rule:
         try:
             text = "\n".join(inspect.getsource(f) for f in parts if f is not list)
         except (OSError, TypeError) as error:
-            raise ValueError(f"the text of rule {self.name!r} is not to be found ({error}): define its functions in a file "
-                             "or in a notebook's cell") from error
+            raise ValueError(
+                f"the text of rule {self.name!r} is not to be found ({error}): define its functions in a file "
+                "or in a notebook's cell"
+            ) from error
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def try_out(self) -> None:
@@ -123,8 +127,9 @@ class Rule:
         found = [None if delta is None else tuple(delta.shape) for delta in deltas]
         wanted = [(1, 6, n) for n in sizes[1:]]
         if len(found) != 3 or any(f not in (None, w) for f, w in zip(found, wanted, strict=True)):
-            raise ValueError(f"{where} gives signals of the shapes {found}: wanted {wanted}, or None for a layer that does "
-                             "not learn")
+            raise ValueError(
+                f"{where} gives signals of the shapes {found}: wanted {wanted}, or None for a layer that does not learn"
+            )
 
 
 def learning_rule(name: str, **options: Any) -> Callable[[Callable[..., Signals]], Rule]:
@@ -233,9 +238,21 @@ def pseudoinverse(w: Array) -> Array:
     return torch.linalg.pinv(w.where(there, 0.0)).where(there, torch.nan)
 
 
-RULES: dict[str, Rule] = {rule.name: rule for rule in (
-    backprop, feedback_alignment, feedback_alignment_output_gated, feedback_alignment_gated, shallow, pseudobackprop,
-    direct_feedback_alignment, direct_random_target_projection, sign_symmetry, kolen_pollack)}
+RULES: dict[str, Rule] = {
+    rule.name: rule
+    for rule in (
+        backprop,
+        feedback_alignment,
+        feedback_alignment_output_gated,
+        feedback_alignment_gated,
+        shallow,
+        pseudobackprop,
+        direct_feedback_alignment,
+        direct_random_target_projection,
+        sign_symmetry,
+        kolen_pollack,
+    )
+}
 
 
 OWN: dict[str, Rule] = {}  # rules that experiments were given as objects; see `register`

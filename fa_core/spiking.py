@@ -43,8 +43,11 @@ def stretched_logistic(u: Tensor, out: Tensor) -> Tensor:
 
 
 # phi_delta, by the names of `fa_core.experiments.spiking.SQUASHING`
-SQUASH: dict[str, Callable[..., Tensor]] = {"tanh": torch.tanh, "logistic": logistic_less_half,
-                                            "stretched": stretched_logistic}
+SQUASH: dict[str, Callable[..., Tensor]] = {
+    "tanh": torch.tanh,
+    "logistic": logistic_less_half,
+    "stretched": stretched_logistic,
+}
 
 
 class Network:
@@ -56,9 +59,18 @@ class Network:
     products: how matrix products are taken, see `fa_core.products`.
     """
 
-    def __init__(self, W: list[Tensor], b: list[Tensor], B: list[Tensor], tau: float, streams: int,
-                 weight_decay: float = 0.0, squash: str = "tanh", share: Sequence[Tensor] = (),
-                 products: str = "oneDNN"):
+    def __init__(
+        self,
+        W: list[Tensor],
+        b: list[Tensor],
+        B: list[Tensor],
+        tau: float,
+        streams: int,
+        weight_decay: float = 0.0,
+        squash: str = "tanh",
+        share: Sequence[Tensor] = (),
+        products: str = "oneDNN",
+    ):
         self.W, self.b, self.B, self.tau, self.streams, self.weight_decay = W, b, B, tau, streams, weight_decay
         self.squash, self.share = squash, share
         self.taken_W, self.taken_B, self.taken_share = ([of(m, products) for m in part] for part in (W, B, share))
@@ -148,8 +160,10 @@ def initialise(experiment: SpikingExperiment, seed: int, device: torch.device | 
         W.append(torch.empty(i, o).uniform_(-e.weights, e.weights, generator=g))
         scale = e.weights if e.biases is None else e.biases
         b.append(torch.empty(o).uniform_(-scale, scale, generator=g))
-    B = [torch.empty(o, i).uniform_(-1, 1, generator=f).mul_(scale)
-         for (i, o), scale in zip(pairwise(e.sizes[1:]), e.per_layer("feedback"), strict=True)]
+    B = [
+        torch.empty(o, i).uniform_(-1, 1, generator=f).mul_(scale)
+        for (i, o), scale in zip(pairwise(e.sizes[1:]), e.per_layer("feedback"), strict=True)
+    ]
     share = shares(e, seed) if e.shared > 1 else []
     W, b, B, share = ([a.to(device) for a in part] for part in (W, b, B, share))
     return Network(W, b, B, e.tau, e.streams, e.weight_decay, e.squash, share, e.products or "oneDNN")
@@ -274,8 +288,12 @@ class Run:
         network = self.network
         values = dict(zip(("error at step", "error summed"), self.errors(self.experiment.steps), strict=True))
         values["training error"] = np.array(100 * self.wrong / self.since if self.since else np.nan)
-        values["weight angle"] = np.array([float(measures.matrix_angle(w.cpu().numpy()[None], b.mT.cpu().numpy()[None])[0])
-                                           for w, b in zip(network.W[1:], network.B, strict=True)])
+        values["weight angle"] = np.array(
+            [
+                float(measures.matrix_angle(w.cpu().numpy()[None], b.mT.cpu().numpy()[None])[0])
+                for w, b in zip(network.W[1:], network.B, strict=True)
+            ]
+        )
         return values
 
     def history(self) -> History:
@@ -284,8 +302,13 @@ class Run:
         curves = {k: np.stack([p[k] for p in self.probed])[None] for k in (self.probed[0] if self.probed else {})}
         missing = len(e.probes) - len(self.probed)
         curves = {k: np.concatenate([v, np.full((1, missing, *v.shape[2:]), np.nan)], 1) for k, v in curves.items()}
-        return History(np.array([self.seed]), np.array(e.probes, dtype=np.int64), curves,
-                       {k: v[None] for k, v in self.looks.items()}, np.array([self.diverged]))
+        return History(
+            np.array([self.seed]),
+            np.array(e.probes, dtype=np.int64),
+            curves,
+            {k: v[None] for k, v in self.looks.items()},
+            np.array([self.diverged]),
+        )
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything needed to go on, between images."""
@@ -293,9 +316,11 @@ class Run:
         flat |= {f"generator.{i}": g.get_state().numpy() for i, g in enumerate((self.data, self.noise.generator))}
         flat |= pack_probes(self.probed)
         flat |= {f"look.{k}": v for k, v in self.looks.items()}
-        return flat | {"order": self.order.numpy(),
-                       "owed": np.array(self.network.owed),
-                       "numbers": np.array([self.seen, self.diverged, self.wrong, self.since])}
+        return flat | {
+            "order": self.order.numpy(),
+            "owed": np.array(self.network.owed),
+            "numbers": np.array([self.seen, self.diverged, self.wrong, self.since]),
+        }
 
     def restore(self, flat: dict[str, np.ndarray]) -> None:
         """Take up a state that `state` gave."""
@@ -330,8 +355,12 @@ def look(network: Network, images: Tensor, labels: np.ndarray, seed: int) -> dic
             V.append([float(v[0, u[0]]) for v, u in zip(network.V[:-1], units, strict=False)])
             delta.append([float(d[0, u[0]]) for d, u in zip(network.delta[:-1], units, strict=False)])
             size.append([float(d.abs().mean()) for d in network.delta])
-    return {"spikes": np.array(spikes, dtype=np.uint8).swapaxes(0, 1), "potential": np.array(V, dtype=np.float32).T,
-            "modulator": np.array(delta, dtype=np.float32).T, "size": np.array(size, dtype=np.float32).T}
+    return {
+        "spikes": np.array(spikes, dtype=np.uint8).swapaxes(0, 1),
+        "potential": np.array(V, dtype=np.float32).T,
+        "modulator": np.array(delta, dtype=np.float32).T,
+        "size": np.array(size, dtype=np.float32).T,
+    }
 
 
 def start(experiment: SpikingExperiment, seeds: tuple[int, ...], device: str = "cpu") -> Run:
@@ -345,8 +374,16 @@ def groups(experiment: SpikingExperiment) -> list[tuple[int, ...]]:
     return [(seed,) for seed in experiment.seeds]
 
 
-def train(experiment: SpikingExperiment, *, device: str | None = None, checkpoint: Path | None = None,
-          every: float = 60.0, progress: bool | None = None, mixed: bool = False, until: float | None = None) -> History:
+def train(
+    experiment: SpikingExperiment,
+    *,
+    device: str | None = None,
+    checkpoint: Path | None = None,
+    every: float = 60.0,
+    progress: bool | None = None,
+    mixed: bool = False,
+    until: float | None = None,
+) -> History:
     """Run an experiment, one seed after the other, and return its history; options as those of `fa_core.training.train`.
 
     The same seed and number of threads give the same bits, also through a checkpoint and a kill. Warns

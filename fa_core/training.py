@@ -76,10 +76,10 @@ class History:
     @classmethod
     def from_arrays(cls, flat: Mapping[str, np.ndarray]) -> "History":
         """A history from what `arrays` gave."""
-        pick = {kind: {k.split("/", 1)[1]: flat[k] for k in flat if k.startswith(kind + "/")}
-                for kind in ("curve", "snapshot")}
-        return cls(flat["seeds"], flat["examples"], pick["curve"], pick["snapshot"], flat["diverged"],
-                   flat.get("ended"))
+        pick = {
+            kind: {k.split("/", 1)[1]: flat[k] for k in flat if k.startswith(kind + "/")} for kind in ("curve", "snapshot")
+        }
+        return cls(flat["seeds"], flat["examples"], pick["curve"], pick["snapshot"], flat["diverged"], flat.get("ended"))
 
     @classmethod
     def join(cls, parts: list["History"]) -> "History":
@@ -87,7 +87,8 @@ class History:
         first = parts[0]
         names = dict.fromkeys(k for p in parts for k in p.snapshots)
         return cls(
-            np.concatenate([p.seeds for p in parts]), first.examples,
+            np.concatenate([p.seeds for p in parts]),
+            first.examples,
             {k: np.concatenate([p.curves[k] for p in parts]) for k in first.curves},
             {k: np.concatenate([p.snapshots[k] for p in parts if k in p.snapshots]) for k in names},
             np.concatenate([p.diverged for p in parts]),
@@ -104,8 +105,16 @@ def groups(experiment: Experiment) -> list[tuple[int, ...]]:
     return [experiment.seeds[i : i + size] for i in range(0, len(experiment.seeds), size)]
 
 
-def train(experiment: Experiment, *, device: str | None = None, checkpoint: Path | None = None,
-          every: float = 30.0, progress: bool | None = None, mixed: bool = False, until: float | None = None) -> History:
+def train(
+    experiment: Experiment,
+    *,
+    device: str | None = None,
+    checkpoint: Path | None = None,
+    every: float = 30.0,
+    progress: bool | None = None,
+    mixed: bool = False,
+    until: float | None = None,
+) -> History:
     """Run an experiment and return its history.
 
     device: "cpu", "cuda", ...; by default CUDA where there is one, but for what is compiled, which is for the CPU.
@@ -147,9 +156,17 @@ class Running(Protocol):
         """Take up a state that `state` gave."""
 
 
-def drive(experiment: Kind, groups: list[tuple[int, ...]], start: Callable[[Kind, tuple[int, ...], str], Running],
-          device: str | None, checkpoint: Path | None, every: float, progress: bool | None, mixed: bool = False,
-          until: float | None = None) -> History:
+def drive(
+    experiment: Kind,
+    groups: list[tuple[int, ...]],
+    start: Callable[[Kind, tuple[int, ...], str], Running],
+    device: str | None,
+    checkpoint: Path | None,
+    every: float,
+    progress: bool | None,
+    mixed: bool = False,
+    until: float | None = None,
+) -> History:
     """Run the groups of an experiment's seeds one after the other: what `train` does, for any kind of run, which
     `start(experiment, seeds, device)` begins."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -167,8 +184,9 @@ def drive(experiment: Kind, groups: list[tuple[int, ...]], start: Callable[[Kind
 
     state = {k.split("/", 1)[1]: v for k, v in saved.items() if k.startswith("state/")}
     total = experiment.examples * len(experiment.seeds)
-    with tqdm(total=total, desc=experiment.name, unit="ex", unit_scale=True,
-              disable=None if progress is None else not progress) as bar:
+    with tqdm(
+        total=total, desc=experiment.name, unit="ex", unit_scale=True, disable=None if progress is None else not progress
+    ) as bar:
         bar.update(sum(experiment.examples * len(p.seeds) for p in finished))
         for seeds in groups[len(finished) :]:
             run = start(experiment, seeds, device)
@@ -192,14 +210,25 @@ def drive(experiment: Kind, groups: list[tuple[int, ...]], start: Callable[[Kind
     history = History.join(finished)
     if (history.diverged >= 0).any():
         bad = [f"seed {s} at example {d:,}" for s, d in zip(history.seeds, history.diverged, strict=True) if d >= 0]
-        warnings.warn(f"{experiment.name}: {len(bad)} of {len(history.seeds)} runs diverged ({', '.join(bad)}); "
-                      "the others are whole. A smaller learning rate or feedback scale is the usual cure.",
-                      DivergenceWarning, stacklevel=3)
+        warnings.warn(
+            f"{experiment.name}: {len(bad)} of {len(history.seeds)} runs diverged ({', '.join(bad)}); "
+            "the others are whole. A smaller learning rate or feedback scale is the usual cure.",
+            DivergenceWarning,
+            stacklevel=3,
+        )
     return history
 
 
-def step(experiment: Experiment, network: Network, learning: Rule, x: Tensor, target: Tensor, rates: tuple[float, ...],
-         keep: Kept | None = None, velocity: Velocity | None = None) -> Tensor:
+def step(
+    experiment: Experiment,
+    network: Network,
+    learning: Rule,
+    x: Tensor,
+    target: Tensor,
+    rates: tuple[float, ...],
+    keep: Kept | None = None,
+    velocity: Velocity | None = None,
+) -> Tensor:
     """One step of learning from a minibatch, in place; returns the error `(runs, batch, n_out)` from before it.
 
     network: as it takes the experiment's products, `network.taking(experiment.products)`.
@@ -240,8 +269,9 @@ class Run:
         self.redraw = [generator(s, "redrawn feedback") for s in seeds] if experiment.redraw_feedback else []
         self.velocity: Velocity | None = None
         if experiment.momentum:
-            self.velocity = [(torch.zeros_like(w), torch.zeros_like(b))
-                             for w, b in zip(self.network.W, self.network.b, strict=True)]
+            self.velocity = [
+                (torch.zeros_like(w), torch.zeros_like(b)) for w, b in zip(self.network.W, self.network.b, strict=True)
+            ]
         self.dropped = [generator(s, "dropout") for s in seeds] if experiment.dropout else []
         self.generators = [*self.task.generators, *self.redraw, *self.dropped, *self.task.distortions]
         self.lowest, self.cuts = np.inf, 0  # the smallest error of an epoch so far, and how often the rate was lowered
@@ -249,8 +279,10 @@ class Run:
         if experiment.stages:
             epochs = range(0, experiment.examples + 1, self.task.chunk)
             if missing := set(epochs) - set(experiment.probes):
-                raise ValueError(f"{experiment.name}: stages want a probe after every epoch of {self.task.chunk:,} "
-                                 f"examples; there is none at {min(missing):,}")
+                raise ValueError(
+                    f"{experiment.name}: stages want a probe after every epoch of {self.task.chunk:,} "
+                    f"examples; there is none at {min(missing):,}"
+                )
         self.changes = changes(experiment)
         self.seen = self.begin = self.end = 0  # examples seen; where the chunk begins and ends
         self.diverged = np.full(len(seeds), -1)
@@ -309,8 +341,9 @@ class Run:
 
             most = max(1, AT_ONCE // (len(self.seeds) * e.sizes[0]))
             examples = (self.task.batch(at, min(most, stop - at)) for at in range(start, stop, most))
-            self.squares += compiled.learn(self.network, self.velocity, self.rule, self.rates(), e.weight_decay,
-                                           e.momentum, examples)
+            self.squares += compiled.learn(
+                self.network, self.velocity, self.rule, self.rates(), e.weight_decay, e.momentum, examples
+            )
             return
         rates, network = self.rates(), self.network.taking(e.products)
         for at in range(start, stop, e.batch):
@@ -401,8 +434,9 @@ class Run:
                 if at >= 0:
                     curve[run, examples >= at] = np.nan
         snapshots = self.snapshots | self.snapshot("after") | self.features()
-        return History(np.array(self.seeds), examples, curves, snapshots, self.diverged,
-                       np.array([self.ended]) if e.stages else None)
+        return History(
+            np.array(self.seeds), examples, curves, snapshots, self.diverged, np.array([self.ended]) if e.stages else None
+        )
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything needed to go on, between calls of `advance`."""
@@ -484,14 +518,20 @@ def probe(network: Network, task: tasks.Task, learning: Rule) -> dict[str, np.nd
         values["silent"] = torch.stack([(a <= 0).all(1).double().mean(1) for a in h[1:-1]], dim=1).cpu().numpy()
     if network.B:
         slopes = network.slopes([a[:, :PROBED] for a in h])
-        ours, backprops = ((learning.compared or learning)(e[:, :PROBED], slopes, network.W[1:], network.B)[:-1],
-                           backprop(e[:, :PROBED], slopes, network.W[1:])[:-1])
+        ours, backprops = (
+            (learning.compared or learning)(e[:, :PROBED], slopes, network.W[1:], network.B)[:-1],
+            backprop(e[:, :PROBED], slopes, network.W[1:])[:-1],
+        )
         pairs = [((0 * b if a is None else a).cpu().numpy(), b.cpu().numpy()) for a, b in zip(ours, backprops, strict=True)]
         values["angle"] = np.stack([mean_angle(a, b) for a, b in pairs], axis=1)
         values["positive"] = np.stack([measures.positive_share(a, b) for a, b in pairs], axis=1)
         values["weight angle"] = np.stack(
-            [measures.matrix_angle(w.cpu().numpy(), b.mT.cpu().numpy())
-             for w, b in zip(learning.feedback.forward(network.W[1:]), network.B, strict=True)], axis=1)
+            [
+                measures.matrix_angle(w.cpu().numpy(), b.mT.cpu().numpy())
+                for w, b in zip(learning.feedback.forward(network.W[1:]), network.B, strict=True)
+            ],
+            axis=1,
+        )
     return values
 
 
@@ -534,12 +574,19 @@ def write_atomically(path: Path, arrays: dict[str, np.ndarray]) -> None:
     try:
         files.write(path, lambda file: file.write(buffer.getbuffer()))
     except OSError as error:
-        raise OSError(error.errno, f"{error.strerror}: could not write {path} ({buffer.tell():,} bytes); "
-                      "what was there before is untouched") from error
+        raise OSError(
+            error.errno,
+            f"{error.strerror}: could not write {path} ({buffer.tell():,} bytes); what was there before is untouched",
+        ) from error
 
 
-def save_checkpoint(path: Path, experiment: Described, finished: list[History], run: Running | None = None,
-                    stretches: list[dict] | None = None) -> None:
+def save_checkpoint(
+    path: Path,
+    experiment: Described,
+    finished: list[History],
+    run: Running | None = None,
+    stretches: list[dict] | None = None,
+) -> None:
     """Write the histories of the finished seeds, the state of the run in progress, and by what stretches it got there."""
     flat = {"digest": np.array(experiment.digest), "stretches": np.array(json.dumps(stretches or []))}
     for i, part in enumerate(finished):
@@ -560,8 +607,10 @@ def load_checkpoint(path: Path, experiment: Described) -> dict[str, np.ndarray]:
         told = "it is no checkpoint" if isinstance(error, KeyError) else error
         raise CheckpointError(f"{path} is damaged ({told}): delete it to start again, or give another path") from error
     if digest != experiment.digest:
-        raise CheckpointError(f"{path} is a checkpoint of experiment {digest}, not of {experiment.name} "
-                              f"({experiment.digest}): delete it, or give another path")
+        raise CheckpointError(
+            f"{path} is a checkpoint of experiment {digest}, not of {experiment.name} "
+            f"({experiment.digest}): delete it, or give another path"
+        )
     return flat
 
 
@@ -578,9 +627,11 @@ def refuse_other(path: Path, before: list[dict], here: dict, mixed: bool) -> Non
     told = provenance.differences(before[-1], here) if before else []
     if told and not mixed:
         at = before[-1].get("commit", "an unknown commit")
-        raise CheckpointError(f"{path} was begun at {at} with something else ({'; '.join(told)}), and the result would be "
-                              "of neither. Go on as it was begun (long runs are best made in a worktree of their own: `git "
-                              "worktree add`), delete it to begin again, or give --mixed: the record then says so")
+        raise CheckpointError(
+            f"{path} was begun at {at} with something else ({'; '.join(told)}), and the result would be "
+            "of neither. Go on as it was begun (long runs are best made in a worktree of their own: `git "
+            "worktree add`), delete it to begin again, or give --mixed: the record then says so"
+        )
 
 
 def unpack_histories(flat: dict[str, np.ndarray]) -> list[History]:

@@ -21,8 +21,15 @@ FILE = "verified.jsonl"
 LINE = ("record", "contents", "examples", "on", "commit", "sources")  # what each of its lines has
 # By curve, of a loss above 1 as a share of it: for another number of threads or another processor, where sums are taken in
 # another order.
-TOLERANCE = {"loss": 1e-3, "nse": 1e-3, "test error": 0.05, "validation error": 0.05, "angle": 0.1, "weight angle": 0.1,
-             "positive": 0.01}
+TOLERANCE = {
+    "loss": 1e-3,
+    "nse": 1e-3,
+    "test error": 0.05,
+    "validation error": 0.05,
+    "angle": 0.1,
+    "weight angle": 0.1,
+    "positive": 0.01,
+}
 # Spikes: where one falls the other way, by a rounding, all that come after it differ, and agreement is a statistical one.
 TOLERANCE |= {"error at step": 5.0, "error summed": 5.0, "training error": 2.0}
 ROUNDED = 5  # times as much where products are of numbers rounded to bfloat16: a sum's order can decide a rounding
@@ -49,8 +56,11 @@ def standing(result: Result) -> Standing:
     told = [v for v in verified().get(_key(result.experiment), []) if v["contents"] == _contents(result)]
     for line in told:
         if line["sources"] == provenance.digest(today):
-            return Standing(True, f"{source}; the first {line['examples']:,} examples run again at {line['commit']}, on "
-                                  f"{line['on'][:10]}: the same")
+            return Standing(
+                True,
+                f"{source}; the first {line['examples']:,} examples run again at {line['commit']}, on "
+                f"{line['on'][:10]}: the same",
+            )
     last = max(told, key=lambda line: line["on"], default=None)
     since = f"{last['commit']} of {last['on'][:10]}" if last else f"{result.about['commit'] if known else 'it was made'}"
     return Standing(False, f"{source}; not verified since {since}")
@@ -83,8 +93,10 @@ def verified() -> dict[str, list[dict]]:
                 row = json.loads(line)
                 found.setdefault(row["record"], []).append({k: row[k] for k in LINE} | row)
             except (ValueError, TypeError, KeyError) as error:
-                raise RecordError(f"{file()}, line {number}: {line[:60]!r} does not say which record was verified, and by "
-                                  "what: delete the line, or restore the file (git checkout)") from error
+                raise RecordError(
+                    f"{file()}, line {number}: {line[:60]!r} does not say which record was verified, and by "
+                    "what: delete the line, or restore the file (git checkout)"
+                ) from error
     return found
 
 
@@ -93,8 +105,14 @@ def write_down(result: Result, examples: int) -> None:
     ValueError where the module has uncommitted changes: nobody could tell under what."""
     if (commit := provenance.commit()).endswith("-dirty"):
         raise ValueError("the module has uncommitted changes: commit them, then verify")
-    row = {"record": _key(result.experiment), "contents": _contents(result), "examples": examples, "on": provenance.now(),
-           "commit": commit, "sources": provenance.digest(provenance.sources(result.experiment))}
+    row = {
+        "record": _key(result.experiment),
+        "contents": _contents(result),
+        "examples": examples,
+        "on": provenance.now(),
+        "commit": commit,
+        "sources": provenance.digest(provenance.sources(result.experiment)),
+    }
     if "first steps" not in result.about:  # so that what is cheap to compare is there from now on
         row["first steps"] = records.first_steps(result.experiment)
     rows = {k: lines[-1] for k, lines in verified().items()} | {_key(result.experiment): row}
@@ -105,8 +123,9 @@ def write_down(result: Result, examples: int) -> None:
 # ---- run again
 
 
-def verify(experiment: Experiment, seeds: int = 1, probes: int = 3, longest: float = np.inf,
-           note: bool = False) -> list[dict]:
+def verify(
+    experiment: Experiment, seeds: int = 1, probes: int = 3, longest: float = np.inf, note: bool = False
+) -> list[dict]:
     """Re-run the beginning of a record, its first `seeds` seeds to its first `probes` probes, and compare.
 
     One row for each curve: largest difference and what is allowed; on the machine that made it the difference is 0.
@@ -123,8 +142,10 @@ def verify(experiment: Experiment, seeds: int = 1, probes: int = 3, longest: flo
     rows = []
     for name, curve in again.curves.items():
         if name not in stored.history.curves:
-            raise RecordError(f"the record of {experiment.name} has no curve {name!r}: it was made by other sources. Remake "
-                              f"it with `python -m fa_core record {experiment.name} --remake`")
+            raise RecordError(
+                f"the record of {experiment.name} has no curve {name!r}: it was made by other sources. Remake "
+                f"it with `python -m fa_core record {experiment.name} --remake`"
+            )
         there = stored[name][:seeds, : len(upto)]
         # NaN in both (a run that diverged, an angle where nothing is sent) agrees; in one of them it does not.
         apart = np.where(np.isnan(curve) & np.isnan(there), 0, np.abs(curve - there))
@@ -190,30 +211,40 @@ def spot_check(experiment: Experiment) -> Spot:
         needed = max(records.first_examples(experiment), 1)
         last = next((i for i, at in enumerate(experiment.probes) if at >= needed), 0)
         if not last or seconds(stored, experiment.probes[: last + 1]) > 10:
-            raise RecordError(f"the record of {experiment.name} does not say how it began, and its first probe is far: "
-                              f"`python -m fa_core verify {experiment.name}` runs it, and writes that down")
-        told = [f"{row['curve']} by {row['difference']:.2g}, allowed are {row['allowed']:g}"
-                for row in verify(experiment, probes=last) if not row["agrees"]]
+            raise RecordError(
+                f"the record of {experiment.name} does not say how it began, and its first probe is far: "
+                f"`python -m fa_core verify {experiment.name}` runs it, and writes that down"
+            )
+        told = [
+            f"{row['curve']} by {row['difference']:.2g}, allowed are {row['allowed']:g}"
+            for row in verify(experiment, probes=last)
+            if not row["agrees"]
+        ]
         examples = experiment.probes[last]
     else:
         now = records.first_steps(experiment)
         told, examples = unlike(then, now, FIRST.get(experiment.trainer, 0.01)), then["examples"]
     if told:
-        raise RecordError(f"today's sources do not run {experiment.name} as its record was run. After {examples:,} "
-                          f"examples: {'; '.join(told)}. Either the code is wrong now, or the record is of other code: "
-                          f"`python -m fa_core verify {experiment.name}` compares more of it")
+        raise RecordError(
+            f"today's sources do not run {experiment.name} as its record was run. After {examples:,} "
+            f"examples: {'; '.join(told)}. Either the code is wrong now, or the record is of other code: "
+            f"`python -m fa_core verify {experiment.name}` compares more of it"
+        )
     return Spot(experiment.name, examples)
 
 
 def unlike(then: dict, now: dict, allowed: float) -> list[str]:
     """What of the first steps differs by more than the share allowed."""
     if then["examples"] != now["examples"] or then["norms"].keys() != now["norms"].keys():
-        return [f"then {then['examples']:,} examples of {', '.join(then['norms'])}, now {now['examples']:,} of "
-                f"{', '.join(now['norms'])}"]
+        return [
+            f"then {then['examples']:,} examples of {', '.join(then['norms'])}, now {now['examples']:,} of "
+            f"{', '.join(now['norms'])}"
+        ]
     told = []
     for name, pair in then["norms"].items():
-        for what, old, new in zip((f"the size of {name} at the start", f"the change of {name}"), pair, now["norms"][name],
-                                  strict=True):
+        for what, old, new in zip(
+            (f"the size of {name} at the start", f"the change of {name}"), pair, now["norms"][name], strict=True
+        ):
             if not abs(new - old) <= allowed * abs(old):
                 told.append(f"{what} is {new:.4g}, in the record {old:.4g}")
     return told

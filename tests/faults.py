@@ -46,8 +46,10 @@ class Fault:
         of it is no Python."""
         source = (root / self.file).read_text(encoding="utf-8")
         if (count := source.count(self.text)) != 1:
-            raise FaultError(f"{self.what!r}: its text stands {count} times in {self.file}, wanted once. Follow the source "
-                             f"in {LIST.name}, or take the fault out: {self.text!r}")
+            raise FaultError(
+                f"{self.what!r}: its text stands {count} times in {self.file}, wanted once. Follow the source "
+                f"in {LIST.name}, or take the fault out: {self.text!r}"
+            )
         changed = source.replace(self.text, self.by)
         try:
             compile(changed, self.file, "exec")
@@ -73,12 +75,16 @@ def copy(folder: Path) -> None:
 def warm() -> None:
     """Import what takes long, once: each run of tests is a fork of this process. Nothing of the project itself, and none of
     pytest's plugins, which take longer to import than most tests to run."""
-    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_CBWR": "AVX2",
-                   "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    os.environ |= {
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_CBWR": "AVX2",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
     sys.dont_write_bytecode = True  # a source changed twice in a second would be taken for the one before
     for name in ("hypothesis.strategies", "numba", "pytest", "scipy.integrate", "scipy.stats", "torch"):
         importlib.import_module(name)
-
 
 
 def run(folder: Path, tests: tuple[str, ...], limit: int = LIMIT) -> tuple[int, str]:
@@ -135,8 +141,11 @@ def judge(chosen: list[Fault], say=print) -> list[Fault]:
             if status == 0:
                 unnoticed.append(fault)
             verdict = "NOT NOTICED" if status == 0 else "noticed"
-            say(f"{number:3} of {len(chosen)}  {verdict:11}  {time.monotonic() - start:5.1f} s  {Path(fault.file).stem}: "
-                f"{fault.what}", flush=True)
+            say(
+                f"{number:3} of {len(chosen)}  {verdict:11}  {time.monotonic() - start:5.1f} s  {Path(fault.file).stem}: "
+                f"{fault.what}",
+                flush=True,
+            )
     return unnoticed
 
 
@@ -146,8 +155,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("words", nargs="*", metavar="WORD", help="only faults whose file or description has one of these")
     parser.add_argument("--quick", action="store_true", help="only those that `make test` plants too")
     given = parser.parse_args(arguments)
-    chosen = [f for f in faults() if (f.quick or not given.quick)
-              and (not given.words or any(word in f"{f.file} {f.what}" for word in given.words))]
+    chosen = [
+        f
+        for f in faults()
+        if (f.quick or not given.quick) and (not given.words or any(word in f"{f.file} {f.what}" for word in given.words))
+    ]
     if not chosen:
         print("no fault has these words", file=sys.stderr)
         return 2

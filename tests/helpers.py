@@ -10,8 +10,19 @@ from fa_core.experiments import Experiment
 def linear_experiment(**changes) -> Experiment:
     """A small, quick experiment: the 30-20-10 linear network online, in float64."""
     plain = Experiment(
-        name="test-linear", task="linear", sizes=(30, 20, 10), rule="feedback alignment", rate=0.008, examples=400,
-        seeds=(0, 1, 2), weights=0.01, biases=0.0, feedback=0.5, hidden="linear", output="linear", dtype="float64",
+        name="test-linear",
+        task="linear",
+        sizes=(30, 20, 10),
+        rule="feedback alignment",
+        rate=0.008,
+        examples=400,
+        seeds=(0, 1, 2),
+        weights=0.01,
+        biases=0.0,
+        feedback=0.5,
+        hidden="linear",
+        output="linear",
+        dtype="float64",
         probes=(0, 100, 200, 400),
     )
     return plain.but(**changes)
@@ -20,11 +31,29 @@ def linear_experiment(**changes) -> Experiment:
 def tanh_experiment(**changes) -> Experiment:
     """A small network with two hidden layers, every kind of learning switched on, in minibatches."""
     plain = Experiment(
-        name="test-tanh", task="linear", sizes=(12, 9, 7, 4), rule="feedback alignment", rate=0.002, examples=3000,
-        batch=10, seeds=(3, 4, 5), weights=0.3, feedback=0.5, hidden="tanh", output="linear", dtype="float64",
-        momentum=0.5, weight_decay=1e-4, schedule=((0, 0.5), (500, 1.0)), density=(1.0, 0.5, 1.0),
-        feedback_density=(0.5, 1.0), probes=(0, 1000, 2000, 3000), snapshots=("W0", "B1"), snapshot_runs=1,
-        snapshot_units=3, traced=("W2",),
+        name="test-tanh",
+        task="linear",
+        sizes=(12, 9, 7, 4),
+        rule="feedback alignment",
+        rate=0.002,
+        examples=3000,
+        batch=10,
+        seeds=(3, 4, 5),
+        weights=0.3,
+        feedback=0.5,
+        hidden="tanh",
+        output="linear",
+        dtype="float64",
+        momentum=0.5,
+        weight_decay=1e-4,
+        schedule=((0, 0.5), (500, 1.0)),
+        density=(1.0, 0.5, 1.0),
+        feedback_density=(0.5, 1.0),
+        probes=(0, 1000, 2000, 3000),
+        snapshots=("W0", "B1"),
+        snapshot_runs=1,
+        snapshot_units=3,
+        traced=("W2",),
     )
     return plain.but(**changes)
 

@@ -38,22 +38,28 @@ from fa_core import notebooks
 ROOT = notebooks.ROOT
 FOLDER = Path(__file__).parent / "numbers"
 
-NAMED = ("(?i:notes?|figs?[.]?|figures?|equations?|eqs?[.]|theorems?|lemmas?|exercises?|solutions?|cases?|lines?|SI|tables?|"
-         "condition|version|Python|doi|Communications|notebooks?)")
+NAMED = (
+    "(?i:notes?|figs?[.]?|figures?|equations?|eqs?[.]|theorems?|lemmas?|exercises?|solutions?|cases?|lines?|SI|tables?|"
+    "condition|version|Python|doi|Communications|notebooks?)"
+)
 ONE = r"S?\(?\d+[a-z]?(?:,[a-z])*\)?"
-LEFT_OUT = re.compile("|".join((
-    r"(?ms:^```(\{[^\n]*)?$|^```\w+$.*?^```$)",                           # the ends of a directive; code
-    r"(?m:^:\w+:[^\n]*$|^\([\w-]+\)=$|^\s*\d+\. )",                      # options, labels, numbers of items
-    r"(?s:<!-- counts -->.*?<!-- end of counts -->)|</?[a-z][^>]*>",        # counted by `fa_core run`
-    r"\{[\w:]+\}`[^`]*`|`[^`\n]*`",                                     # roles, code within a line
-    r"\[\d\d\]\([^)]*\)|\]\([^)]*\)|https?://\S+",                     # the number of a notebook, where a link leads
-    r"(?<![.\d])0[1-9]\b",
-    NAMED + r"[\s\\]+" + ONE + r"(?:(?:, (?:and )?| and | to | or |-|–)" + ONE + r"(?!\d|\.\d))*",
-    r"(?<![\w$}])\(\d+[a-z]?\)(?:(?:, | and |-|–)\(\d+\))*",              # equations
-    r"\b(?:19|20)\d\d\b(?!,)|\b\d{1,2} (?:January|February|March|April|May|June|July|August|September|October|November|"
-    r"December)\b",
-    r"\b\d+(?:-\d+)+\b",                                                # the sizes of a network
-)))
+LEFT_OUT = re.compile(
+    "|".join(
+        (
+            r"(?ms:^```(\{[^\n]*)?$|^```\w+$.*?^```$)",  # the ends of a directive; code
+            r"(?m:^:\w+:[^\n]*$|^\([\w-]+\)=$|^\s*\d+\. )",  # options, labels, numbers of items
+            r"(?s:<!-- counts -->.*?<!-- end of counts -->)|</?[a-z][^>]*>",  # counted by `fa_core run`
+            r"\{[\w:]+\}`[^`]*`|`[^`\n]*`",  # roles, code within a line
+            r"\[\d\d\]\([^)]*\)|\]\([^)]*\)|https?://\S+",  # the number of a notebook, where a link leads
+            r"(?<![.\d])0[1-9]\b",
+            NAMED + r"[\s\\]+" + ONE + r"(?:(?:, (?:and )?| and | to | or |-|–)" + ONE + r"(?!\d|\.\d))*",
+            r"(?<![\w$}])\(\d+[a-z]?\)(?:(?:, | and |-|–)\(\d+\))*",  # equations
+            r"\b(?:19|20)\d\d\b(?!,)",
+            r"\b\d{1,2} (?:January|February|March|April|May|June|July|August|September|October|November|December)\b",
+            r"\b\d+(?:-\d+)+\b",  # the sizes of a network
+        )
+    )
+)
 FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$]*\$", re.S)
 NUMBER = re.compile(r"(?<![\w.,^_{])(?<!\d[-−])[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-−+]?\d+)?(?![\d]|\.\d)")
 ROUGHLY = re.compile(r"\b(?:some|about|nearly)\s+\$?$")
@@ -92,8 +98,11 @@ def numbers(text: str) -> list[Number]:
         if any(a <= m.start() < b for a, b in formulas):
             counts = decimal
         else:
-            tied = UNIT.match(kept, m.end()) or RANGE.match(kept, m.end()) or re.search(r"\d\s(?:of|to|out of|in)\s$",
-                                                                                       kept[: m.start()])
+            tied = (
+                UNIT.match(kept, m.end())
+                or RANGE.match(kept, m.end())
+                or re.search(r"\d\s(?:of|to|out of|in)\s$", kept[: m.start()])
+            )
             counts = decimal or tied or len(re.sub(r"\D", "", m[0])) > 1
         if counts:
             found.append(Number(m[0], m.start()))
@@ -123,8 +132,9 @@ def page(name: str) -> list[str]:
             if cell.cell_type == "markdown":
                 pieces.append(cell.source)
             shown = cell.metadata.get("mystnb", {})
-            pieces += [shown[part][key] for part, key in (("figure", "caption"), ("image", "alt"))
-                       if key in shown.get(part, {})]
+            pieces += [
+                shown[part][key] for part, key in (("figure", "caption"), ("image", "alt")) if key in shown.get(part, {})
+            ]
         return pieces
     file = ROOT / f"{name}.md" if name == "README" else ROOT / "book" / f"{name}.md"
     return [file.read_text(encoding="utf-8")]
@@ -149,8 +159,10 @@ def found_in(source: str, template: str) -> list[str]:
     pattern = r"(?<![\d.])([-−+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?)(?!\d|\.\d)".join(parts)
     hits = {m.groups() for m in re.finditer(pattern, source)}
     if len(hits) != 1:
-        raise ProseError(f"the output {template!r} is found with {len(hits)} different numbers, wanted one"
-                         + (f": {sorted(hits)}" if hits else ""))
+        raise ProseError(
+            f"the output {template!r} is found with {len(hits)} different numbers, wanted one"
+            + (f": {sorted(hits)}" if hits else "")
+        )
     return list(hits.pop())
 
 
@@ -211,8 +223,10 @@ def problems(name: str, pieces: list[str] | None = None, rows: dict | None = Non
         for (k, _, _), inside in zip(where, bound, strict=True):
             same = [shows(n.text, r, bool(ROUGHLY.search(pieces[k][: n.at]))) for n, r in zip(inside, right, strict=False)]
             if inside and not (len(inside) == len(right) and all(same)):
-                found.append(f"{name}: {words!r} says {', '.join(n.text for n in inside)}; "
-                             f"it is {', '.join(f'{r:.10g}' for r in right)}")
+                found.append(
+                    f"{name}: {words!r} says {', '.join(n.text for n in inside)}; "
+                    f"it is {', '.join(f'{r:.10g}' for r in right)}"
+                )
     for (k, _), n in sorted(left.items()):
         around = " ".join(pieces[k][max(0, n.at - 40) : n.end + 30].split())
         found.append(f"{name}: nothing binds {n.text} in {around!r}")

@@ -30,12 +30,22 @@ def test_the_projection_is_compared_with_the_runs_of_figure_3_at_the_same_settin
     for reference in (mnist.BACKPROP, mnist.FEEDBACK_ALIGNMENT, mnist.SHALLOW):
         assert at_its_end in reference.probes
         assert set(after.FIG3.seeds) <= set(reference.seeds)
-        assert differing(after.FIG3, reference) <= {"name", "rule", "feedback", "seeds", "examples", "probes", "snapshots",
-                                                    "snapshot_runs", "snapshot_units"}
+        assert differing(after.FIG3, reference) <= {
+            "name",
+            "rule",
+            "feedback",
+            "seeds",
+            "examples",
+            "probes",
+            "snapshots",
+            "snapshot_runs",
+            "snapshot_units",
+        }
 
 
-@pytest.mark.parametrize(("experiment", "left"), [(after.SMALL["Kolen-Pollack"], None), (after.NO_DECAY, 1.0)],
-                         ids=["with decay", "without"])
+@pytest.mark.parametrize(
+    ("experiment", "left"), [(after.SMALL["Kolen-Pollack"], None), (after.NO_DECAY, 1.0)], ids=["with decay", "without"]
+)
 def test_by_kolen_and_pollack_decay_and_nothing_else_takes_the_difference_between_b_and_w_away(experiment, left):
     short = experiment.but(examples=1000, probes=(), seeds=(0, 1), dtype="float64")
     run = Run(short, short.seeds)

@@ -42,8 +42,9 @@ def book(tmp_path) -> Path:
 
 
 def without_torch(program: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", WITHOUT], input=program, cwd=notebooks.FOLDER, capture_output=True,
-                          text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT], input=program, cwd=notebooks.FOLDER, capture_output=True, text=True, check=False
+    )
 
 
 def test_what_is_said_to_need_no_torch_imports_without():
@@ -64,11 +65,18 @@ def test_the_first_notebook_runs_small_without_torch():
     assert ran.returncode == 0, ran.stderr[-1000:]
 
 
-@pytest.mark.parametrize(("code", "needs"), [
-    ("import numpy", False), ("import torch", True), ("from torch import nn", True), ("from fa_core import training", True),
-    ("from fa_core import linear", False), ("from fa_core.network import Network", True),
-    ("from fa_core import records\nrecords.machine()", False),
-])
+@pytest.mark.parametrize(
+    ("code", "needs"),
+    [
+        ("import numpy", False),
+        ("import torch", True),
+        ("from torch import nn", True),
+        ("from fa_core import training", True),
+        ("from fa_core import linear", False),
+        ("from fa_core.network import Network", True),
+        ("from fa_core import records\nrecords.machine()", False),
+    ],
+)
 def test_whether_code_needs_torch_is_read_from_its_imports(code, needs):
     assert fa_along.needs_torch(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])) == needs
 
@@ -84,9 +92,12 @@ def test_without_a_repository_a_page_links_to_nothing_outside(book):
 
 def test_with_a_repository_a_page_links_to_its_source_and_light_notebooks_to_where_they_run(book):
     text = fa_along.along("notebooks/light", book, GITHUB)
-    for address in (f"{GITHUB}/blob/main/notebooks/light.ipynb", f"git clone {GITHUB}",
-                    "https://colab.research.google.com/github/someone/a-book/blob/main/notebooks/light.ipynb",
-                    "https://mybinder.org/v2/gh/someone/a-book/main?labpath=notebooks/light.ipynb"):
+    for address in (
+        f"{GITHUB}/blob/main/notebooks/light.ipynb",
+        f"git clone {GITHUB}",
+        "https://colab.research.google.com/github/someone/a-book/blob/main/notebooks/light.ipynb",
+        "https://mybinder.org/v2/gh/someone/a-book/main?labpath=notebooks/light.ipynb",
+    ):
         assert address in text
     heavy = fa_along.along("notebooks/heavy", book, GITHUB)
     assert f"{GITHUB}/blob/main/notebooks/heavy.ipynb" in heavy
@@ -117,6 +128,6 @@ def test_a_description_is_the_beginning_of_the_first_paragraph():
 
 def test_a_card_has_a_picture_only_where_it_has_an_absolute_address():
     plain, published = (fa_along.tags('A "title"', "Text.", "Site", base) for base in ("", "https://book.example/"))
-    assert 'property=\'og:title\' content="A &quot;title&quot;"' in plain
+    assert "property='og:title' content=\"A &quot;title&quot;\"" in plain
     assert "og:image" not in plain
-    assert "content=\"https://book.example/_static/readme.png\"" in published
+    assert 'content="https://book.example/_static/readme.png"' in published

@@ -94,7 +94,8 @@ def test_the_usual_folder_needs_no_variable(published, monkeypatch, tmp_path):
 def test_a_file_is_parsed_once_and_again_when_it_is_another(published, monkeypatch):
     first = backgrounds.read(file(), 60)
     assert sorted(p.name for p in backgrounds.folder().iterdir()) == sorted(
-        [*backgrounds.FILES.values(), f"{file().name}.npy", f"{file().name}.json"])
+        [*backgrounds.FILES.values(), f"{file().name}.npy", f"{file().name}.json"]
+    )
     with monkeypatch.context() as patched:
         patched.delattr(backgrounds, "parse_amat")
         assert np.array_equal(backgrounds.read(file(), 60), first)
@@ -152,21 +153,37 @@ def test_more_lines_than_are_parsed_at_a_time_keep_their_order():
 ROW = 784 * "0.5 "
 
 
-@pytest.mark.parametrize(("lines", "message"), [
-    ([], r"truncated \(0 lines, wanted 2\): unpack http"),
-    ([ROW + "1"], r"truncated \(1 lines, wanted 2\): unpack http"),
-    ([ROW + "1"] * 3, "more than the 2 lines that were wanted"),
-    ([ROW] * 2, "784 numbers to a line, wanted 785"),
-    ([ROW + "1", ROW[4:] + "1"], "lines 1 to 2: .*unpack http"),
-    ([ROW + "1", ROW + "one"], "lines 1 to 2: .*one.*unpack http"),
-    ([ROW[4:] + "1.5 1"] * 2, "grey levels from 0.5 to 1.5, wanted 0 to 1"),
-    ([ROW[4:] + "-1 1"] * 2, "grey levels from -1 to 0.5, wanted 0 to 1"),
-    ([ROW[4:] + "nan 1"] * 2, "grey levels from nan to nan"),
-    ([ROW + "10"] * 2, "a label that is none of 0 to 9"),
-    ([ROW + "2.5"] * 2, "a label that is none of 0 to 9"),
-    (["<html>\n", "</html>\n"], "lines 1 to 2: .*unpack http"),
-], ids=["empty", "truncated", "too long", "no label", "a short line", "no number", "above 1", "below 0", "nan", "label 10",
-        "half a label", "html"])
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([], r"truncated \(0 lines, wanted 2\): unpack http"),
+        ([ROW + "1"], r"truncated \(1 lines, wanted 2\): unpack http"),
+        ([ROW + "1"] * 3, "more than the 2 lines that were wanted"),
+        ([ROW] * 2, "784 numbers to a line, wanted 785"),
+        ([ROW + "1", ROW[4:] + "1"], "lines 1 to 2: .*unpack http"),
+        ([ROW + "1", ROW + "one"], "lines 1 to 2: .*one.*unpack http"),
+        ([ROW[4:] + "1.5 1"] * 2, "grey levels from 0.5 to 1.5, wanted 0 to 1"),
+        ([ROW[4:] + "-1 1"] * 2, "grey levels from -1 to 0.5, wanted 0 to 1"),
+        ([ROW[4:] + "nan 1"] * 2, "grey levels from nan to nan"),
+        ([ROW + "10"] * 2, "a label that is none of 0 to 9"),
+        ([ROW + "2.5"] * 2, "a label that is none of 0 to 9"),
+        (["<html>\n", "</html>\n"], "lines 1 to 2: .*unpack http"),
+    ],
+    ids=[
+        "empty",
+        "truncated",
+        "too long",
+        "no label",
+        "a short line",
+        "no number",
+        "above 1",
+        "below 0",
+        "nan",
+        "label 10",
+        "half a label",
+        "html",
+    ],
+)
 def test_each_fault_of_a_file_has_a_message_of_its_own(lines, message):
     with pytest.raises(DataError, match=f"^some/file[:,] .*{message}|^some/file: {message}"):
         backgrounds.parse_amat(lines, 2, "some/file")
@@ -204,6 +221,7 @@ def test_an_unknown_split_is_refused():
 
 
 KNOWN = {"train": "6f468c9909cce6ee", "test": "1a8632e65e9d5ce1"}
+
 
 @pytest.fixture(scope="module")
 def photograph():

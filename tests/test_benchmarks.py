@@ -64,8 +64,12 @@ def same_steps(before, one, other, rtol: float, atol: float) -> None:
 def test_those_apart_take_our_steps(kind):
     """In a process of their own, as they are timed. Rates are larger, for all is in float32."""
     try:
-        subprocess.run([sys.executable, "-c", "import " + NEEDS.get(kind, "torch")], check=True, capture_output=True,
-                       env=os.environ | {"PYTHONPATH": str(PEERS)})
+        subprocess.run(
+            [sys.executable, "-c", "import " + NEEDS.get(kind, "torch")],
+            check=True,
+            capture_output=True,
+            env=os.environ | {"PYTHONPATH": str(PEERS)},
+        )
     except subprocess.CalledProcessError:
         pytest.skip("`make bench PEERS=1` installs it")
     experiment = CASES[1].experiment.but(sizes=(12, 9, 4), rate=0.01, rule=RULE.get(kind, "backprop"))
@@ -79,8 +83,11 @@ def test_those_apart_take_our_steps(kind):
 
 
 NEEDS = {"BioTorch, feedback alignment": "biotorch", "JAX, feedback alignment": "jax"}
-RULE = {"BioTorch, feedback alignment": "feedback alignment, gated", "JAX, feedback alignment": "feedback alignment",
-        "numba loop, feedback alignment": "feedback alignment"}
+RULE = {
+    "BioTorch, feedback alignment": "feedback alignment, gated",
+    "JAX, feedback alignment": "feedback alignment",
+    "numba loop, feedback alignment": "feedback alignment",
+}
 
 
 def test_what_is_compared_with_runs_untouched():
@@ -146,8 +153,18 @@ def test_a_run_writes_all_it_found(tmp_path, capsys):
     rows = {row["contender"]: row for row in results["rows"]}
     assert set(rows) == {FA, BACKPROP, PRODUCTS, TOGETHER, COMPILED_TOGETHER}
     for name, row in rows.items():
-        assert set(row) == {"network", "batch", "contender", "ratio", "products", "autograd_ms", "rounds", "peer", "target",
-                            "met"}
+        assert set(row) == {
+            "network",
+            "batch",
+            "contender",
+            "ratio",
+            "products",
+            "autograd_ms",
+            "rounds",
+            "peer",
+            "target",
+            "met",
+        }
         assert (row["network"], row["batch"], row["rounds"]) == ("30-20-10", 1, 2)
         assert (row["products"] is not None) == (name in (FA, BACKPROP))
         assert (row["met"] is None) == (row["target"] is None)
@@ -190,8 +207,14 @@ def test_the_minibatch_has_the_networks_shape():
 
 def run(*command: str, **environment: str) -> str:
     """What a command of this Python prints; it must say nothing on stderr, with warnings as errors."""
-    done = subprocess.run([sys.executable, "-W", "error", *command], cwd=Path(__file__).parents[1],
-                          env=os.environ | environment, text=True, capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *command],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | environment,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

@@ -35,8 +35,10 @@ intervals = st.tuples(numbers, numbers).map(sorted).map(tuple)
 
 
 def claim(low=0.0, high=1.0, **fields) -> Claim:
-    return Claim(**{"id": "a.claim", "notebook": "a_notebook", "states": "It falls.", "measure": "how far",
-                    "accept": (low, high)} | fields)
+    return Claim(
+        **{"id": "a.claim", "notebook": "a_notebook", "states": "It falls.", "measure": "how far", "accept": (low, high)}
+        | fields
+    )
 
 
 # ---- verdicts
@@ -55,11 +57,23 @@ def test_an_estimate_is_judged_by_all_of_its_interval(interval, bound):
     assert Verdict(claim(*bound), interval[0], 20, interval).verdict == told(interval, bound)
 
 
-@pytest.mark.parametrize(("interval", "verdict"), [
-    ((1.0, 2.0), REPRODUCED), ((1.2, 1.3), REPRODUCED), ((0.9, 2.0), UNDECIDED), ((1.0, 2.1), UNDECIDED),
-    ((0.0, 3.0), UNDECIDED), ((0.0, 1.0), UNDECIDED), ((2.0, 2.1), UNDECIDED), ((0.0, 0.99), MISSED), ((2.01, 2.1), MISSED),
-    ((-math.inf, 1.5), UNDECIDED), ((math.nan, 1.5), MISSED), ((1.5, math.nan), MISSED),
-])
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        ((1.0, 2.0), REPRODUCED),
+        ((1.2, 1.3), REPRODUCED),
+        ((0.9, 2.0), UNDECIDED),
+        ((1.0, 2.1), UNDECIDED),
+        ((0.0, 3.0), UNDECIDED),
+        ((0.0, 1.0), UNDECIDED),
+        ((2.0, 2.1), UNDECIDED),
+        ((0.0, 0.99), MISSED),
+        ((2.01, 2.1), MISSED),
+        ((-math.inf, 1.5), UNDECIDED),
+        ((math.nan, 1.5), MISSED),
+        ((1.5, math.nan), MISSED),
+    ],
+)
 def test_inside_outside_and_astride_the_bound_from_1_to_2(interval, verdict):
     assert Verdict(claim(1, 2), 1.5, 20, interval).verdict == verdict
 
@@ -153,27 +167,47 @@ def test_a_report_hands_on_what_was_cut_short_and_what_stood_in():
 
 
 @pytest.mark.parametrize("profile", claims.PROFILES)
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({}, f"{ID} is an estimate without its interval: give interval="),
-    ({"kind": END}, "estimate without its interval"),
-    ({"kind": "guess"}, "unknown kind 'guess'; there are: estimate, end of an interval, "),
-    ({"kind": "count", "interval": (89, 91)}, "of kind 'count' is judged as it stands, without an interval"),
-    ({"kind": END, "interval": (89, 91)}, "90.0 is no end of the interval"),
-    ({"interval": (91, 89)}, r"interval = \[91.0, 89.0\] is not an interval: wanted is \(low, high\)"),
-    ({"interval": (89, 90, 91)}, r"interval = \(89, 90, 91\) is not an interval: wanted are two numbers, \(low, high\)"),
-    ({"interval": 1}, "interval = 1 is not an interval: wanted are two numbers"),
-    ({"interval": "89"}, "interval = '89' is not an interval: wanted are two numbers"),
-    ({"interval": ("low", 91)}, "interval is 'low', wanted is a number"),
-    ({"interval": (91, 92)}, r"the value 90 is outside of its own interval \(91.0, 92.0\)"),
-    ({"interval": (89, 91), "value": "many"}, "the value is 'many', wanted is a number"),
-    ({"interval": (89, 91), "value": None}, "the value is None, wanted is a number"),
-    ({"interval": (89, 91), "n": "20 runs"}, "n is '20 runs', wanted is how many runs"),
-    ({"interval": (89, 91), "n": -1}, "n is -1, wanted is how many runs"),
-    ({"interval": (89, 91), "also": [("start", 0.5, 0.4, 0.6, None)]}, "'start' is an estimate without its interval"),
-    ({"interval": (89, 91), "also": [("start", 0.5, 0.4, 0.6, "guess")]}, "'start': unknown kind 'guess'"),
-], ids=["nothing", "an end of nothing", "unknown", "superfluous", "no end", "reversed", "three ends", "a number", "text",
-        "a word for an end", "another's", "a word for the value", "no value", "a word for n", "n below 0",
-        "a bare condition", "an unknown condition"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, f"{ID} is an estimate without its interval: give interval="),
+        ({"kind": END}, "estimate without its interval"),
+        ({"kind": "guess"}, "unknown kind 'guess'; there are: estimate, end of an interval, "),
+        ({"kind": "count", "interval": (89, 91)}, "of kind 'count' is judged as it stands, without an interval"),
+        ({"kind": END, "interval": (89, 91)}, "90.0 is no end of the interval"),
+        ({"interval": (91, 89)}, r"interval = \[91.0, 89.0\] is not an interval: wanted is \(low, high\)"),
+        ({"interval": (89, 90, 91)}, r"interval = \(89, 90, 91\) is not an interval: wanted are two numbers, \(low, high\)"),
+        ({"interval": 1}, "interval = 1 is not an interval: wanted are two numbers"),
+        ({"interval": "89"}, "interval = '89' is not an interval: wanted are two numbers"),
+        ({"interval": ("low", 91)}, "interval is 'low', wanted is a number"),
+        ({"interval": (91, 92)}, r"the value 90 is outside of its own interval \(91.0, 92.0\)"),
+        ({"interval": (89, 91), "value": "many"}, "the value is 'many', wanted is a number"),
+        ({"interval": (89, 91), "value": None}, "the value is None, wanted is a number"),
+        ({"interval": (89, 91), "n": "20 runs"}, "n is '20 runs', wanted is how many runs"),
+        ({"interval": (89, 91), "n": -1}, "n is -1, wanted is how many runs"),
+        ({"interval": (89, 91), "also": [("start", 0.5, 0.4, 0.6, None)]}, "'start' is an estimate without its interval"),
+        ({"interval": (89, 91), "also": [("start", 0.5, 0.4, 0.6, "guess")]}, "'start': unknown kind 'guess'"),
+    ],
+    ids=[
+        "nothing",
+        "an end of nothing",
+        "unknown",
+        "superfluous",
+        "no end",
+        "reversed",
+        "three ends",
+        "a number",
+        "text",
+        "a word for an end",
+        "another's",
+        "a word for the value",
+        "no value",
+        "a word for n",
+        "n below 0",
+        "a bare condition",
+        "an unknown condition",
+    ],
+)
 def test_a_measure_without_its_interval_or_its_kind_is_refused_in_every_profile(profile, arguments, message):
     with pytest.raises(LedgerError, match=message):
         Reporter(NOTEBOOK, profile)(ID, **{"value": 90, "n": 20} | arguments)
@@ -208,10 +242,13 @@ def test_a_cell_that_reports_may_be_run_again_but_not_report_something_else():
         report(ID, 91, n=20, interval=(89, 91))
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (("99_flying",), "no claim for notebook '99_flying': add one to fa_core/claims.toml"),
-    ((NOTEBOOK, "smok"), "unknown profile 'smok'; there are: paper, smoke"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("99_flying",), "no claim for notebook '99_flying': add one to fa_core/claims.toml"),
+        ((NOTEBOOK, "smok"), "unknown profile 'smok'; there are: paper, smoke"),
+    ],
+)
 def test_an_unknown_notebook_or_profile_is_refused(arguments, message):
     with pytest.raises(LedgerError, match=message):
         Reporter(*arguments)
@@ -230,10 +267,28 @@ def test_what_is_still_to_be_reported_is_known():
 
 
 verdicts = st.builds(
-    Verdict, st.builds(claim, st.just(-math.inf) | st.just(0.0), st.just(1.0) | st.just(math.inf)), anything,
-    st.integers(0, 20), st.none() | st.tuples(anything, anything), st.sampled_from(list(claims.KINDS)),
-    st.lists(st.builds(Condition, st.text(), anything, anything, anything, st.none() | st.tuples(anything, anything),
-                       st.sampled_from(list(claims.KINDS))), max_size=2).map(tuple), st.text(), st.text(), st.text())
+    Verdict,
+    st.builds(claim, st.just(-math.inf) | st.just(0.0), st.just(1.0) | st.just(math.inf)),
+    anything,
+    st.integers(0, 20),
+    st.none() | st.tuples(anything, anything),
+    st.sampled_from(list(claims.KINDS)),
+    st.lists(
+        st.builds(
+            Condition,
+            st.text(),
+            anything,
+            anything,
+            anything,
+            st.none() | st.tuples(anything, anything),
+            st.sampled_from(list(claims.KINDS)),
+        ),
+        max_size=2,
+    ).map(tuple),
+    st.text(),
+    st.text(),
+    st.text(),
+)
 
 
 @given(verdicts)
@@ -243,8 +298,11 @@ def test_the_json_is_valid_and_says_what_the_object_says(found):
     assert (data["id"], data["notebook"], data["n"]) == (found.claim.id, found.claim.notebook, found.n)
     assert (data["kind"], data["verdict"], data["why"]) == (found.kind, found.verdict, found.why())
     assert [data[k] for k in ("unfinished", "stand_in", "reason")] == [found.unfinished, found.stand_in, found.reason]
-    pairs = [(data["value"], found.value), *zip(data["accept"], found.claim.accept, strict=True),
-             *zip(data["interval"] or (), found.interval or (), strict=True)]
+    pairs = [
+        (data["value"], found.value),
+        *zip(data["accept"], found.claim.accept, strict=True),
+        *zip(data["interval"] or (), found.interval or (), strict=True),
+    ]
     for shown, c in zip(data["also"], found.also, strict=True):
         assert (shown["what"], shown["kind"]) == (c.what, c.kind)
         pairs += zip(shown["interval"] or (), c.interval or (), strict=True)
@@ -297,8 +355,7 @@ def test_what_a_claim_states_cannot_break_the_html():
 # ---- the ledger
 
 
-ENTRY = {"id": '"a.claim"', "notebook": '"a_notebook"', "states": '"It falls."', "measure": '"how far"',
-         "accept": "[0, 1]"}
+ENTRY = {"id": '"a.claim"', "notebook": '"a_notebook"', "states": '"It falls."', "measure": '"how far"', "accept": "[0, 1]"}
 
 
 def written(folder, *entries):
@@ -312,20 +369,35 @@ def test_a_well_formed_ledger_is_read(tmp_path):
     assert found == {"a.claim": claim(), "b.claim": claim(-math.inf, 2.0, id="b.claim", paper="2 %")}
 
 
-@pytest.mark.parametrize(("entries", "message"), [
-    ([ENTRY, ENTRY | {"states": '"Another."'}], "stands twice"),
-    ([ENTRY | {"accept": "[2, 1]"}], r"accept = \[2.0, 1.0\] is not an interval"),
-    ([ENTRY | {"accept": "[nan, 1]"}], "is not an interval"),
-    ([ENTRY | {"accept": "[0, nan]"}], "is not an interval"),
-    ([ENTRY | {"accept": "[0]"}], r"accept = \[0\] is not an interval: wanted are two numbers"),
-    ([ENTRY | {"accept": "[0, 1, 2]"}], "is not an interval: wanted are two numbers"),
-    ([ENTRY | {"accept": '["low", 1]'}], "accept is 'low', wanted is a number"),
-    ([ENTRY | {"accept": "1"}], "accept = 1 is not an interval"),
-    ([ENTRY | {"accept": None}], "has no accept"),
-    ([ENTRY | {"measure": None}], "has no measure"),
-    ([ENTRY | {"accepts": "[0, 2]"}], "has accepts; an entry's fields are: id, notebook, "),
-], ids=["a duplicate", "a reversed bound", "NaN below", "NaN above", "one bound", "three bounds", "a word for a bound",
-        "a number for a bound", "no bound", "no measure", "an unknown field"])
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([ENTRY, ENTRY | {"states": '"Another."'}], "stands twice"),
+        ([ENTRY | {"accept": "[2, 1]"}], r"accept = \[2.0, 1.0\] is not an interval"),
+        ([ENTRY | {"accept": "[nan, 1]"}], "is not an interval"),
+        ([ENTRY | {"accept": "[0, nan]"}], "is not an interval"),
+        ([ENTRY | {"accept": "[0]"}], r"accept = \[0\] is not an interval: wanted are two numbers"),
+        ([ENTRY | {"accept": "[0, 1, 2]"}], "is not an interval: wanted are two numbers"),
+        ([ENTRY | {"accept": '["low", 1]'}], "accept is 'low', wanted is a number"),
+        ([ENTRY | {"accept": "1"}], "accept = 1 is not an interval"),
+        ([ENTRY | {"accept": None}], "has no accept"),
+        ([ENTRY | {"measure": None}], "has no measure"),
+        ([ENTRY | {"accepts": "[0, 2]"}], "has accepts; an entry's fields are: id, notebook, "),
+    ],
+    ids=[
+        "a duplicate",
+        "a reversed bound",
+        "NaN below",
+        "NaN above",
+        "one bound",
+        "three bounds",
+        "a word for a bound",
+        "a number for a bound",
+        "no bound",
+        "no measure",
+        "an unknown field",
+    ],
+)
 def test_a_malformed_ledger_is_refused_and_the_claim_named(tmp_path, entries, message):
     file = written(tmp_path, ENTRY | {"id": '"good.claim"'}, *entries)
     with pytest.raises(LedgerError, match=rf"{file.name}: claim 'a.claim'.*{message}"):
@@ -366,11 +438,16 @@ def test_no_bound_has_been_changed_since_the_ledger_was_written():
     assert bounds(claims.LEDGER) == BOUNDS
 
 
-@pytest.mark.parametrize(("old", "new"), [
-    ("accept = [0.99, 1.0]", "accept = [0.98, 1.0]"), ("accept = [3.0, inf]", "accept = [2.0, inf]"),
-    ("mean of 20 seeds", "best of 20 seeds"), ("accept = [0, 30]", "accept = [0, 31]"),
-    ('added = "2026-11-27"', 'added = "2026-11-28"'),
-])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("accept = [0.99, 1.0]", "accept = [0.98, 1.0]"),
+        ("accept = [3.0, inf]", "accept = [2.0, inf]"),
+        ("mean of 20 seeds", "best of 20 seeds"),
+        ("accept = [0, 30]", "accept = [0, 31]"),
+        ('added = "2026-11-27"', 'added = "2026-11-28"'),
+    ],
+)
 def test_the_digest_notices_another_bound_measure_or_date(tmp_path, old, new):
     text = claims.LEDGER.read_text(encoding="utf-8")
     assert old in text
@@ -384,9 +461,20 @@ def test_the_ledger_is_the_one_that_was_given():
     assert claims.ledger(claims.LEDGER) == claims.ledger(SHARED)
 
 
-@pytest.mark.parametrize(("value", "text"), [
-    (1093.6, "1,090"), (999.7, "1,000"), (47.53, "47.5"), (-20_512.0, "-20,500"), (0.0012345, "0.00123"),
-    (2.5e-9, "2.5e-09"), (3e12, "3e+12"), (float("inf"), "inf"), (float("nan"), "nan"), (0.0, "0"),
-])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1093.6, "1,090"),
+        (999.7, "1,000"),
+        (47.53, "47.5"),
+        (-20_512.0, "-20,500"),
+        (0.0012345, "0.00123"),
+        (2.5e-9, "2.5e-09"),
+        (3e12, "3e+12"),
+        (float("inf"), "inf"),
+        (float("nan"), "nan"),
+        (0.0, "0"),
+    ],
+)
 def test_a_number_is_shown_to_three_digits_as_one_reads_it(value, text):
     assert claims.digits(value) == text

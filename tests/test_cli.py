@@ -20,8 +20,9 @@ ONE, TWO, ODD = (linear_experiment(name=n, seeds=s) for n, s in (("small-one", (
 def folder(tmp_path, monkeypatch):
     """Three small experiments, of which one is not taken from a record, and an empty folder for the records."""
     known = {e.name: e for e in (ONE, TWO, ODD)}
-    monkeypatch.setattr(experiments, "registry", lambda recorded=False: {
-        k: e for k, e in known.items() if not recorded or e is not ODD})
+    monkeypatch.setattr(
+        experiments, "registry", lambda recorded=False: {k: e for k, e in known.items() if not recorded or e is not ODD}
+    )
     monkeypatch.setenv(records.ENVIRONMENT, str(tmp_path))
     monkeypatch.setattr(provenance, "commit", lambda: "0123456789ab")  # whatever is being changed here now
     monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))  # `--jobs` sets it
@@ -45,7 +46,10 @@ def test_list_gives_every_experiment_and_which_have_a_record(capsys):
     assert main(["list"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [(r[0], r[1], r[2], r[3]) for r in rows] == [
-        ("small-one", ONE.digest, "-", "1"), ("small-two", TWO.digest, "record", "1"), ("odd", ODD.digest, "-", "2")]
+        ("small-one", ONE.digest, "-", "1"),
+        ("small-two", TWO.digest, "record", "1"),
+        ("odd", ODD.digest, "-", "2"),
+    ]
     assert rows[0][4:] == ["seeds", "feedback", "alignment"]
 
 
@@ -63,13 +67,17 @@ def test_show_gives_the_table_and_the_record_if_there_is_one(capsys):
 # ---- record
 
 
-@pytest.mark.parametrize(("arguments", "wanted"), [
-    (["odd"], {"odd"}),
-    (["small-two", "odd"], {"small-two", "odd"}),
-    (["small-*"], {"small-one", "small-two"}),
-    (["*"], {"small-one", "small-two", "odd"}),
-    (["--all"], {"small-one", "small-two"}),
-], ids=["one", "two", "pattern", "everything", "all that are recorded"])
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["odd"], {"odd"}),
+        (["small-two", "odd"], {"small-two", "odd"}),
+        (["small-*"], {"small-one", "small-two"}),
+        (["*"], {"small-one", "small-two", "odd"}),
+        (["--all"], {"small-one", "small-two"}),
+    ],
+    ids=["one", "two", "pattern", "everything", "all that are recorded"],
+)
 def test_record_runs_what_is_named_and_prints_the_files(folder, capsys, arguments, wanted):
     assert main(["record", *arguments]) == 0
     assert made(folder) == wanted

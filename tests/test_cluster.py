@@ -141,8 +141,9 @@ def test_one_part_that_fails_leaves_the_others_and_the_other_experiments(folder)
     bad, good = watched(0), watched(5)
     (folder / "fail-2").touch()
     outcomes = {o.experiment: o for o in cluster.record([bad, good], cluster.Here(**OPTIONS))}
-    assert str(outcomes[bad].error) == ("failed as it was told to (of 3 parts 2 kept whole and 0 up to a checkpoint: "
-                                        "the same command goes on from there)")
+    assert str(outcomes[bad].error) == (
+        "failed as it was told to (of 3 parts 2 kept whole and 0 up to a checkpoint: the same command goes on from there)"
+    )
     assert records.path(good).exists()
     (folder / "fail-2").unlink()
     (folder / "log").unlink()
@@ -174,10 +175,22 @@ def test_a_client_that_died_just_before_the_end_needs_no_worker(folder):
 
 def test_a_record_says_where_its_parts_were_made_differently():
     experiment = watched(0)
-    results = [records.Result(p, None, made(
-        p, seconds=60.0 * (i + 1), commit="abc" if i else "def", threads=i % 2 + 1, device="an abacus",
-        versions={"torch": f"2.{i // 2}", "numpy": "2", "python": "3"}), "record")
-        for i, p in enumerate(cluster.split(experiment))]
+    results = [
+        records.Result(
+            p,
+            None,
+            made(
+                p,
+                seconds=60.0 * (i + 1),
+                commit="abc" if i else "def",
+                threads=i % 2 + 1,
+                device="an abacus",
+                versions={"torch": f"2.{i // 2}", "numpy": "2", "python": "3"},
+            ),
+            "record",
+        )
+        for i, p in enumerate(cluster.split(experiment))
+    ]
     about = cluster.about(experiment, results)
     assert about["wall_seconds"] == 360.0
     assert about["commit"] == "def; abc"
@@ -256,9 +269,18 @@ def local(workers_folder):
     """Two worker processes with a thread each, each with a nanny that starts another where one dies."""
     patience = {f"distributed.comm.timeouts.{k}": "120s" for k in ("connect", "tcp")}
     environment = {records.ENVIRONMENT: str(workers_folder), "OMP_NUM_THREADS": "1"}
-    with (dask.config.set(patience),
-          LocalCluster(n_workers=2, threads_per_worker=1, processes=True, memory_limit=None, dashboard_address=":0",
-                       host="127.0.0.1", env=environment) as running):
+    with (
+        dask.config.set(patience),
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=None,
+            dashboard_address=":0",
+            host="127.0.0.1",
+            env=environment,
+        ) as running,
+    ):
         yield running
 
 
@@ -333,8 +355,11 @@ def test_workers_of_another_source_or_version_are_refused(shared, local, monkeyp
     cluster.own_identity.cache_clear()
     with monkeypatch.context() as m:
         m.setattr(records, "machine", lambda: {"versions": true()["versions"] | {"torch": "1.0"}})
-        with pytest.raises(cluster.ClusterError, match=r"the worker tcp://\S+ has torch \S+ where the client has 1\.0: the "
-                                                       r"bits could differ\. Bring client and workers to the same commit"):
+        with pytest.raises(
+            cluster.ClusterError,
+            match=r"the worker tcp://\S+ has torch \S+ where the client has 1\.0: the "
+            r"bits could differ\. Bring client and workers to the same commit",
+        ):
             cluster.Cluster(local.scheduler_address, **PATIENT)
     cluster.own_identity.cache_clear()
     # A worker that joins later is not seen by the client: it looks for itself.
@@ -363,6 +388,7 @@ def test_a_scheduler_that_dies_loses_no_finished_part_and_is_named(folder, local
     # What Dask's client raises once it has given up, without the half minute that it takes to.
     experiment = watched(40)
     with cluster.Cluster(local.scheduler_address, **PATIENT) as workers:
+
         def gone(*_, **__):
             raise OSError("timed out")
 
@@ -377,7 +403,8 @@ def test_a_scheduler_that_dies_loses_no_finished_part_and_is_named(folder, local
         assert str(outcome.error).startswith("scheduler-connection-lost (of 3 parts 1 kept whole")
         assert cluster.summary([outcome], str(workers)).splitlines()[1:] == [
             "watched                            5        -  FAILED",
-            f"0.0 minutes of machine time, by {local.scheduler_address}, which no longer answers"]
+            f"0.0 minutes of machine time, by {local.scheduler_address}, which no longer answers",
+        ]
     shutil.rmtree(workers_folder / "parts")  # which nobody told the workers to forget
 
 
@@ -390,18 +417,34 @@ def altered(folder: Path, change: str) -> dict:
     return os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    ("# another comment", "has source of fa_core "),
-    ("raise ImportError('not here')", "cannot load fa_core as it is here (ImportError('not here'))"),
-])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("# another comment", "has source of fa_core "),
+        ("raise ImportError('not here')", "cannot load fa_core as it is here (ImportError('not here'))"),
+    ],
+)
 def test_a_worker_of_another_version_that_comes_later_is_turned_away_and_its_parts_go_elsewhere(
-        shared, local, tmp_path, capsys, change, says):
-    command = [sys.executable, "-c", "from distributed.cli.dask_worker import main; main()", local.scheduler_address,
-               "--nthreads", "8", "--no-dashboard", "--local-directory", str(tmp_path), "--death-timeout", "600"]
+    shared, local, tmp_path, capsys, change, says
+):
+    command = [
+        sys.executable,
+        "-c",
+        "from distributed.cli.dask_worker import main; main()",
+        local.scheduler_address,
+        "--nthreads",
+        "8",
+        "--no-dashboard",
+        "--local-directory",
+        str(tmp_path),
+        "--death-timeout",
+        "600",
+    ]
     local.wait_for_workers(2)
     with cluster.Cluster(local.scheduler_address, **PATIENT) as workers:
-        late = subprocess.Popen(command, env=altered(tmp_path, change), cwd=tmp_path, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.DEVNULL)
+        late = subprocess.Popen(
+            command, env=altered(tmp_path, change), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             workers.client.wait_for_workers(3, timeout=600)
             (address,) = workers.workers().keys() - workers.known
@@ -427,8 +470,11 @@ def alive(pid: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT), (2, signal.SIGKILL)],
-                         ids=["one process, SIGTERM", "two, Ctrl-C", "two, SIGKILL"])
+@pytest.mark.parametrize(
+    ("jobs", "number"),
+    [(1, signal.SIGTERM), (2, signal.SIGINT), (2, signal.SIGKILL)],
+    ids=["one process, SIGTERM", "two, Ctrl-C", "two, SIGKILL"],
+)
 def test_a_command_that_is_stopped_leaves_no_process_begins_nothing_more_and_says_what_is_kept(folder, jobs, number):
     experiment = watched(0)
     for seed in (2, 4):
@@ -442,8 +488,9 @@ def test_a_command_that_is_stopped_leaves_no_process_begins_nothing_more_and_say
         signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background takes away
         sys.exit(main(["record", "watched", "--jobs", "{jobs}", "--device", "cpu", "--dirty"]))
     """)
-    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE) as command:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as command:
         deadline = time.monotonic() + 600  # on a loaded machine torch alone takes minutes to import
         try:
             while len(ran(folder)) < 1 + jobs or not cluster.stored(cluster.split(experiment)[0]):
@@ -458,8 +505,9 @@ def test_a_command_that_is_stopped_leaves_no_process_begins_nothing_more_and_say
             command.kill()
     if number != signal.SIGKILL:
         assert command.returncode == 128 + number
-        assert told.splitlines()[-1] == ("fa_core record: stopped; of 3 parts 1 kept whole and 0 up to a checkpoint: "
-                                         "the same command goes on from there")
+        assert told.splitlines()[-1] == (
+            "fa_core record: stopped; of 3 parts 1 kept whole and 0 up to a checkpoint: the same command goes on from there"
+        )
         assert "Traceback" not in told
     while any(map(alive, workers)):
         assert time.monotonic() < deadline
@@ -480,7 +528,8 @@ def test_without_dask_the_command_says_what_to_install(folder, monkeypatch, caps
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert main(["record", "xor-small-backprop", "--scheduler", "tcp://127.0.0.1:1"]) == 1
     assert "fa_core record: a cluster needs Dask, which is not installed here: `pip install distributed`" in (
-        capsys.readouterr().err)
+        capsys.readouterr().err
+    )
 
 
 def test_a_scheduler_that_is_not_there_is_named(folder):
@@ -503,12 +552,15 @@ def test_what_is_no_scheduler_is_told_from_one_in_the_time_given(folder, hangs_u
             cluster.Cluster(address, timeout=1)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--jobs", "2", "--scheduler", "tcp://127.0.0.1:1"], "give one of them"),
-    (["--jobs", "0"], "must be 1 or more"),
-    (["--threads", "-1"], "must be 1 or more"),
-    (["--scheduler", "nonsense://here"], "no Dask scheduler answers at nonsense://here"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--jobs", "2", "--scheduler", "tcp://127.0.0.1:1"], "give one of them"),
+        (["--jobs", "0"], "must be 1 or more"),
+        (["--threads", "-1"], "must be 1 or more"),
+        (["--scheduler", "nonsense://here"], "no Dask scheduler answers at nonsense://here"),
+    ],
+)
 def test_a_command_that_makes_no_sense_is_refused(folder, capsys, arguments, message):
     assert main(["record", "xor-small-backprop", *arguments]) == 1
     assert message in capsys.readouterr().err

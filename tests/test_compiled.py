@@ -19,8 +19,18 @@ from fa_core.training import DivergenceWarning, Run, train
 from tests.helpers import linear_experiment, same, tanh_experiment
 
 # Two hidden layers of different sizes, a layer whose rate is 0 for a while, online.
-DEEP = tanh_experiment(batch=1, examples=300, probes=(0, 300), momentum=0.0, weight_decay=0.0, density=None, biases=0.2,
-                       feedback_density=None, output="tanh", schedule=((0, 0.5), (100, (1.0, 0.0, 0.5))))
+DEEP = tanh_experiment(
+    batch=1,
+    examples=300,
+    probes=(0, 300),
+    momentum=0.0,
+    weight_decay=0.0,
+    density=None,
+    biases=0.2,
+    feedback_density=None,
+    output="tanh",
+    schedule=((0, 0.5), (100, (1.0, 0.0, 0.5))),
+)
 FEATURES = {
     "plain": {},
     "decay": {"weight_decay": 0.1},
@@ -77,13 +87,21 @@ def test_one_hidden_unit_many_runs_and_no_hidden_layer():
     assert_near(*both(linear_experiment(sizes=(30, 10))), 1e-12)
 
 
-@pytest.mark.parametrize("change", [
-    {"switch": ((100, "backprop"), (200, "shallow"))}, {"redraw_feedback": True}, {"redraw_feedback": (100, 250)},
-    {"schedule": ((0, 1.0), (150, 0.1), (301, (0.0, 1.0)))}, {"examples": 2500, "rate": 0.002},
-], ids=lambda c: next(iter(c)))
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"switch": ((100, "backprop"), (200, "shallow"))},
+        {"redraw_feedback": True},
+        {"redraw_feedback": (100, 250)},
+        {"schedule": ((0, 1.0), (150, 0.1), (301, (0.0, 1.0)))},
+        {"examples": 2500, "rate": 0.002},
+    ],
+    ids=lambda c: next(iter(c)),
+)
 def test_what_changes_on_the_way_changes_at_the_same_examples(change):
-    experiment = linear_experiment(hidden="tanh", probes=(0, 1, 100, 101, 250, 400), traced=("W0", "B1"),
-                                   snapshots=("W1",)).but(**change)
+    experiment = linear_experiment(
+        hidden="tanh", probes=(0, 1, 100, 101, 250, 400), traced=("W0", "B1"), snapshots=("W1",)
+    ).but(**change)
     plain, ours = (train(experiment.but(products=p)) for p in ("", "compiled"))
     assert np.array_equal(ours.examples, plain.examples)
     for name, curve in plain.arrays().items():
@@ -102,8 +120,15 @@ def test_examples_handed_over_in_pieces_are_the_same(monkeypatch):
 
 def test_a_seeds_result_does_not_depend_on_the_seeds_beside_it():
     for sizes in ((30, 20, 10), (30, 33, 1), (30, 1, 10)):
-        experiment = linear_experiment(sizes=sizes, products="compiled", seeds=tuple(range(8)), dtype="float32",
-                                       hidden="tanh", snapshots=("W0", "b1"), probes=())
+        experiment = linear_experiment(
+            sizes=sizes,
+            products="compiled",
+            seeds=tuple(range(8)),
+            dtype="float32",
+            hidden="tanh",
+            snapshots=("W0", "b1"),
+            probes=(),
+        )
         together, alone = train(experiment), train(experiment.but(seeds=(3,)))
         for name, array in together.snapshots.items():
             assert array[3].tobytes() == alone.snapshots[name][0].tobytes(), name
@@ -130,8 +155,9 @@ def test_a_checkpoint_goes_on_in_the_same_bits(tmp_path, monkeypatch):
 
 
 def test_a_run_that_diverges_leaves_the_others_whole():
-    experiment = linear_experiment(rate=0.012, examples=2000, probes=tuple(range(0, 2001, 100)), seeds=tuple(range(12)),
-                                   products="compiled")
+    experiment = linear_experiment(
+        rate=0.012, examples=2000, probes=tuple(range(0, 2001, 100)), seeds=tuple(range(12)), products="compiled"
+    )
     with pytest.warns(DivergenceWarning):
         history = train(experiment)
     with pytest.warns(DivergenceWarning):
@@ -148,21 +174,34 @@ def test_a_run_that_diverges_leaves_the_others_whole():
 def test_the_error_of_an_epoch_is_that_which_a_plateau_goes_by(monkeypatch):
     whole = mnist.load
     monkeypatch.setattr(mnist, "load", lambda split="train": mnist.Digits(*(a[:300] for a in whole(split))))
-    experiment = linear_experiment(task="mnist", sizes=(784, 5, 10), batch=1, examples=900, seeds=(0,), plateau=(0.3, 2),
-                                   hidden="tanh", rate=1e-3, probes=(0, 300, 600, 900))
+    experiment = linear_experiment(
+        task="mnist",
+        sizes=(784, 5, 10),
+        batch=1,
+        examples=900,
+        seeds=(0,),
+        plateau=(0.3, 2),
+        hidden="tanh",
+        rate=1e-3,
+        probes=(0, 300, 600, 900),
+    )
     plain, ours = both(experiment)
     assert ours.squares.item() == pytest.approx(plain.squares.item(), rel=1e-9)
     assert plain.cuts == ours.cuts
     assert_near(plain, ours, 1e-12)
 
 
-@pytest.mark.parametrize(("change", "what"), [
-    ({"batch": 2}, "minibatches of 2"), ({"dropout": (0.1, 0.1)}, "dropout"),
-    ({"rule": "pseudobackprop"}, "rule 'pseudobackprop'"),
-    ({"switch": ((100, "pseudobackprop"),)}, "rule 'pseudobackprop'"),
-    ({"task": "mnist", "sizes": (784, 20, 10), "distort": (6.0, 36.0)}, "distortions"),
-    ({"hidden": "logistic, rough"}, "rough units"),
-])
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"batch": 2}, "minibatches of 2"),
+        ({"dropout": (0.1, 0.1)}, "dropout"),
+        ({"rule": "pseudobackprop"}, "rule 'pseudobackprop'"),
+        ({"switch": ((100, "pseudobackprop"),)}, "rule 'pseudobackprop'"),
+        ({"task": "mnist", "sizes": (784, 20, 10), "distort": (6.0, 36.0)}, "distortions"),
+        ({"hidden": "logistic, rough"}, "rough units"),
+    ],
+)
 def test_what_it_does_not_cover_is_refused_when_described(change, what):
     assert linear_experiment(products="compiled").products == "compiled"
     with pytest.raises(ValueError, match=f"products 'compiled' are not there for {what}: leave products at ''"):
@@ -194,8 +233,13 @@ def test_nothing_imports_numba_before_it_is_needed():
 
 def run(program: str, **environment) -> str:
     """What a process of its own prints."""
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=os.environ | environment, check=True,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env=os.environ | environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return done.stdout
 
 
@@ -214,8 +258,10 @@ LEARN = """
 def test_two_processes_at_once_compile_and_the_next_one_need_not(tmp_path):
     place = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DEBUG_CACHE": "1"}
     programs = [textwrap.dedent(LEARN.format(order=order)) for order in (("float32", "float64"), ("float64", "float32"))]
-    both = [subprocess.Popen([sys.executable, "-c", program], env=os.environ | place, stdout=subprocess.DEVNULL)
-            for program in programs]
+    both = [
+        subprocess.Popen([sys.executable, "-c", program], env=os.environ | place, stdout=subprocess.DEVNULL)
+        for program in programs
+    ]
     assert [process.wait() for process in both] == [0, 0]
     log = run(programs[0], **place)
     assert log.count("data loaded from") == 2

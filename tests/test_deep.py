@@ -72,8 +72,12 @@ def test_the_setting_of_the_verdicts_is_a_point_of_every_map():
     chosen = deep.BACKPROP_4
     assert deep.RATE_MAP[chosen.rate] == deep.INITIAL_MAP[chosen.weights] == deep.BETA_MAP[chosen.feedback] == deep.NETWORKS
     assert deep.WIDTH_MAP[1]["fa-4"] == deep.NETWORKS["fa-4"]
-    for key, reported in (("backprop-3", deep.BACKPROP_3), ("backprop-4", chosen),
-                          ("fa-3", deep.FEEDBACK_ALIGNMENT_3), ("fa-4", deep.FEEDBACK_ALIGNMENT_4)):
+    for key, reported in (
+        ("backprop-3", deep.BACKPROP_3),
+        ("backprop-4", chosen),
+        ("fa-3", deep.FEEDBACK_ALIGNMENT_3),
+        ("fa-4", deep.FEEDBACK_ALIGNMENT_4),
+    ):
         assert differences(deep.NETWORKS[key], reported) == {"seeds", "dtype"}
 
 
@@ -86,7 +90,12 @@ def test_the_networks_of_the_figure_differ_in_rule_and_depth_alone():
     for e in deep.FIGURE:
         assert differences(e, deep.BACKPROP_4) <= {"rule", "sizes"}
     assert {(e.rule, len(e.sizes)) for e in deep.FIGURE} == {
-        ("shallow", 3), ("backprop", 3), ("backprop", 4), ("feedback alignment", 3), ("feedback alignment", 4)}
+        ("shallow", 3),
+        ("backprop", 3),
+        ("backprop", 4),
+        ("feedback alignment", 3),
+        ("feedback alignment", 4),
+    }
 
 
 def test_three_and_four_layers_see_the_same_examples_of_the_same_target():
@@ -116,9 +125,15 @@ def test_frozen_means_that_w0_stays_and_the_others_learn(rule):
     assert moved == {"W1", "b1", "W2", "b2"}
 
 
-@pytest.mark.parametrize(("control", "still"), [
-    (deep.NO_B1, {"W0"}), (deep.NO_FEEDBACK, {"W0", "W1"}), (deep.REDRAWN, set()),
-], ids=lambda p: p.name if hasattr(p, "name") else "")
+@pytest.mark.parametrize(
+    ("control", "still"),
+    [
+        (deep.NO_B1, {"W0"}),
+        (deep.NO_FEEDBACK, {"W0", "W1"}),
+        (deep.REDRAWN, set()),
+    ],
+    ids=lambda p: p.name if hasattr(p, "name") else "",
+)
 def test_a_control_takes_away_what_it_says(control, still):
     kept = train(control.but(examples=50, probes=(0, 50), snapshots=("W0", "W1", "W2", "B1")), progress=False).snapshots
     assert {n for n in ("W0", "W1", "W2") if np.array_equal(kept[f"{n} before"], kept[f"{n} after"])} == still
@@ -140,5 +155,13 @@ def test_a_network_with_two_hidden_layers_is_drawn_with_a_matrix_and_a_signal_fo
 
 
 def test_a_network_with_one_is_drawn_without_numbers():
-    assert labels(3, "random") == {"unit 0", "unit 1", "unit 2", "$W_0$", "$W$", "$e$", "$B$ (random, fixed)",
-                                   r"$\delta_{FA}=Be$"}
+    assert labels(3, "random") == {
+        "unit 0",
+        "unit 1",
+        "unit 2",
+        "$W_0$",
+        "$W$",
+        "$e$",
+        "$B$ (random, fixed)",
+        r"$\delta_{FA}=Be$",
+    }

@@ -48,8 +48,12 @@ def test_no_place_is_called_an_erratum_that_the_page_does_not_list():
 @pytest.mark.parametrize("key", [e.key for e in TABLE if e.kind == WRONG])
 def test_every_equation_that_does_not_hold_as_printed_is_among_the_errata(key):
     series, number = key.split()
-    where = [row.split("|")[1] for title, text in SECTIONS.items() if ("Methods" in title) == (series == "main")
-             for row in rows(text)]
+    where = [
+        row.split("|")[1]
+        for title, text in SECTIONS.items()
+        if ("Methods" in title) == (series == "main")
+        for row in rows(text)
+    ]
     named = {n for head in where if "eq" in head for n in re.findall(r"(?<![\d>-])\d+(?!\d)", head.split("(")[0])}
     assert number in named
 

@@ -19,8 +19,19 @@ from fa_core import CONVENTIONS, experiments
 from fa_core.experiments import Elastic, Experiment, Fields, Plateau, Stages
 
 ROOT = Path(__file__).parents[1]
-PLAIN = Experiment(name="plain", task="linear", sizes=(12, 9, 7, 4), rule="feedback alignment", rate=0.002, examples=3000,
-                   seeds=(3, 4, 5), weights=0.3, feedback=0.5, batch=10, schedule=((0, 0.5), (500, 1.0)))
+PLAIN = Experiment(
+    name="plain",
+    task="linear",
+    sizes=(12, 9, 7, 4),
+    rule="feedback alignment",
+    rate=0.002,
+    examples=3000,
+    seeds=(3, 4, 5),
+    weights=0.3,
+    feedback=0.5,
+    batch=10,
+    schedule=((0, 0.5), (500, 1.0)),
+)
 
 
 # ---- the digest
@@ -48,13 +59,39 @@ def test_the_digest_does_not_depend_on_the_name():
 
 
 CHANGES = {
-    "task": "xor", "sizes": (12, 9, 8, 4), "rule": "backprop", "rate": 0.0020001, "examples": 3010, "seeds": (3, 4, 6),
-    "weights": 0.31, "feedback": 0.51, "biases": 0.0, "distribution": "normal", "hidden": "tanh", "output": "linear",
-    "batch": 20, "schedule": ((0, 0.5), (501, 1.0)), "momentum": 0.9, "weight_decay": 1e-6, "density": (1.0, 0.5, 1.0),
-    "feedback_density": (1.0, 0.5), "redraw_feedback": True, "target": 0.5, "centred": True, "switch": ((100, "backprop"),),
-    "given": (("B1", (0.0,) * 63),), "probes": (0, 3000), "snapshots": ("W0",), "snapshot_runs": 1,
-    "snapshot_units": 5, "features": 3, "traced": ("W1",), "dtype": "float64",
-    "targets": (-0.9, 0.9), "dropout": (0.2, 0.5, 0.0), "products": "bfloat16",
+    "task": "xor",
+    "sizes": (12, 9, 8, 4),
+    "rule": "backprop",
+    "rate": 0.0020001,
+    "examples": 3010,
+    "seeds": (3, 4, 6),
+    "weights": 0.31,
+    "feedback": 0.51,
+    "biases": 0.0,
+    "distribution": "normal",
+    "hidden": "tanh",
+    "output": "linear",
+    "batch": 20,
+    "schedule": ((0, 0.5), (501, 1.0)),
+    "momentum": 0.9,
+    "weight_decay": 1e-6,
+    "density": (1.0, 0.5, 1.0),
+    "feedback_density": (1.0, 0.5),
+    "redraw_feedback": True,
+    "target": 0.5,
+    "centred": True,
+    "switch": ((100, "backprop"),),
+    "given": (("B1", (0.0,) * 63),),
+    "probes": (0, 3000),
+    "snapshots": ("W0",),
+    "snapshot_runs": 1,
+    "snapshot_units": 5,
+    "features": 3,
+    "traced": ("W1",),
+    "dtype": "float64",
+    "targets": (-0.9, 0.9),
+    "dropout": (0.2, 0.5, 0.0),
+    "products": "bfloat16",
 }
 # These come with a task of images alone.
 DIGITS = PLAIN.but(task="mnist", sizes=(784, 9, 10), weights=0.1)
@@ -63,8 +100,9 @@ DIGITS_CHANGES = {"plateau": (0.05, 2), "distort": (6.0, 36.0), "held_out": 100}
 
 def test_the_digest_changes_with_every_other_field():
     # A teacher comes with its task alone, and has a test of its own.
-    assert CHANGES.keys() == ({f.name for f in dataclasses.fields(Experiment)} - {"name", "teacher", "fields", "stages"}
-                              - DIGITS_CHANGES.keys())
+    assert CHANGES.keys() == (
+        {f.name for f in dataclasses.fields(Experiment)} - {"name", "teacher", "fields", "stages"} - DIGITS_CHANGES.keys()
+    )
     assert len({DIGITS.digest, *(DIGITS.but(**{k: v}).digest for k, v in DIGITS_CHANGES.items())}) == 4
     staged = [DIGITS.but(held_out=100, stages=Stages(*stages)) for stages in ((2, 5), (1, 5), (2, 4), (2, 5, 0.1))]
     assert len({DIGITS.but(held_out=100).digest, *(e.digest for e in staged)}) == 5
@@ -86,8 +124,11 @@ def test_a_field_added_later_leaves_every_digest_as_it_is():
     assert Later(**same, invented=1.0).digest != PLAIN.digest
 
 
-@pytest.mark.parametrize("experiment", [PLAIN, *(PLAIN.but(**{k: v}) for k, v in CHANGES.items()),
-                                        *experiments.registry().values()], ids=lambda e: e.digest)
+@pytest.mark.parametrize(
+    "experiment",
+    [PLAIN, *(PLAIN.but(**{k: v}) for k, v in CHANGES.items()), *experiments.registry().values()],
+    ids=lambda e: e.digest,
+)
 def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again(experiment):
     essence = experiment.essence()
     assert json.loads(json.dumps(essence)) == essence
@@ -102,63 +143,70 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
 # ---- what cannot be run
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"rule": "magic"}, "unknown rule 'magic'; there are: backprop, feedback alignment"),
-    ({"task": "cifar"}, "unknown task 'cifar'; there are: mnist, mnist validation, backgrounds, .*, xor, linear"),
-    ({"hidden": "step"}, "unknown hidden 'step'; there are: logistic, tanh"),
-    ({"output": "step"}, "unknown output 'step'; there are: logistic, tanh"),
-    ({"distribution": "cauchy"}, "unknown distribution 'cauchy'; there are: uniform, normal"),
-    ({"dtype": "float16"}, "unknown dtype 'float16'; there are: float32, float64"),
-    ({"sizes": (12,)}, r"sizes \(12,\): a network has at least two layers"),
-    ({"weights": (0.1, 0.2)}, r"weights has 2 values, the network \(12, 9, 7, 4\) wants 3"),
-    ({"density": (0.5,)}, "density has 1 values, the network .* wants 3"),
-    ({"feedback": (0.1, 0.2, 0.3)}, "feedback has 3 values, the network .* wants 2"),
-    ({"feedback_density": (0.5,)}, "feedback_density has 1 values, the network .* wants 2"),
-    ({"seeds": ()}, r"seeds must be one or more different numbers, got \(\)"),
-    ({"seeds": (1, 2, 1)}, r"seeds must be one or more different numbers, got \(1, 2, 1\)"),
-    ({"batch": 0}, "batch wants a whole number of 1 or more; got 0"),
-    ({"batch": 7}, r"examples \(3000\) must be a multiple of batch \(7\)"),
-    ({"probes": (0, 15)}, r"probes must be multiples of batch \(10\) between 0 and 3000"),
-    ({"probes": (-10, 0)}, r"probes wants a tuple of each a whole number of 0 or more; got \(-10, 0\)"),
-    ({"probes": (0, 3010)}, "probes must be multiples"),
-    ({"probes": (100, 0)}, "probes must be in increasing order, each once"),
-    ({"probes": (0, 100, 100)}, "probes must be in increasing order, each once"),
-    ({"features": 13}, "features wants a number of singular vectors of W0, 0 to 9, got 13"),
-    ({"snapshots": ("W3",)}, "has no array 'W3'; there are: W0, W1, W2, b0, b1, b2, B1, B2"),
-    ({"traced": ("B0",)}, "has no array 'B0'; there are: W0, W1, W2"),
-    ({"given": (("w1", (0.0,)),)}, r"given w1 with 1 values: there are W0 \(108\)"),
-    ({"schedule": ((10, 1.0),)}, "schedule must begin at example 0 and increase"),
-    ({"schedule": ((0, 1.0), (500, 0.5), (100, 0.1))}, "schedule must begin at example 0 and increase"),
-    ({"schedule": ((0, (1.0, 0.0)),)}, r"schedule has 2 factors, the network \(12, 9, 7, 4\) wants 1 or 3"),
-    ({"switch": ((100, "magic"),)}, "unknown rule 'magic'; there are: backprop"),
-    ({"switch": ((105, "backprop"),)}, "must name multiples of batch"),
-    ({"redraw_feedback": (5,)}, "must name multiples of batch"),
-    ({"task": "teacher"}, r"task 'teacher' with teacher \(\): the task 'teacher', and no other, wants one"),
-    ({"teacher": (12, 5, 4)}, "task 'linear' with teacher .*: the task 'teacher', and no other, wants one"),
-    ({"task": "teacher", "teacher": (12, 5, 3)}, "must agree in inputs and outputs"),
-    ({"dropout": (0.5,)}, r"dropout wants a share .* for each layer of W, 3, got \(0.5,\)"),
-    ({"dropout": (0.5, 0.5, 1.0)}, "dropout wants a tuple of each a finite number, 0 or more and below 1; got"),
-    ({"fields": (6, 6, 28)}, "fields .* want 784 inputs and 3174 units in the first hidden layer"),
-    ({"sizes": (4, 1, 8, 4), "fields": (1, 2, 2), "density": (0.5, 1.0, 1.0)}, "give density or fields"),
-    ({"plateau": (0.05, 2)}, "plateau and stages go by epochs, which task 'linear' has not"),
-    ({"plateau": (0.05,)}, r"plateau wants Plateau\(share, times\); got \(0.05,\)"),
-    ({"stages": Stages(2, 5)}, "plateau and stages go by epochs, which task 'linear' has not"),
-    ({"task": "mnist", "stages": Stages(2, 5)}, "give held_out, how many training examples of 'mnist' are not learned from"),
-    ({"task": "xor", "held_out": 9}, "held_out wants a number of training examples of a data set, got 9 for task 'xor'"),
-    ({"task": "mnist", "held_out": 9, "stages": Stages(2, 5), "plateau": (0.1, 2)}, "give plateau or stages"),
-    ({"held_out": 100}, "held_out wants a number of training examples of a data set, got 100 for task 'linear'"),
-    ({"task": "mnist", "held_out": -1}, "held_out wants a whole number of 0 or more; got -1"),
-    ({"switch": ((100, "backprop"), (50, "shallow"))}, "switch must name multiples .* in increasing order, each once"),
-    ({"switch": ((0, "backprop"),)}, "switch wants .* a whole number of 1 or more"),
-    ({"switch": ((3000, "backprop"),)}, "switch at example 3000 would never come: there are 3000"),
-    ({"redraw_feedback": (20, 10)}, "redraw_feedback must name multiples of batch .* in increasing order"),
-    ({"schedule": ((0, 1.0), (500, 0.5), (500, 0.1))}, "schedule must begin at example 0 and increase"),
-    ({"weight_decay": 60.0}, "weight_decay 60 takes more than all of W away at a step: .* is 1.2, wanted 1 or less"),
-    ({"distort": (6.0, 36.0)}, "distort is for MNIST's images, not for task 'linear'"),
-    ({"products": "float16"}, "unknown products 'float16'; there are: oneDNN, bfloat16"),
-    ({"products": "bfloat16", "momentum": 0.9}, "products 'bfloat16' are not there with momentum"),
-    ({"schedule": ()}, r"schedule must begin at example 0 and increase, got \(\)"),
-], ids=lambda part: " ".join(f"{k}={v}" for k, v in part.items()) if isinstance(part, dict) else "")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rule": "magic"}, "unknown rule 'magic'; there are: backprop, feedback alignment"),
+        ({"task": "cifar"}, "unknown task 'cifar'; there are: mnist, mnist validation, backgrounds, .*, xor, linear"),
+        ({"hidden": "step"}, "unknown hidden 'step'; there are: logistic, tanh"),
+        ({"output": "step"}, "unknown output 'step'; there are: logistic, tanh"),
+        ({"distribution": "cauchy"}, "unknown distribution 'cauchy'; there are: uniform, normal"),
+        ({"dtype": "float16"}, "unknown dtype 'float16'; there are: float32, float64"),
+        ({"sizes": (12,)}, r"sizes \(12,\): a network has at least two layers"),
+        ({"weights": (0.1, 0.2)}, r"weights has 2 values, the network \(12, 9, 7, 4\) wants 3"),
+        ({"density": (0.5,)}, "density has 1 values, the network .* wants 3"),
+        ({"feedback": (0.1, 0.2, 0.3)}, "feedback has 3 values, the network .* wants 2"),
+        ({"feedback_density": (0.5,)}, "feedback_density has 1 values, the network .* wants 2"),
+        ({"seeds": ()}, r"seeds must be one or more different numbers, got \(\)"),
+        ({"seeds": (1, 2, 1)}, r"seeds must be one or more different numbers, got \(1, 2, 1\)"),
+        ({"batch": 0}, "batch wants a whole number of 1 or more; got 0"),
+        ({"batch": 7}, r"examples \(3000\) must be a multiple of batch \(7\)"),
+        ({"probes": (0, 15)}, r"probes must be multiples of batch \(10\) between 0 and 3000"),
+        ({"probes": (-10, 0)}, r"probes wants a tuple of each a whole number of 0 or more; got \(-10, 0\)"),
+        ({"probes": (0, 3010)}, "probes must be multiples"),
+        ({"probes": (100, 0)}, "probes must be in increasing order, each once"),
+        ({"probes": (0, 100, 100)}, "probes must be in increasing order, each once"),
+        ({"features": 13}, "features wants a number of singular vectors of W0, 0 to 9, got 13"),
+        ({"snapshots": ("W3",)}, "has no array 'W3'; there are: W0, W1, W2, b0, b1, b2, B1, B2"),
+        ({"traced": ("B0",)}, "has no array 'B0'; there are: W0, W1, W2"),
+        ({"given": (("w1", (0.0,)),)}, r"given w1 with 1 values: there are W0 \(108\)"),
+        ({"schedule": ((10, 1.0),)}, "schedule must begin at example 0 and increase"),
+        ({"schedule": ((0, 1.0), (500, 0.5), (100, 0.1))}, "schedule must begin at example 0 and increase"),
+        ({"schedule": ((0, (1.0, 0.0)),)}, r"schedule has 2 factors, the network \(12, 9, 7, 4\) wants 1 or 3"),
+        ({"switch": ((100, "magic"),)}, "unknown rule 'magic'; there are: backprop"),
+        ({"switch": ((105, "backprop"),)}, "must name multiples of batch"),
+        ({"redraw_feedback": (5,)}, "must name multiples of batch"),
+        ({"task": "teacher"}, r"task 'teacher' with teacher \(\): the task 'teacher', and no other, wants one"),
+        ({"teacher": (12, 5, 4)}, "task 'linear' with teacher .*: the task 'teacher', and no other, wants one"),
+        ({"task": "teacher", "teacher": (12, 5, 3)}, "must agree in inputs and outputs"),
+        ({"dropout": (0.5,)}, r"dropout wants a share .* for each layer of W, 3, got \(0.5,\)"),
+        ({"dropout": (0.5, 0.5, 1.0)}, "dropout wants a tuple of each a finite number, 0 or more and below 1; got"),
+        ({"fields": (6, 6, 28)}, "fields .* want 784 inputs and 3174 units in the first hidden layer"),
+        ({"sizes": (4, 1, 8, 4), "fields": (1, 2, 2), "density": (0.5, 1.0, 1.0)}, "give density or fields"),
+        ({"plateau": (0.05, 2)}, "plateau and stages go by epochs, which task 'linear' has not"),
+        ({"plateau": (0.05,)}, r"plateau wants Plateau\(share, times\); got \(0.05,\)"),
+        ({"stages": Stages(2, 5)}, "plateau and stages go by epochs, which task 'linear' has not"),
+        (
+            {"task": "mnist", "stages": Stages(2, 5)},
+            "give held_out, how many training examples of 'mnist' are not learned from",
+        ),
+        ({"task": "xor", "held_out": 9}, "held_out wants a number of training examples of a data set, got 9 for task 'xor'"),
+        ({"task": "mnist", "held_out": 9, "stages": Stages(2, 5), "plateau": (0.1, 2)}, "give plateau or stages"),
+        ({"held_out": 100}, "held_out wants a number of training examples of a data set, got 100 for task 'linear'"),
+        ({"task": "mnist", "held_out": -1}, "held_out wants a whole number of 0 or more; got -1"),
+        ({"switch": ((100, "backprop"), (50, "shallow"))}, "switch must name multiples .* in increasing order, each once"),
+        ({"switch": ((0, "backprop"),)}, "switch wants .* a whole number of 1 or more"),
+        ({"switch": ((3000, "backprop"),)}, "switch at example 3000 would never come: there are 3000"),
+        ({"redraw_feedback": (20, 10)}, "redraw_feedback must name multiples of batch .* in increasing order"),
+        ({"schedule": ((0, 1.0), (500, 0.5), (500, 0.1))}, "schedule must begin at example 0 and increase"),
+        ({"weight_decay": 60.0}, "weight_decay 60 takes more than all of W away at a step: .* is 1.2, wanted 1 or less"),
+        ({"distort": (6.0, 36.0)}, "distort is for MNIST's images, not for task 'linear'"),
+        ({"products": "float16"}, "unknown products 'float16'; there are: oneDNN, bfloat16"),
+        ({"products": "bfloat16", "momentum": 0.9}, "products 'bfloat16' are not there with momentum"),
+        ({"schedule": ()}, r"schedule must begin at example 0 and increase, got \(\)"),
+    ],
+    ids=lambda part: " ".join(f"{k}={v}" for k, v in part.items()) if isinstance(part, dict) else "",
+)
 def test_an_experiment_that_cannot_be_run_is_refused_and_told_why(change, message):
     with pytest.raises(ValueError, match=message):
         PLAIN.but(**change)
@@ -180,8 +228,12 @@ BAD = {
     "targets": ((0.0,), (0.0, math.nan), (0.0, 1.0, 2.0)),
     "given": ((("W0", (math.nan,) * 108),), (("W0", 0.1),), {"W0": (0.1,)}),
     "dropout": ((-0.1, 0.0, 0.0), (math.nan, 0.0, 0.0), 0.5),
-    "snapshots": ("W0", ("W0", 1), ["W0"]), "traced": ("W0",), "probes": (0, [0, 10], (0.0,)),
-    "snapshot_runs": (-1, 1.5), "snapshot_units": (-1, "all"), "centred": (1, None),
+    "snapshots": ("W0", ("W0", 1), ["W0"]),
+    "traced": ("W0",),
+    "probes": (0, [0, 10], (0.0,)),
+    "snapshot_runs": (-1, 1.5),
+    "snapshot_units": (-1, "all"),
+    "centred": (1, None),
     "name": ("", "../evil", "a/b", "a b", ".hidden", "-x", 7, None, "a\n"),
     **dict.fromkeys(("task", "rule", "hidden", "output", "distribution", "dtype", "products"), (None, 1, ["linear"])),
 }
@@ -194,21 +246,24 @@ def test_a_field_that_makes_no_sense_by_itself_is_refused_with_what_was_given_an
             PLAIN.but(**{field: value})
 
 
-@pytest.mark.parametrize(("field", "value", "message"), [
-    ("distort", (6.0, math.nan), "alpha wants a finite number, 0 or more; got nan"),
-    ("distort", (-1.0, 36.0), "sigma wants a finite number, 0 or more; got -1.0"),
-    ("distort", (6.0,), r"distort wants Elastic\(sigma, alpha\); got \(6.0,\)"),
-    ("distort", "strong", "distort wants Elastic or None; got 'strong'"),
-    ("plateau", (0.05, math.inf), "times wants a whole number of 1 or more; got inf"),
-    ("plateau", (1.0, 2), "share wants a finite number, 0 or more and below 1; got 1.0"),
-    ("plateau", (0.05, 0), "times wants a whole number of 1 or more; got 0"),
-    ("held_out", 1.5, "held_out wants a whole number"),
-    ("fields", (4, 6), r"fields wants Fields\(maps, size, side\); got \(4, 6\)"),
-    ("fields", (0, 6, 28), "maps wants a whole number of 1 or more; got 0"),
-    ("fields", (4.0, 6, 28), "maps wants a whole number of 1 or more; got 4.0"),
-    ("stages", (2, 0), "patience wants a whole number of 1 or more; got 0"),
-    ("stages", (2, 5, 1.0), "least wants a finite number, 0 or more and below 1; got 1.0"),
-])
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("distort", (6.0, math.nan), "alpha wants a finite number, 0 or more; got nan"),
+        ("distort", (-1.0, 36.0), "sigma wants a finite number, 0 or more; got -1.0"),
+        ("distort", (6.0,), r"distort wants Elastic\(sigma, alpha\); got \(6.0,\)"),
+        ("distort", "strong", "distort wants Elastic or None; got 'strong'"),
+        ("plateau", (0.05, math.inf), "times wants a whole number of 1 or more; got inf"),
+        ("plateau", (1.0, 2), "share wants a finite number, 0 or more and below 1; got 1.0"),
+        ("plateau", (0.05, 0), "times wants a whole number of 1 or more; got 0"),
+        ("held_out", 1.5, "held_out wants a whole number"),
+        ("fields", (4, 6), r"fields wants Fields\(maps, size, side\); got \(4, 6\)"),
+        ("fields", (0, 6, 28), "maps wants a whole number of 1 or more; got 0"),
+        ("fields", (4.0, 6, 28), "maps wants a whole number of 1 or more; got 4.0"),
+        ("stages", (2, 0), "patience wants a whole number of 1 or more; got 0"),
+        ("stages", (2, 5, 1.0), "least wants a finite number, 0 or more and below 1; got 1.0"),
+    ],
+)
 def test_the_same_of_what_comes_with_images(field, value, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         DIGITS.but(**{field: value})
@@ -226,10 +281,16 @@ def test_a_tuple_says_what_the_small_objects_say_and_none_is_what_an_empty_one_w
 SPIKES = experiments.spiking.REDUCED
 BAD_SPIKES = {
     **dict.fromkeys(("rate", "weights"), (-0.1, *NOT_NUMBERS)),
-    "feedback": (-0.1, (0.1, math.nan, 0.1), *NOT_NUMBERS), "weight_decay": (-1e-8, 1.5, *NOT_NUMBERS),
-    "tau": (-0.1, 1.1, *NOT_NUMBERS), **dict.fromkeys(("streams", "steps", "examples"), (0, -1, 1.0, "1", None)),
-    "tested": (0, 20_000), "seeds": ((-1,), (0.5,), 1), "sizes": ((784, 0, 10), [784, 30, 10]),
-    "schedule": (((0, -1.0),), ((0, math.inf),), ((0, (1.0, 1.0)),)), "probes": ((-100,), [0]), "snapshots": ("W0",),
+    "feedback": (-0.1, (0.1, math.nan, 0.1), *NOT_NUMBERS),
+    "weight_decay": (-1e-8, 1.5, *NOT_NUMBERS),
+    "tau": (-0.1, 1.1, *NOT_NUMBERS),
+    **dict.fromkeys(("streams", "steps", "examples"), (0, -1, 1.0, "1", None)),
+    "tested": (0, 20_000),
+    "seeds": ((-1,), (0.5,), 1),
+    "sizes": ((784, 0, 10), [784, 30, 10]),
+    "schedule": (((0, -1.0),), ((0, math.inf),), ((0, (1.0, 1.0)),)),
+    "probes": ((-100,), [0]),
+    "snapshots": ("W0",),
     "name": ("../evil",),
 }
 
@@ -250,9 +311,18 @@ def test_every_field_says_what_it_may_be():
 
 
 def test_whole_numbers_are_numbers_and_the_ends_of_what_is_wanted_are_in_it():
-    for change in ({"rate": 0}, {"rate": 1}, {"momentum": 0}, {"weights": 0, "feedback": (0, 1)}, {"density": (0, 1, 1.0)},
-                   {"batch": 3000}, {"examples": 10}, {"seeds": (0, 2**63 - 1)}, {"switch": ((2990, "shallow"),)},
-                   {"rate": np.float64(0.1)}):
+    for change in (
+        {"rate": 0},
+        {"rate": 1},
+        {"momentum": 0},
+        {"weights": 0, "feedback": (0, 1)},
+        {"density": (0, 1, 1.0)},
+        {"batch": 3000},
+        {"examples": 10},
+        {"seeds": (0, 2**63 - 1)},
+        {"switch": ((2990, "shallow"),)},
+        {"rate": np.float64(0.1)},
+    ):
         assert {k: getattr(PLAIN.but(**change), k) for k in change} == change
 
 
@@ -360,8 +430,11 @@ def test_two_experiments_of_one_name_are_refused(monkeypatch):
 
 
 def test_an_unknown_name_is_answered_with_near_ones():
-    with pytest.raises(ValueError, match=r"no experiment is named 'mnist-bakprop'; did you mean mnist-backprop.*\? "
-                                         rf"`fa_core list` shows all {len(experiments.registry())}"):
+    with pytest.raises(
+        ValueError,
+        match=r"no experiment is named 'mnist-bakprop'; did you mean mnist-backprop.*\? "
+        rf"`fa_core list` shows all {len(experiments.registry())}",
+    ):
         experiments.find("mnist-bakprop")
     with pytest.raises(ValueError, match=r"no experiment is named '\?'; `fa_core list` shows all"):
         experiments.find("?")
@@ -370,9 +443,11 @@ def test_an_unknown_name_is_answered_with_near_ones():
 
 
 def test_importing_what_needs_no_torch_takes_none_with_it():
-    program = ("import sys, fa_core, fa_core.rules, fa_core.measures, fa_core.linear, fa_core.flow, fa_core.claims\n"
-               "from fa_core import experiments\n"
-               "from fa_core.proofs import alignment, conservative, convergence, gauss_newton, pseudoinverse\n"
-               "experiments.registry()\n"
-               "sys.exit('torch' in sys.modules)")
+    program = (
+        "import sys, fa_core, fa_core.rules, fa_core.measures, fa_core.linear, fa_core.flow, fa_core.claims\n"
+        "from fa_core import experiments\n"
+        "from fa_core.proofs import alignment, conservative, convergence, gauss_newton, pseudoinverse\n"
+        "experiments.registry()\n"
+        "sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0

@@ -22,14 +22,20 @@ def test_each_fault_of_the_list_can_be_planted_in_the_source_as_it_is():
 
 def test_ten_of_them_are_noticed():
     assert sum(f.quick for f in faults.faults()) == 10
-    ran = subprocess.run([sys.executable, "-m", "tests.faults", "--quick"], cwd=ROOT, capture_output=True, text=True,
-                         check=False)
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.faults", "--quick"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "10 of 10 faults noticed, 100 %" in ran.stdout
 
 
-HARMLESS = Fault("nothing at all", "fa_core/measures.py", "axis: int = -1", "axis: int = -2 + 1",
-                 ("tests/test_measures.py::test_positive_share",))
+HARMLESS = Fault(
+    "nothing at all",
+    "fa_core/measures.py",
+    "axis: int = -1",
+    "axis: int = -2 + 1",
+    ("tests/test_measures.py::test_positive_share",),
+)
 PROGRAM = """
 import sys
 from tests import faults
@@ -41,8 +47,9 @@ sys.exit(faults.main([]))
 
 def ended(fault):
     """What becomes of a list of one fault."""
-    return subprocess.run([sys.executable, "-c", PROGRAM.format(fault=fault)], cwd=ROOT, capture_output=True, text=True,
-                          check=False)
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(fault=fault)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
 
 def test_a_fault_that_no_test_notices_is_named_and_fails():
@@ -53,9 +60,11 @@ def test_a_fault_that_no_test_notices_is_named_and_fails():
 
 
 def test_a_fault_whose_text_is_gone_or_stands_twice_or_is_no_python_is_an_error_that_says_so():
-    for text, by, says in (("no such text", "", "stands 0 times in fa_core/measures.py, wanted once. Follow the source"),
-                           ("axis", "", "times in fa_core/measures.py, wanted once"),
-                           ("axis: int = -1", "axis: int =", "fa_core/measures.py is then no Python")):
+    for text, by, says in (
+        ("no such text", "", "stands 0 times in fa_core/measures.py, wanted once. Follow the source"),
+        ("axis", "", "times in fa_core/measures.py, wanted once"),
+        ("axis: int = -1", "axis: int =", "fa_core/measures.py is then no Python"),
+    ):
         with pytest.raises(FaultError, match=says):
             dataclasses.replace(HARMLESS, text=text, by=by).planted()
 

@@ -37,6 +37,7 @@ def test_two_who_write_a_file_at_once_do_not_write_into_one_another(tmp_path):
             out.flush()
             together.wait()  # both are in the midst of it
             out.write(letter)
+
         files.write(file, put)
 
     writers = [threading.Thread(target=write, args=(letter,)) for letter in (b"a", b"b")]

@@ -53,8 +53,15 @@ def test_closed_form_of_deficient_problems():
     assert not nothing.W.any()
 
 
-@pytest.mark.parametrize("arguments", [(np.ones((2, 3)), np.ones((4, 3)), [0.0]), (np.ones(3), np.ones((4, 1)), [0.0]),
-                                       (np.ones((2, 3)), np.ones((4, 2)), 0.0), (np.ones((2, 3)), np.ones((4, 2)), [-1.0])])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (np.ones((2, 3)), np.ones((4, 3)), [0.0]),
+        (np.ones(3), np.ones((4, 1)), [0.0]),
+        (np.ones((2, 3)), np.ones((4, 2)), 0.0),
+        (np.ones((2, 3)), np.ones((4, 2)), [-1.0]),
+    ],
+)
 def test_closed_form_refuses(arguments):
     with pytest.raises(ValueError):
         flow.closed_form(*arguments)

@@ -18,8 +18,15 @@ def test_the_torch_engine_takes_the_same_steps(name):
     # From weights of 0.2, for the pseudoinverse of matrices near zero magnifies rounding without bound.
     start = linear.initialise(SEEDS, init=0.2)
     ours = [torch.from_numpy(a.mT.copy()) for a in (start.W0, start.W, start.B)]
-    net = Network([ours[0], ours[1]], [torch.zeros(5, 1, 20).double(), torch.zeros(5, 1, 10).double()], [ours[2]],
-                  "linear", "linear", [None, None], [None])
+    net = Network(
+        [ours[0], ours[1]],
+        [torch.zeros(5, 1, 20).double(), torch.zeros(5, 1, 10).double()],
+        [ours[2]],
+        "linear",
+        "linear",
+        [None, None],
+        [None],
+    )
     x = torch.from_numpy(linear.draw(SEEDS, "examples", (150, 30)))
     T = torch.from_numpy(start.T).mT
     for t in range(150):
@@ -88,10 +95,12 @@ def by_hand(rule, net, r, x, B, rate, xi=None, zeta=None, sigma=None):
     n_h, n_i = W0.shape
     h = [sum(W0[k, i] * x[i] for i in range(n_i)) for k in range(n_h)]
     e = [sum(T[o, i] * x[i] for i in range(n_i)) - sum(W[o, k] * h[k] for k in range(n_h)) for o in range(len(T))]
-    sent = {"backprop": lambda k: sum(W[o, k] * e[o] for o in range(len(e))),
-            "feedback alignment": lambda k: sum(B[k, o] * e[o] for o in range(len(e))),
-            "shallow": lambda k: 0.0,
-            "pseudobackprop": lambda k: np.linalg.lstsq(W, np.array(e), rcond=None)[0][k]}.get(rule)
+    sent = {
+        "backprop": lambda k: sum(W[o, k] * e[o] for o in range(len(e))),
+        "feedback alignment": lambda k: sum(B[k, o] * e[o] for o in range(len(e))),
+        "shallow": lambda k: 0.0,
+        "pseudobackprop": lambda k: np.linalg.lstsq(W, np.array(e), rcond=None)[0][k],
+    }.get(rule)
     taught = e
     if sent is None:
         loss = sum(v**2 for v in e) / 2
@@ -99,8 +108,10 @@ def by_hand(rule, net, r, x, B, rate, xi=None, zeta=None, sigma=None):
         sent = lambda k: -(disturbed - loss) / sigma**2 * xi[k]  # noqa: E731
         if rule == "node perturbation, both":
             taught = [-(disturbed - loss) / sigma**2 * zeta[o] for o in range(len(e))]
-    return (np.array([[rate * sent(k) * x[i] for i in range(n_i)] for k in range(n_h)]),
-            np.array([[rate * taught[o] * h[k] for k in range(n_h)] for o in range(len(e))]))
+    return (
+        np.array([[rate * sent(k) * x[i] for i in range(n_i)] for k in range(n_h)]),
+        np.array([[rate * taught[o] * h[k] for k in range(n_h)] for o in range(len(e))]),
+    )
 
 
 @PATHS
@@ -142,8 +153,16 @@ def test_node_perturbation_follows_the_gradient_on_average(rule, compiled, monke
     start = linear.initialise(seeds[:1], init=0.2)
 
     def step(rule):
-        net = linear.learn(rule, 0.01, seeds if rule != "backprop" else seeds[:1], 1, init=0.2, sigma=0.01, probe_every=10,
-                           compiled=compiled).networks
+        net = linear.learn(
+            rule,
+            0.01,
+            seeds if rule != "backprop" else seeds[:1],
+            1,
+            init=0.2,
+            sigma=0.01,
+            probe_every=10,
+            compiled=compiled,
+        ).networks
         return (net.W0 - start.W0).mean(0), (net.W - start.W).mean(0)
 
     for ours, gradient in zip(step(rule), step("backprop"), strict=True):
@@ -181,8 +200,10 @@ def test_probes_measure_the_networks_of_their_example_on_inputs_of_their_own(com
 @pytest.mark.parametrize("feedback_at", [None, lambda t, B: B * (-1) ** t], ids=["B", "its sign turned"])
 def test_the_compiled_path_takes_the_plain_ones_steps(rule, feedback_at):
     # 250 examples: past a hundred, which are handed over at once, and an end that is no probe's.
-    plain, ours = (linear.learn(rule, 5e-4, SEEDS, 250, init=0.2, probe_every=100, feedback_at=feedback_at, compiled=c)
-                   for c in (False, True))
+    plain, ours = (
+        linear.learn(rule, 5e-4, SEEDS, 250, init=0.2, probe_every=100, feedback_at=feedback_at, compiled=c)
+        for c in (False, True)
+    )
     for name in ("W0", "W", "B", "T"):
         wanted = getattr(plain.networks, name)
         assert np.abs(getattr(ours.networks, name) - wanted).max() <= 64 * 2**-52 * np.abs(wanted).max(), name
@@ -202,11 +223,14 @@ def test_a_run_that_diverges_leaves_the_others_whole(compiled):
     assert healthy.nse.tobytes() == curves.nse[~bad].tobytes()
 
 
-@pytest.mark.parametrize(("control", "feedback_at"), [
-    ("B = 0", lambda t, B: 0 * B),
-    ("B redrawn at each example", lambda t, B: np.random.default_rng(t).uniform(-0.5, 0.5, B.shape)),
-    ("the sign of B turned at each example", lambda t, B: B * (-1) ** t),
-])
+@pytest.mark.parametrize(
+    ("control", "feedback_at"),
+    [
+        ("B = 0", lambda t, B: 0 * B),
+        ("B redrawn at each example", lambda t, B: np.random.default_rng(t).uniform(-0.5, 0.5, B.shape)),
+        ("the sign of B turned at each example", lambda t, B: B * (-1) ** t),
+    ],
+)
 def test_controls_hardly_learn(control, feedback_at):
     learned = linear.learn("feedback alignment", 0.008, SEEDS, 600)
     failed = linear.learn("feedback alignment", 0.008, SEEDS, 600, feedback_at=feedback_at)

@@ -46,7 +46,8 @@ def test_it_is_said_which_command_makes_what_a_claim_waits_for():
     other = SMALL.but(name="other", rate=0.001)
     assert lookup.untested("smoke", SMALL) == "the smoke profile is too small"
     assert lookup.untested("paper", SMALL, other) == (
-        f"there is no record yet; `python -m fa_core record {SMALL.name} other` makes it")
+        f"there is no record yet; `python -m fa_core record {SMALL.name} other` makes it"
+    )
     records.save(SMALL, records.run(SMALL).history, made(SMALL))
     assert lookup.untested("paper", SMALL, other) == "there is no record yet; `python -m fa_core record other` makes it"
     assert lookup.untested("paper", SMALL) == ""

@@ -113,9 +113,14 @@ def test_a_ratios_interval_holds_the_true_ratio_in_95_of_100_and_is_what_fieller
     assert 0.935 < held / 2000 < 0.965
 
 
-@pytest.mark.parametrize(("a", "b", "message"), [
-    ([1.0], [2.0], "at least two"), ([1.0, 2.0], [1.0, 2.0, 3.0], "needs pairs"), ([1.0, 2.0], [-1.0, 1.1], "has no end"),
-])
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        ([1.0], [2.0], "at least two"),
+        ([1.0, 2.0], [1.0, 2.0, 3.0], "needs pairs"),
+        ([1.0, 2.0], [-1.0, 1.1], "has no end"),
+    ],
+)
 def test_a_ratios_interval_needs_pairs_and_a_denominator_that_is_not_zero(a, b, message):
     with pytest.raises(ValueError, match=message):
         measures.ratio_interval(a, b)

@@ -32,11 +32,15 @@ def test_no_experiment_stands_twice(name):
 # ---- Fig. 5c
 
 
-@pytest.mark.parametrize(("experiment", "wanted"), [
-    (mechanics.PHASES, [(3e-4, 0), (0, 1e-3), (3e-4, 0)]),
-    (mechanics.FRESH, [(3e-4, 0), (0, 1e-3), (3e-4, 0)]),
-    (mechanics.SKIPPED, [(0, 0), (0, 1e-3), (3e-4, 0)]),
-], ids=lambda p: getattr(p, "name", ""))
+@pytest.mark.parametrize(
+    ("experiment", "wanted"),
+    [
+        (mechanics.PHASES, [(3e-4, 0), (0, 1e-3), (3e-4, 0)]),
+        (mechanics.FRESH, [(3e-4, 0), (0, 1e-3), (3e-4, 0)]),
+        (mechanics.SKIPPED, [(0, 0), (0, 1e-3), (3e-4, 0)]),
+    ],
+    ids=lambda p: getattr(p, "name", ""),
+)
 def test_each_phase_trains_one_layer(experiment, wanted):
     for phase, rates in enumerate(wanted):
         first = phase * mechanics.PHASE
@@ -44,9 +48,15 @@ def test_each_phase_trains_one_layer(experiment, wanted):
             assert experiment.rates_at(example) == pytest.approx(rates)
 
 
-@pytest.mark.parametrize(("factors", "learns"), [
-    (mechanics.W0_ALONE, "W0"), (mechanics.W_ALONE, "W1"), (mechanics.NEITHER, ""),
-], ids=("W0 alone", "W alone", "neither"))
+@pytest.mark.parametrize(
+    ("factors", "learns"),
+    [
+        (mechanics.W0_ALONE, "W0"),
+        (mechanics.W_ALONE, "W1"),
+        (mechanics.NEITHER, ""),
+    ],
+    ids=("W0 alone", "W alone", "neither"),
+)
 def test_a_frozen_layer_keeps_its_weights_to_the_last_bit(factors, learns):
     kept = train(tiny(mechanics.PHASES, schedule=((0, factors),)), progress=False).snapshots
     for name in ("W0", "W1"):
@@ -77,8 +87,10 @@ def test_the_controls_of_the_alignment_change_one_thing_each():
 
 
 def test_the_controls_of_the_alignment_take_away_what_they_say():
-    kept = {e.name: train(tiny(e, examples=40, probes=(0, 40), traced=("W0", "W1", "B1")), progress=False)
-            for e in (mechanics.ALIGN, mechanics.BACKPROP, mechanics.REDRAWN)}
+    kept = {
+        e.name: train(tiny(e, examples=40, probes=(0, 40), traced=("W0", "W1", "B1")), progress=False)
+        for e in (mechanics.ALIGN, mechanics.BACKPROP, mechanics.REDRAWN)
+    }
     aligned, backprop, redrawn = kept.values()
     for result in (backprop, redrawn):
         for name in ("W0", "W1", "B1"):
@@ -90,7 +102,7 @@ def test_the_controls_of_the_alignment_take_away_what_they_say():
 
 def test_the_single_units_of_the_map_are_those_of_its_least_aligned_points():
     for e in mechanics.UNITS_MAP:
-        point, = (p for p in mechanics.points(mechanics.ALIGN_MAP) if p.name == e.name.removesuffix("-units"))
+        (point,) = (p for p in mechanics.points(mechanics.ALIGN_MAP) if p.name == e.name.removesuffix("-units"))
         assert changed(e, point) == {"seeds"}
         assert set(e.seeds) <= set(point.seeds)
 
@@ -107,9 +119,16 @@ def test_a_fresh_B_comes_with_phase_3_and_not_before():
 
 
 def test_each_variation_of_the_small_start_varies_what_it_names():
-    wanted = {"batch": {"batch"}, "averaged": {"batch", "rate", "examples"}, "slow": {"rate", "examples"},
-              "centred": {"centred"}, "biases-0": {"biases"}, "biases-1": {"biases"},
-              "biases-1-centred": {"biases", "centred"}, "W0-0.3": {"weights"}}
+    wanted = {
+        "batch": {"batch"},
+        "averaged": {"batch", "rate", "examples"},
+        "slow": {"rate", "examples"},
+        "centred": {"centred"},
+        "biases-0": {"biases"},
+        "biases-1": {"biases"},
+        "biases-1-centred": {"biases", "centred"},
+        "W0-0.3": {"weights"},
+    }
     base = mechanics.SMALL.but(examples=mechanics.UPDATES, seeds=mechanics.SMALL.seeds[:10], probes=())
     found = {e.name.removeprefix("mechanics-small-"): changed(e, base) for e in mechanics.VARIATIONS}
     assert found == wanted
@@ -165,10 +184,14 @@ def test_the_account_of_what_turns_W_is_exact(batch, biases):
 # ---- maps
 
 
-@pytest.mark.parametrize(("chart", "centre", "reported"), [
-    (mechanics.ALIGN_MAP, mechanics.ALIGN_CENTRE, mechanics.ALIGN),
-    (mechanics.PHASE_MAP, mechanics.PHASE_CENTRE, mechanics.PHASES),
-], ids=("align", "phases"))
+@pytest.mark.parametrize(
+    ("chart", "centre", "reported"),
+    [
+        (mechanics.ALIGN_MAP, mechanics.ALIGN_CENTRE, mechanics.ALIGN),
+        (mechanics.PHASE_MAP, mechanics.PHASE_CENTRE, mechanics.PHASES),
+    ],
+    ids=("align", "phases"),
+)
 def test_a_map_varies_one_thing_at_a_time_about_what_is_reported(chart, centre, reported):
     assert changed(centre, reported) == {"seeds"}
     assert not set(centre.seeds) & set(reported.seeds)
@@ -192,17 +215,21 @@ def test_momenta_share_everything_else():
         assert not np.array_equal(run["nse"][:, 1], runs[0]["nse"][:, 1])
 
 
-@pytest.mark.parametrize(("control", "fields", "still"), [
-    ("feedback alignment", set(), {"B1", "B2"}),
-    ("B = 0", {"feedback"}, {"W0", "W1", "B1", "B2"}),
-    ("B redrawn", {"redraw_feedback"}, set()),
-])
+@pytest.mark.parametrize(
+    ("control", "fields", "still"),
+    [
+        ("feedback alignment", set(), {"B1", "B2"}),
+        ("B = 0", {"feedback"}, {"W0", "W1", "B1", "B2"}),
+        ("B redrawn", {"redraw_feedback"}, set()),
+    ],
+)
 def test_a_control_of_momentum_takes_away_what_it_says(control, fields, still):
     base, e = momentum.CONTROLS["feedback alignment"], momentum.CONTROLS[control]
     assert changed(e, base) == fields
     assert changed(base, momentum.BY_MOMENTUM[0.9]) == {"seeds", "examples"}
-    kept = train(e.but(seeds=(0,), examples=50, probes=(0, 50), snapshots=("W0", "W1", "W2", "B1", "B2")),
-                 progress=False).snapshots
+    kept = train(
+        e.but(seeds=(0,), examples=50, probes=(0, 50), snapshots=("W0", "W1", "W2", "B1", "B2")), progress=False
+    ).snapshots
     assert {n for n in ("W0", "W1", "W2", "B1", "B2") if np.array_equal(kept[f"{n} before"], kept[f"{n} after"])} == still
 
 

@@ -22,28 +22,32 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    (["show", "smallest"], "no experiment is named 'smallest'; did you mean small? `fa_core list` shows all 1"),
-    (["record", "x*"], "no experiment's name fits 'x*'; `fa_core list` shows all 1"),
-    (["record", "[a]"], "no experiment's name fits '[a]'"),
-    (["record", ""], "no experiment is named ''"),
-    (["record", "small", "--device", "gpu"], "device 'gpu' is not there; on this machine torch sees: cpu"),
-    (["record", "small", "--device", "cuda:99"], "device 'cuda:99' is not there; on this machine torch sees: cpu"),
-    (["record", "small", "--device", "meta"], "device 'meta' is not there"),
-    (["record", "small", "--device", ""], "device '' is not there"),
-    (["record", "small", "--scheduler", ""], "no Dask scheduler answers at "),
-    (["record", "small", "--scheduler", "localhost"], "(missing port number in address 'localhost'). Start one with"),
-    (["record", "small", "--scheduler", "localhost:1"], "no Dask scheduler answers at localhost:1 ([Errno 111]"),
-    (["verify", "--seeds", "0"], "--seeds is how many of a record's seeds are run again, 1 or more; got 0"),
-    (["verify", "--minutes", "-1"], "--minutes is about how long to verify, more than 0; got -1"),
-    (["verify", "--minutes", "nan"], "--minutes is about how long to verify, more than 0; got nan"),
-    (["verify"], "holds no record of any experiment; FA_CORE_RECORDS names another folder"),
-    (["verify", "small"], "no record "),
-    (["run", "02"], "no notebook '02'; there are: 01_random_feedback, 02_linear"),
-    (["run", "02_linear", "--jobs", "0"], "--jobs is the number of notebooks side by side, 1 or more; got 0"),
-    (["run", "02_linear", "-p", "seed", "3"], "02_linear has no parameter seed; it has: profile = 'paper'"),
-    (["build", "--source", "nowhere"], "no notebooks in nowhere/notebooks: `python -m fa_core run` lays out"),
-], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["show", "smallest"], "no experiment is named 'smallest'; did you mean small? `fa_core list` shows all 1"),
+        (["record", "x*"], "no experiment's name fits 'x*'; `fa_core list` shows all 1"),
+        (["record", "[a]"], "no experiment's name fits '[a]'"),
+        (["record", ""], "no experiment is named ''"),
+        (["record", "small", "--device", "gpu"], "device 'gpu' is not there; on this machine torch sees: cpu"),
+        (["record", "small", "--device", "cuda:99"], "device 'cuda:99' is not there; on this machine torch sees: cpu"),
+        (["record", "small", "--device", "meta"], "device 'meta' is not there"),
+        (["record", "small", "--device", ""], "device '' is not there"),
+        (["record", "small", "--scheduler", ""], "no Dask scheduler answers at "),
+        (["record", "small", "--scheduler", "localhost"], "(missing port number in address 'localhost'). Start one with"),
+        (["record", "small", "--scheduler", "localhost:1"], "no Dask scheduler answers at localhost:1 ([Errno 111]"),
+        (["verify", "--seeds", "0"], "--seeds is how many of a record's seeds are run again, 1 or more; got 0"),
+        (["verify", "--minutes", "-1"], "--minutes is about how long to verify, more than 0; got -1"),
+        (["verify", "--minutes", "nan"], "--minutes is about how long to verify, more than 0; got nan"),
+        (["verify"], "holds no record of any experiment; FA_CORE_RECORDS names another folder"),
+        (["verify", "small"], "no record "),
+        (["run", "02"], "no notebook '02'; there are: 01_random_feedback, 02_linear"),
+        (["run", "02_linear", "--jobs", "0"], "--jobs is the number of notebooks side by side, 1 or more; got 0"),
+        (["run", "02_linear", "-p", "seed", "3"], "02_linear has no parameter seed; it has: profile = 'paper'"),
+        (["build", "--source", "nowhere"], "no notebooks in nowhere/notebooks: `python -m fa_core run` lays out"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
 def test_a_command_that_cannot_be_done_says_why_and_what_to_do(folder, capsys, arguments, says):
     assert main(arguments) == 1
     told = capsys.readouterr().err
@@ -52,22 +56,37 @@ def test_a_command_that_cannot_be_done_says_why_and_what_to_do(folder, capsys, a
     assert not list(folder.glob("*.npz"))
 
 
-@pytest.mark.parametrize("call", [records.load, records.get, records.run, records.record, verification.verify,
-                                  verification.spot_check, training.train, spiking.train],
-                         ids=lambda call: f"{call.__module__}.{call.__name__}")
+@pytest.mark.parametrize(
+    "call",
+    [
+        records.load,
+        records.get,
+        records.run,
+        records.record,
+        verification.verify,
+        verification.spot_check,
+        training.train,
+        spiking.train,
+    ],
+    ids=lambda call: f"{call.__module__}.{call.__name__}",
+)
 def test_a_name_for_an_experiment_is_refused_with_how_to_get_one(call):
     with pytest.raises(TypeError, match=r"an experiment is wanted, and this is 'small': `fa_core.experiments.find\(name\)`"):
         call("small")
 
 
-@pytest.mark.parametrize(("content", "says"), [
-    (b"", "it is empty"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS: `git lfs pull` fetches"),
-    (b"<!DOCTYPE html>", "it is no .npz, which begins with b'PK' and not b'<!DOCTYPE ht'"),
-    (b"PK\3\4" + bytes(100), "it is cut or overwritten"),
-    ({"a": np.array([{}], dtype=object)}, "it holds Python objects, wanted are arrays of numbers and text alone"),
-    (None, "it is a folder, wanted is a file"),
-], ids=["empty", "Git LFS", "a page", "cut", "pickled", "a folder"])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS: `git lfs pull` fetches"),
+        (b"<!DOCTYPE html>", "it is no .npz, which begins with b'PK' and not b'<!DOCTYPE ht'"),
+        (b"PK\3\4" + bytes(100), "it is cut or overwritten"),
+        ({"a": np.array([{}], dtype=object)}, "it holds Python objects, wanted are arrays of numbers and text alone"),
+        (None, "it is a folder, wanted is a file"),
+    ],
+    ids=["empty", "Git LFS", "a page", "cut", "pickled", "a folder"],
+)
 def test_a_file_that_is_no_record_or_checkpoint_is_described(folder, content, says):
     file = records.path(SMALL)
     if content is None:
@@ -106,10 +125,17 @@ def test_a_damaged_line_of_what_was_verified_is_named(folder, line):
     assert len(verification.verified()) == 1
 
 
-@pytest.mark.parametrize(("environment", "load"), [
-    (records.ENVIRONMENT, lambda: records.load(SMALL)), (mnist.ENVIRONMENT, mnist.load), (svhn.ENVIRONMENT, svhn.load),
-    (timit.ENVIRONMENT, timit.load), (backgrounds.ENVIRONMENT, backgrounds.load),
-], ids=["records", "MNIST", "SVHN", "TIMIT", "backgrounds"])
+@pytest.mark.parametrize(
+    ("environment", "load"),
+    [
+        (records.ENVIRONMENT, lambda: records.load(SMALL)),
+        (mnist.ENVIRONMENT, mnist.load),
+        (svhn.ENVIRONMENT, svhn.load),
+        (timit.ENVIRONMENT, timit.load),
+        (backgrounds.ENVIRONMENT, backgrounds.load),
+    ],
+    ids=["records", "MNIST", "SVHN", "TIMIT", "backgrounds"],
+)
 def test_a_variable_that_names_a_file_is_said_to_want_its_folder(folder, monkeypatch, environment, load):
     (folder / "data.gz").touch()
     monkeypatch.setenv(environment, str(folder / "data.gz"))

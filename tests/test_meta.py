@@ -15,30 +15,62 @@ import fa_meta
 
 ADDRESS = "https://github.com/someone/a-book"
 URL = {"type": "string", "pattern": r"^https://[\w.-]+/\S+$"}
-NAMED = {"type": "object", "required": ["@type", "name"], "additionalProperties": False,
-         "properties": {"@type": {"enum": ["Organization", "Person"]}, "name": TEXT}}
+NAMED = {
+    "type": "object",
+    "required": ["@type", "name"],
+    "additionalProperties": False,
+    "properties": {"@type": {"enum": ["Organization", "Person"]}, "name": TEXT},
+}
 CODEMETA = {
-    "type": "object", "additionalProperties": False,
+    "type": "object",
+    "additionalProperties": False,
     "required": ["@context", "@type", "name", "description", "version", "author", "license"],
     "properties": {
-        "@context": {"const": "https://w3id.org/codemeta/3.0"}, "@type": {"const": "SoftwareSourceCode"}, "name": TEXT,
-        "description": TEXT, "version": TEXT, "datePublished": DATE, "author": some(NAMED),
+        "@context": {"const": "https://w3id.org/codemeta/3.0"},
+        "@type": {"const": "SoftwareSourceCode"},
+        "name": TEXT,
+        "description": TEXT,
+        "version": TEXT,
+        "datePublished": DATE,
+        "author": some(NAMED),
         "license": some({"enum": ["https://spdx.org/licenses/MIT", "https://spdx.org/licenses/CC-BY-4.0"]}),
-        "keywords": some(TEXT), "programmingLanguage": TEXT, "runtimePlatform": TEXT, "codeRepository": URL,
-        "referencePublication": {"type": "object", "required": ["@type", "@id", "name"], "additionalProperties": False,
-                                 "properties": {"@type": {"const": "ScholarlyArticle"}, "@id": URL, "name": TEXT}}}}
-RELATED = {"oneOf": [record("identifier relation scheme", identifier=DOI, relation={"const": "references"},
-                            scheme={"const": "doi"}),
-                     record("identifier relation scheme", identifier=URL, relation={"const": "isSupplementTo"},
-                            scheme={"const": "url"})]}
+        "keywords": some(TEXT),
+        "programmingLanguage": TEXT,
+        "runtimePlatform": TEXT,
+        "codeRepository": URL,
+        "referencePublication": {
+            "type": "object",
+            "required": ["@type", "@id", "name"],
+            "additionalProperties": False,
+            "properties": {"@type": {"const": "ScholarlyArticle"}, "@id": URL, "name": TEXT},
+        },
+    },
+}
+RELATED = {
+    "oneOf": [
+        record("identifier relation scheme", identifier=DOI, relation={"const": "references"}, scheme={"const": "doi"}),
+        record("identifier relation scheme", identifier=URL, relation={"const": "isSupplementTo"}, scheme={"const": "url"}),
+    ]
+}
 # The fields of Zenodo's deposits, with a low line in their names.
 ZENODO = {
-    "type": "object", "additionalProperties": False,
+    "type": "object",
+    "additionalProperties": False,
     "required": ["title", "description", "upload_type", "creators", "access_right", "license"],
     "properties": {
-        "title": TEXT, "description": TEXT, "upload_type": {"const": "software"}, "access_right": {"const": "open"},
-        "version": TEXT, "publication_date": DATE, "creators": some(record("name", name=TEXT)), "license": {"const": "mit"},
-        "keywords": some(TEXT), "language": {"const": "eng"}, "related_identifiers": some(RELATED)}}
+        "title": TEXT,
+        "description": TEXT,
+        "upload_type": {"const": "software"},
+        "access_right": {"const": "open"},
+        "version": TEXT,
+        "publication_date": DATE,
+        "creators": some(record("name", name=TEXT)),
+        "license": {"const": "mit"},
+        "keywords": some(TEXT),
+        "language": {"const": "eng"},
+        "related_identifiers": some(RELATED),
+    },
+}
 
 
 @pytest.fixture

@@ -20,8 +20,10 @@ with_mkl = pytest.mark.skipif(mkl.in_force() == "unknown", reason="this torch do
 
 
 def test_importing_everything_leaves_the_process_as_it_was():
-    assert python("import os\nimport fa_core.training, fa_core.spiking, fa_core.records, fa_core.linear\n"
-                  f"print(os.environ.get({mkl.VARIABLE!r}))") == ["None"]
+    assert python(
+        "import os\nimport fa_core.training, fa_core.spiking, fa_core.records, fa_core.linear\n"
+        f"print(os.environ.get({mkl.VARIABLE!r}))"
+    ) == ["None"]
 
 
 @with_mkl
@@ -40,18 +42,24 @@ print(mkl.in_force())""") == ["True", "True", mkl.BRANCH]
 
 
 @with_mkl
-@pytest.mark.parametrize(("first", "environment", "told"), [
-    ("pass", {}, "AVX2"),
-    ("torch.ones(9, 9) @ torch.ones(9, 9)", {}, "off"),
-    ("pass", {"MKL_CBWR": "COMPATIBLE"}, "COMPATIBLE"),
-])
+@pytest.mark.parametrize(
+    ("first", "environment", "told"),
+    [
+        ("pass", {}, "AVX2"),
+        ("torch.ones(9, 9) @ torch.ones(9, 9)", {}, "off"),
+        ("pass", {"MKL_CBWR": "COMPATIBLE"}, "COMPATIBLE"),
+    ],
+)
 def test_what_is_in_force_is_told_and_not_what_was_meant(first, environment, told):
-    assert python(f"""
+    assert python(
+        f"""
 import torch
 {first}
 from fa_core import products, provenance
 settings = provenance.settings()
-print(products.runtime()["MKL"], settings.get("MKL", settings["MKL_CBWR"]))""", **environment) == [told, told]
+print(products.runtime()["MKL"], settings.get("MKL", settings["MKL_CBWR"]))""",
+        **environment,
+    ) == [told, told]
 
 
 def test_what_decides_on_the_last_bit_is_all_there():

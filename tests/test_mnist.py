@@ -13,8 +13,10 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from fa_core.data import mnist
 from fa_core.data.mnist import DataError, parse_idx
 
-ROWS = (("train", 60_000, [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]),
-        ("test", 10_000, [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]))
+ROWS = (
+    ("train", 60_000, [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]),
+    ("test", 10_000, [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -87,18 +89,31 @@ HUGE = (2**32 - 1) ** 4  # more than 64 bits
 SQUARE = np.arange(6, dtype=np.uint8).reshape(2, 3)
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"", "0 bytes, too short for an IDX header"),
-    (b"\0\0\x08", "3 bytes, too short for an IDX header"),
-    (idx(SQUARE, zeros=0x1F8B), r"not an IDX file \(it begins with 1f8b0802, wanted 0000, type, dimensions\)"),
-    (idx(np.uint8(7)), r"not an IDX file \(it begins with 00000800, wanted .*\)"),
-    (idx(SQUARE, dtype=0x0D), r"IDX data type 0x0d, wanted 0x08 \(unsigned bytes\)"),
-    (idx(SQUARE)[:11], r"truncated in its header \(11 bytes, wanted at least 12\)"),
-    (idx(SQUARE)[:-1], r"truncated \(17 bytes, its header \(2, 3\) wants 18\)"),
-    (idx(SQUARE) + b"\0", r"trailing bytes \(19 bytes, its header \(2, 3\) wants 18\)"),
-    (struct.pack(">HBB4I", 0, 8, 4, *[2**32 - 1] * 4), rf"truncated \(20 bytes, its header .* wants {HUGE + 20}\)"),
-], ids=["empty", "no header", "wrong magic", "no dimension", "wrong type", "half a header", "truncated", "trailing bytes",
-        "impossible size"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "0 bytes, too short for an IDX header"),
+        (b"\0\0\x08", "3 bytes, too short for an IDX header"),
+        (idx(SQUARE, zeros=0x1F8B), r"not an IDX file \(it begins with 1f8b0802, wanted 0000, type, dimensions\)"),
+        (idx(np.uint8(7)), r"not an IDX file \(it begins with 00000800, wanted .*\)"),
+        (idx(SQUARE, dtype=0x0D), r"IDX data type 0x0d, wanted 0x08 \(unsigned bytes\)"),
+        (idx(SQUARE)[:11], r"truncated in its header \(11 bytes, wanted at least 12\)"),
+        (idx(SQUARE)[:-1], r"truncated \(17 bytes, its header \(2, 3\) wants 18\)"),
+        (idx(SQUARE) + b"\0", r"trailing bytes \(19 bytes, its header \(2, 3\) wants 18\)"),
+        (struct.pack(">HBB4I", 0, 8, 4, *[2**32 - 1] * 4), rf"truncated \(20 bytes, its header .* wants {HUGE + 20}\)"),
+    ],
+    ids=[
+        "empty",
+        "no header",
+        "wrong magic",
+        "no dimension",
+        "wrong type",
+        "half a header",
+        "truncated",
+        "trailing bytes",
+        "impossible size",
+    ],
+)
 def test_each_fault_of_an_idx_file_has_a_message_of_its_own(content, message):
     with pytest.raises(DataError, match=f"^some/file: {message}$"):
         parse_idx(content, "some/file")
@@ -136,9 +151,17 @@ def test_what_is_wrong_with_the_shipped_files_is_mended_by_git(tmp_path, monkeyp
 LABELS = "t10k-labels-idx1-ubyte"
 
 
-@pytest.mark.parametrize("place", [
-    LABELS, f"{LABELS}.gz", "t10k-labels.idx1-ubyte", "t10k-labels.idx1-ubyte.gz", f"MNIST/raw/{LABELS}", f"raw/{LABELS}.gz",
-])
+@pytest.mark.parametrize(
+    "place",
+    [
+        LABELS,
+        f"{LABELS}.gz",
+        "t10k-labels.idx1-ubyte",
+        "t10k-labels.idx1-ubyte.gz",
+        f"MNIST/raw/{LABELS}",
+        f"raw/{LABELS}.gz",
+    ],
+)
 @pytest.mark.parametrize("unpacked", [True, False], ids=["plain", "gzip"])
 def test_a_file_is_known_by_its_content_under_each_name_that_a_tool_gives_it(tmp_path, place, unpacked):
     content = (mnist.SHIPPED / f"{LABELS}.gz").read_bytes()
@@ -180,14 +203,18 @@ def test_a_missing_file_or_folder_is_named_with_a_remedy(tmp_path, folder, name)
         mnist.read(tmp_path / folder, name)
 
 
-@pytest.mark.parametrize("damage", [
-    lambda c: c[: len(c) // 2],
-    lambda c: c[:-4],
-    lambda c: c[:2000] + bytes([c[2000] ^ 0x55]) + c[2001:],
-    lambda c: gzip.compress(b"")[:10] + b"\xff" * 100,
-    lambda c: c[::-1],
-    lambda c: b"",
-], ids=["half of it", "without its end", "a changed byte", "no such compression", "no gzip at all", "empty"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda c: c[: len(c) // 2],
+        lambda c: c[:-4],
+        lambda c: c[:2000] + bytes([c[2000] ^ 0x55]) + c[2001:],
+        lambda c: gzip.compress(b"")[:10] + b"\xff" * 100,
+        lambda c: c[::-1],
+        lambda c: b"",
+    ],
+    ids=["half of it", "without its end", "a changed byte", "no such compression", "no gzip at all", "empty"],
+)
 def test_a_damaged_gzip_is_named_with_a_remedy(tmp_path, damage):
     name = "t10k-labels-idx1-ubyte"
     content = damage((mnist.SHIPPED / f"{name}.gz").read_bytes())
@@ -208,8 +235,11 @@ def test_well_formed_files_of_other_content_are_refused_with_a_remedy(elsewhere)
     labels = mnist.read(mnist.SHIPPED, name).copy()
     labels[5000] = (labels[5000] + 1) % 10
     (elsewhere / name).write_bytes(idx(labels))
-    with pytest.raises(DataError, match=f"{name}: SHA-256 of its content is [0-9a-f]{{64}}, wanted {mnist.DIGESTS[name]}: "
-                                        f"not the standard MNIST file. {REMEDY}"):
+    with pytest.raises(
+        DataError,
+        match=f"{name}: SHA-256 of its content is [0-9a-f]{{64}}, wanted {mnist.DIGESTS[name]}: "
+        f"not the standard MNIST file. {REMEDY}",
+    ):
         mnist.load("test")
 
 

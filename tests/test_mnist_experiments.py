@@ -12,12 +12,16 @@ def differing(one, other) -> set[str]:
     return {f.name for f in dataclasses.fields(one) if getattr(one, f.name) != getattr(other, f.name)} - {"name"}
 
 
-@pytest.mark.parametrize(("one", "other", "fields"), [
-    (mnist.FEEDBACK_ALIGNMENT, mnist.BACKPROP, {"rule"}),
-    (mnist.SHALLOW, mnist.BACKPROP, {"rule", "examples", "probes"}),
-    (mnist.SPARSE, mnist.FEEDBACK_ALIGNMENT, {"density", "feedback_density", "examples", "probes"}),
-    (mnist.SHORT, mnist.FEEDBACK_ALIGNMENT, {"seeds", "examples", "probes", "snapshots"}),
-], ids=lambda part: getattr(part, "name", ""))
+@pytest.mark.parametrize(
+    ("one", "other", "fields"),
+    [
+        (mnist.FEEDBACK_ALIGNMENT, mnist.BACKPROP, {"rule"}),
+        (mnist.SHALLOW, mnist.BACKPROP, {"rule", "examples", "probes"}),
+        (mnist.SPARSE, mnist.FEEDBACK_ALIGNMENT, {"density", "feedback_density", "examples", "probes"}),
+        (mnist.SHORT, mnist.FEEDBACK_ALIGNMENT, {"seeds", "examples", "probes", "snapshots"}),
+    ],
+    ids=lambda part: getattr(part, "name", ""),
+)
 def test_a_comparison_differs_in_what_it_says_alone(one, other, fields):
     assert differing(one, other) == fields
 
@@ -35,17 +39,30 @@ def test_companions_that_ran_for_less_are_probed_where_the_others_are():
     assert shorter[-1] == mnist.SHORTER
 
 
-@pytest.mark.parametrize(("trials", "field", "chosen"), [
-    (mnist.OMEGA_SEARCH, "weights", mnist.OMEGA), (mnist.BETA_SEARCH, "feedback", mnist.BETA),
-    (mnist.RATES, "rate", None), (mnist.ANGLES, "weights", None),
-])
+@pytest.mark.parametrize(
+    ("trials", "field", "chosen"),
+    [
+        (mnist.OMEGA_SEARCH, "weights", mnist.OMEGA),
+        (mnist.BETA_SEARCH, "feedback", mnist.BETA),
+        (mnist.RATES, "rate", None),
+        (mnist.ANGLES, "weights", None),
+    ],
+)
 def test_the_trials_of_a_search_differ_in_what_is_searched_alone_and_never_saw_what_is_reported(trials, field, chosen):
     for trial in trials:
         assert differing(trial, trials[0]) <= {field}
         assert trial.task == "mnist validation"
         assert not set(trial.seeds) & set(mnist.BACKPROP.seeds)
-        assert differing(trial, mnist.BACKPROP) <= {field, "rule", "task", "seeds", "examples", "probes", "snapshots",
-                                                    "feedback"}
+        assert differing(trial, mnist.BACKPROP) <= {
+            field,
+            "rule",
+            "task",
+            "seeds",
+            "examples",
+            "probes",
+            "snapshots",
+            "feedback",
+        }
     values = [getattr(trial, field) for trial in trials]
     assert len(set(values)) == len(values)
     if chosen:

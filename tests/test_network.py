@@ -34,8 +34,9 @@ def test_a_seeds_result_does_not_depend_on_which_run_beside_it_nor_how_many(expe
 @pytest.mark.parametrize("batch", [1, 10])
 def test_with_one_unit_to_a_layer_too_what_is_learned_is_the_seeds_own(sizes, batch):
     # What is measured of it may differ in the last bits: one run's product with one column is taken in another order.
-    experiment = linear_experiment(sizes=sizes, batch=batch, hidden="tanh", dtype="float32", seeds=tuple(range(8)),
-                                   snapshots=("W0", "W1", "b0", "b1"))
+    experiment = linear_experiment(
+        sizes=sizes, batch=batch, hidden="tanh", dtype="float32", seeds=tuple(range(8)), snapshots=("W0", "W1", "b0", "b1")
+    )
     together, alone = train(experiment), train(experiment.but(seeds=(3,)))
     assert len(together.snapshots) == 8
     for name, array in together.snapshots.items():
@@ -59,11 +60,15 @@ def test_either_precision_starts_from_the_same_weights():
 
 
 @settings(max_examples=10, deadline=None)
-@given(st.sampled_from(["backprop", "feedback alignment", "feedback alignment, gated", "shallow"]),
-       st.floats(0.2, 0.9), st.sampled_from([0.0, 0.5]))
+@given(
+    st.sampled_from(["backprop", "feedback alignment", "feedback alignment, gated", "shallow"]),
+    st.floats(0.2, 0.9),
+    st.sampled_from([0.0, 0.5]),
+)
 def test_masked_connections_stay_away_and_b_stays_fixed(rule, density, momentum):
-    experiment = tanh_experiment(rule=rule, density=(density, 1.0, density), feedback_density=(density, density),
-                                 momentum=momentum)
+    experiment = tanh_experiment(
+        rule=rule, density=(density, 1.0, density), feedback_density=(density, density), momentum=momentum
+    )
     run = Run(experiment, experiment.seeds)
     before = [b.clone() for b in run.network.B]
     run.advance()
@@ -76,15 +81,20 @@ def test_masked_connections_stay_away_and_b_stays_fixed(rule, density, momentum)
 
 
 def test_half_of_w_and_half_of_b_leave_a_quarter_reciprocal():
-    network = initialise(tanh_experiment(sizes=(10, 400, 10), density=(1.0, 0.5), feedback_density=(0.5,),
-                                         snapshots=(), traced=()), (0, 1))
+    network = initialise(
+        tanh_experiment(sizes=(10, 400, 10), density=(1.0, 0.5), feedback_density=(0.5,), snapshots=(), traced=()), (0, 1)
+    )
     both = (network.W[1] != 0) & (network.B[0].mT != 0)
     assert both.double().mean() == pytest.approx(0.25, abs=0.02)
 
 
 def test_initial_weights_are_in_their_range_and_given_ones_are_kept():
-    network = initialise(tanh_experiment(density=None, feedback_density=None, weights=(0.1, 0.2, 0.4), feedback=0.7,
-                                         given=(("W2", tuple(range(28))),)), (0, 1))
+    network = initialise(
+        tanh_experiment(
+            density=None, feedback_density=None, weights=(0.1, 0.2, 0.4), feedback=0.7, given=(("W2", tuple(range(28))),)
+        ),
+        (0, 1),
+    )
     assert 0.09 < network.W[0].abs().max() <= 0.1
     assert 0.18 < network.W[1].abs().max() <= 0.2
     assert 0.6 < network.B[0].abs().max() <= 0.7
@@ -157,8 +167,12 @@ def test_backprop_with_dropout_is_the_gradient_of_the_network_that_is_left(hidde
     g = torch.Generator().manual_seed(1)
     x, target = (torch.randn(1, 5, n, generator=g, dtype=torch.float64) for n in (6, 4))
     W = [w.clone().requires_grad_() for w in network.W]
-    unit = {"tanh": torch.tanh, "logistic": torch.sigmoid, "linear": lambda a: a,
-            "leaky": lambda a: torch.nn.functional.leaky_relu(a, 1 / 20)}[hidden]
+    unit = {
+        "tanh": torch.tanh,
+        "logistic": torch.sigmoid,
+        "linear": lambda a: a,
+        "leaky": lambda a: torch.nn.functional.leaky_relu(a, 1 / 20),
+    }[hidden]
     a = x * keep[0] / 0.8
     a = unit(a @ W[0] + network.b[0]) * keep[1] / 0.5
     a = unit(a @ W[1] + network.b[1]) * keep[2] / 0.6
@@ -175,8 +189,17 @@ def test_backprop_with_dropout_is_the_gradient_of_the_network_that_is_left(hidde
 
 def test_no_array_of_a_run_is_drawn_with_the_numbers_of_another():
     # Numbers that two purposes share would tie B to W before anything is learned, or a mask to the sign of what it keeps.
-    experiment = tanh_experiment(sizes=(40, 30, 30, 30), density=(0.5, 0.5, 0.5), feedback_density=(0.5, 0.5), biases=0.3,
-                                 dropout=(0.5, 0.5, 0.5), redraw_feedback=True, examples=1000, batch=1000, probes=())
+    experiment = tanh_experiment(
+        sizes=(40, 30, 30, 30),
+        density=(0.5, 0.5, 0.5),
+        feedback_density=(0.5, 0.5),
+        biases=0.3,
+        dropout=(0.5, 0.5, 0.5),
+        redraw_feedback=True,
+        examples=1000,
+        batch=1000,
+        probes=(),
+    )
     run = Run(experiment, (7,))
     run.task.next_chunk()
     whole = initialise(experiment.but(density=None, feedback_density=None), (7,))
@@ -210,22 +233,30 @@ def test_biases_are_drawn_on_the_scale_that_is_given_or_on_that_of_w():
 @pytest.mark.parametrize("products", ["", "oneDNN", "bfloat16"])
 @pytest.mark.parametrize("batch", [1, 5, 40])
 def test_a_step_takes_the_decay_of_each_example_of_the_minibatch_from_w_and_b(products, batch):
-    experiment = linear_experiment(dtype="float32", products=products, batch=batch, examples=400 * batch, weights=0.5,
-                                   biases=0.5, probes=())
+    experiment = linear_experiment(
+        dtype="float32", products=products, batch=batch, examples=400 * batch, weights=0.5, biases=0.5, probes=()
+    )
     rate, decay = 2.0**-6, 2.0**-5
     with_decay, without = (initialise(experiment, (0, 1)) for _ in range(2))
     before = [a.clone() for a in (*without.W, *without.b)]
     x = torch.randn(2, batch, 30, generator=torch.Generator().manual_seed(0))
     for network, d in ((with_decay, decay), (without, 0.0)):
-        step(experiment.but(weight_decay=d), network.taking(products), rule("backprop"), x, torch.zeros(2, batch, 10),
-             (rate, rate))
+        step(
+            experiment.but(weight_decay=d),
+            network.taking(products),
+            rule("backprop"),
+            x,
+            torch.zeros(2, batch, 10),
+            (rate, rate),
+        )
     for a, b, start in zip((*with_decay.W, *with_decay.b), (*without.W, *without.b), before, strict=True):
         torch.testing.assert_close(b - a, rate * batch * decay * start, rtol=2e-3, atol=2e-6)
 
 
 def test_a_step_applies_dropout_and_a_silenced_unit_learns_nothing():
-    experiment = tanh_experiment(dropout=(0.5, 0.5, 0.5), density=None, feedback_density=None, momentum=0.0,
-                                 weight_decay=0.0)
+    experiment = tanh_experiment(
+        dropout=(0.5, 0.5, 0.5), density=None, feedback_density=None, momentum=0.0, weight_decay=0.0
+    )
     network = initialise(experiment, (0,))
     keep = network.draw_kept([tasks.generator(0, "dropout")], 1)
     before = [w.clone() for w in network.W]

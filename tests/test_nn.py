@@ -22,12 +22,17 @@ def squared(target):
 
 @pytest.mark.parametrize("name", OURS)
 def test_ten_steps_are_those_of_the_engine(name):
-    experiment = linear_experiment(sizes=(7, 6, 5, 3), hidden="tanh", output="logistic", dtype="float64", weights=0.5,
-                                   feedback=0.5, seeds=(3,))
+    experiment = linear_experiment(
+        sizes=(7, 6, 5, 3), hidden="tanh", output="logistic", dtype="float64", weights=0.5, feedback=0.5, seeds=(3,)
+    )
     engine = initialise(experiment, (3,))
     units = (torch.tanh, torch.tanh, torch.sigmoid)
-    model = nn.Sequential(*(FeedbackLinear(*w.shape[1:], activation=f, rule=name, dtype=torch.float64)
-                            for w, f in zip(engine.W, units, strict=True)))
+    model = nn.Sequential(
+        *(
+            FeedbackLinear(*w.shape[1:], activation=f, rule=name, dtype=torch.float64)
+            for w, f in zip(engine.W, units, strict=True)
+        )
+    )
     with torch.no_grad():
         for layer, w, b in zip(model, engine.W, engine.b, strict=True):
             layer.weight.copy_(w[0].T)
@@ -65,8 +70,9 @@ def test_with_the_transpose_for_feedback_the_gated_rule_is_the_gradient(kind):
     layer.B.copy_(layer.weight.detach())
     assert torch.autograd.gradcheck(layer, (x.requires_grad_(),))
     parameters = dict(layer.named_parameters())
-    assert torch.autograd.gradcheck(lambda *p: torch.func.functional_call(layer, dict(zip(parameters, p, strict=True)), x),
-                                    tuple(parameters.values()))
+    assert torch.autograd.gradcheck(
+        lambda *p: torch.func.functional_call(layer, dict(zip(parameters, p, strict=True)), x), tuple(parameters.values())
+    )
 
 
 @pytest.mark.parametrize("kind", layers())
@@ -138,8 +144,11 @@ def test_it_compiles_and_learns_in_bfloat16(name):
 def test_direct_feedback_sends_the_error_to_every_hidden_stage():
     torch.manual_seed(0)
     x, target = torch.randn(4, 1, 6, 6), torch.randn(4, 3)
-    stages = (nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh()), nn.Sequential(nn.Flatten(), nn.Linear(32, 5), nn.Tanh()),
-              nn.Linear(5, 3))
+    stages = (
+        nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh()),
+        nn.Sequential(nn.Flatten(), nn.Linear(32, 5), nn.Tanh()),
+        nn.Linear(5, 3),
+    )
     model = DirectFeedback(*stages, example=x[:1])
     assert [b.shape for b in model.buffers()] == [(3, 32), (3, 5)]
     assert model.B0.abs().max() <= 3**-0.5
@@ -210,12 +219,19 @@ def test_the_angle_to_backprop_is_nought_where_feedback_is_the_transpose_and_str
     assert not any(m.transport for m in model if hasattr(m, "B"))
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: FeedbackLinear(2, 2, rule="direct"), "unknown rule 'direct'; there are: local, gated"),
-    (lambda: FeedbackConv2d(1, 1, 3, padding="same"), "padding 'same' of mode 'zeros': feedback wants numbers, and zeros"),
-    (lambda: FeedbackConv2d(1, 1, 3, padding_mode="circular"), "of mode 'circular'"),
-    (lambda: convert(nn.ReLU()), "ReLU has no nn.Linear or nn.Conv2d to be converted"),
-], ids=["rule", "padding in words", "another padding", "nothing to convert"])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FeedbackLinear(2, 2, rule="direct"), "unknown rule 'direct'; there are: local, gated"),
+        (
+            lambda: FeedbackConv2d(1, 1, 3, padding="same"),
+            "padding 'same' of mode 'zeros': feedback wants numbers, and zeros",
+        ),
+        (lambda: FeedbackConv2d(1, 1, 3, padding_mode="circular"), "of mode 'circular'"),
+        (lambda: convert(nn.ReLU()), "ReLU has no nn.Linear or nn.Conv2d to be converted"),
+    ],
+    ids=["rule", "padding in words", "another padding", "nothing to convert"],
+)
 def test_what_cannot_be_done_is_refused_and_told_why(make, message):
     with pytest.raises(ValueError, match=message):
         make()

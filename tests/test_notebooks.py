@@ -72,8 +72,12 @@ def test_only_what_is_the_case_by_our_own_making_is_no_evidence_and_only_texture
 def test_the_readme_counts_the_verdicts(tmp_path):
     readme = notebooks.ROOT / "README.md"
     assert notebooks.counts() in readme.read_text(encoding="utf-8"), "`make refresh` counts again"
-    rows = [row["verdict"] for name in NAMES for row in notebooks.verdicts(notebooks.read(notebooks.path(name)))
-            if row["id"] in claims.ledger()]
+    rows = [
+        row["verdict"]
+        for name in NAMES
+        for row in notebooks.verdicts(notebooks.read(notebooks.path(name)))
+        if row["id"] in claims.ledger()
+    ]
     for verdict in (claims.REPRODUCED, claims.MISSED, claims.UNDECIDED, claims.UNTESTED):
         assert f"**{rows.count(verdict)} {verdict}**" in notebooks.counts()
     other = tmp_path / "README.md"
@@ -181,8 +185,9 @@ class Here(Executor):
 
 
 @pytest.mark.parametrize("ends", ["raise SystemExit", "import sys; sys.exit(0)"])
-def test_a_cell_that_ends_the_notebook_early_fails_the_run_and_nothing_is_written_back(own_notebooks, monkeypatch, tmp_path,
-                                                                                       capsys, ends):
+def test_a_cell_that_ends_the_notebook_early_fails_the_run_and_nothing_is_written_back(
+    own_notebooks, monkeypatch, tmp_path, capsys, ends
+):
     file = own_notebooks("98_ends", "1 + 1", ends, "print('never')")
     before = file.read_bytes()
     monkeypatch.setattr(processes, "ProcessPoolExecutor", Here)
@@ -249,14 +254,17 @@ def test_what_papermill_would_change_on_the_way_is_refused(own_notebooks, tmp_pa
     assert notebooks.read(tmp_path / "98_given.ipynb").cells[-1].outputs[0].text == f"{value}\n"
 
 
-@pytest.mark.parametrize(("source", "found"), [
-    ('label = "a=b"', {"label": "'a=b'"}),
-    ('label = "#1"  # a number', {"label": "'#1'"}),
-    ("half = 1 / 2", {"half": "1 / 2"}),
-    ("import math\nturn = 2 * math.pi\n\nseeds = [\n    1,\n    2,\n]", {"turn": "2 * math.pi", "seeds": "[1, 2]"}),
-    ("rate: float = 0.1\na = b = 3\nunset: int", {"rate": "0.1", "a": "3", "b": "3"}),
-    ("%matplotlib inline\nf = lambda x: x == 1", {"f": "lambda x: x == 1"}),
-])
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('label = "a=b"', {"label": "'a=b'"}),
+        ('label = "#1"  # a number', {"label": "'#1'"}),
+        ("half = 1 / 2", {"half": "1 / 2"}),
+        ("import math\nturn = 2 * math.pi\n\nseeds = [\n    1,\n    2,\n]", {"turn": "2 * math.pi", "seeds": "[1, 2]"}),
+        ("rate: float = 0.1\na = b = 3\nunset: int", {"rate": "0.1", "a": "3", "b": "3"}),
+        ("%matplotlib inline\nf = lambda x: x == 1", {"f": "lambda x: x == 1"}),
+    ],
+)
 def test_a_default_may_be_any_expression(own_notebooks, tmp_path, source, found):
     file = own_notebooks("98_defaults", "print('ran')")
     notebook = notebooks.read(file)
@@ -280,8 +288,14 @@ def test_a_notebook_that_names_no_kernel_runs_in_the_one_there_is(own_notebooks,
 
 
 def test_the_normal_form_of_an_older_notebook_is_a_valid_one(tmp_path):
-    old = nbformat.from_dict({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [
-        {"cell_type": "markdown", "metadata": {}, "source": "# T"}]})
+    old = nbformat.from_dict(
+        {
+            "nbformat": 4,
+            "nbformat_minor": 4,
+            "metadata": {},
+            "cells": [{"cell_type": "markdown", "metadata": {}, "source": "# T"}],
+        }
+    )
     normal = notebooks.normalise(old)
     nbformat.validate(normal)
     assert (normal.nbformat, normal.nbformat_minor, normal.cells[0].id) == (4, 5, "cell-00")
@@ -332,11 +346,14 @@ def test_less_than_one_notebook_at_a_time_is_refused():
         notebooks.run(["02_linear"], jobs=0)
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    (lambda c: c.outputs.append(new_output("error", ename="E", evalue="v")), r"cell \[1\] has an error: E: v"),
-    (lambda c: c.update(outputs=[], execution_count=None), r"execution counts are \[None\], wanted 1 to 1"),
-    (lambda c: c.update(outputs=[]), "no cell has an output"),
-])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: c.outputs.append(new_output("error", ename="E", evalue="v")), r"cell \[1\] has an error: E: v"),
+        (lambda c: c.update(outputs=[], execution_count=None), r"execution counts are \[None\], wanted 1 to 1"),
+        (lambda c: c.update(outputs=[]), "no cell has an output"),
+    ],
+)
 def test_a_notebook_that_failed_or_is_empty_is_not_published(tmp_path, change, says):
     (tmp_path / "notebooks").mkdir()
     notebook = executed(new_output("stream", text="1"))
@@ -366,17 +383,20 @@ def test_a_notebook_in_normal_form_has_no_problem():
     assert notebooks.problems(executed(new_output("stream", text="1"))) == []
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    (lambda nb: nb.cells[1].update(execution_count=2), "execution counts"),
-    (lambda nb: nb.cells[1].update(execution_count=None), "execution counts"),
-    (lambda nb: nb.cells[1].update(outputs=[]), "no cell has an output"),
-    (lambda nb: nb.cells[1].outputs.append(new_output("error", ename="E", evalue="v")), "has an error: E: v"),
-    (lambda nb: nb.cells[1].metadata.update(execution={"a": 1}), "normal form"),
-    (lambda nb: nb.cells[0].metadata.update(tags=[]), "normal form"),
-    (lambda nb: nb.metadata.update(papermill={}), "normal form"),
-    (lambda nb: nb.cells.append(new_raw_cell("x", id="cell-02")), "cell 2 is a raw one, which the book leaves out"),
-    (lambda nb: nb.cells[1].outputs.append(new_output("stream", text="2")), "normal form"),
-])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda nb: nb.cells[1].update(execution_count=2), "execution counts"),
+        (lambda nb: nb.cells[1].update(execution_count=None), "execution counts"),
+        (lambda nb: nb.cells[1].update(outputs=[]), "no cell has an output"),
+        (lambda nb: nb.cells[1].outputs.append(new_output("error", ename="E", evalue="v")), "has an error: E: v"),
+        (lambda nb: nb.cells[1].metadata.update(execution={"a": 1}), "normal form"),
+        (lambda nb: nb.cells[0].metadata.update(tags=[]), "normal form"),
+        (lambda nb: nb.metadata.update(papermill={}), "normal form"),
+        (lambda nb: nb.cells.append(new_raw_cell("x", id="cell-02")), "cell 2 is a raw one, which the book leaves out"),
+        (lambda nb: nb.cells[1].outputs.append(new_output("stream", text="2")), "normal form"),
+    ],
+)
 def test_what_must_not_be_committed_is_found(change, says):
     notebook = executed(new_output("stream", text="1"))
     change(notebook)

@@ -12,8 +12,10 @@ from fa_core.__main__ import main
 from tests.helpers import linear_experiment, same
 
 # Each is learned in chunks of a thousand examples, after any of which it can be stopped.
-SMALL = tuple(linear_experiment(name=name, seeds=(0, 1), examples=4000, probes=tuple(range(0, 4001, 500)))
-              for name in ("first", "second", "third"))
+SMALL = tuple(
+    linear_experiment(name=name, seeds=(0, 1), examples=4000, probes=tuple(range(0, 4001, 500)))
+    for name in ("first", "second", "third")
+)
 
 
 class Clock:
@@ -133,11 +135,14 @@ def test_nothing_is_unpacked_but_records_parts_and_checkpoints(tmp_path, folder,
     assert not folder.exists()
 
 
-@pytest.mark.parametrize(("arguments", "told"), [
-    (["--budget", "0"], "--budget is how many seconds there are, more than 0; got 0"),
-    (["--budget", "9", "--scheduler", "tcp://127.0.0.1:1"], "--jobs and --budget are for this machine"),
-    (["--into", "."], ". is not empty: name a folder for the pack that is, or that is not there yet"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--budget", "0"], "--budget is how many seconds there are, more than 0; got 0"),
+        (["--budget", "9", "--scheduler", "tcp://127.0.0.1:1"], "--jobs and --budget are for this machine"),
+        (["--into", "."], ". is not empty: name a folder for the pack that is, or that is not there yet"),
+    ],
+)
 def test_what_cannot_be_is_refused_before_anything_runs(folder, capsys, arguments, told):
     assert main(["record", "first", *arguments]) == 1
     assert told in capsys.readouterr().err

@@ -15,10 +15,12 @@ from fa_core.tables import Table
 NAMES = notebooks.names()
 MAIN_THREAD, LINE = 1200, 88  # words, characters
 ALT = "A line that falls, and one that rises"
-SVG = ('<?xml version="1.0"?>\n<svg width="10.123pt" version="1.1">'
-       '<path d="M 1.23456 -2.5 \nL 3.99999 4 \nz\n" style="fill: none; stroke: #000000"/>'
-       '<use xlink:href="#m0b2c3d4e5f" transform="translate(1.2345 2) scale(0.015625)" x="7.777"/>'
-       '<image xlink:href="data:image/png;base64,\nAAAA1.23456"/></svg>\n')
+SVG = (
+    '<?xml version="1.0"?>\n<svg width="10.123pt" version="1.1">'
+    '<path d="M 1.23456 -2.5 \nL 3.99999 4 \nz\n" style="fill: none; stroke: #000000"/>'
+    '<use xlink:href="#m0b2c3d4e5f" transform="translate(1.2345 2) scale(0.015625)" x="7.777"/>'
+    '<image xlink:href="data:image/png;base64,\nAAAA1.23456"/></svg>\n'
+)
 
 
 @pytest.fixture
@@ -67,9 +69,13 @@ def sources(cells) -> list[str]:
 
 def test_results_are_said_in_one_line_under_the_figure_that_names_them_or_else_the_next(fa_pages):
     cells = page_of(
-        fa_pages, new_markdown_cell("# T"), new_code_cell("a", outputs=[shown("one"), shown("two"), shown("three-late")]),
-        figure("fig-1", "The first."), figure("fig-2", "The second. Experiments: three-late."),
-        new_code_cell("b", outputs=[shown("last"), new_output("stream", text="kept")]))
+        fa_pages,
+        new_markdown_cell("# T"),
+        new_code_cell("a", outputs=[shown("one"), shown("two"), shown("three-late")]),
+        figure("fig-1", "The first."),
+        figure("fig-2", "The second. Experiments: three-late."),
+        new_code_cell("b", outputs=[shown("last"), new_output("stream", text="kept")]),
+    )
     assert not any(records.MIME in o.get("data", {}) for c in cells for o in c.get("outputs", ()))
     said = [c["source"] for c in cells if "class='provenance'" in c["source"]]
     assert [re.findall(r"<tr><td>([\w-]+)</td>", s) for s in said] == [["one", "two"], ["three-late"], ["last"]]
@@ -90,17 +96,26 @@ def test_the_line_gives_seeds_device_date_and_the_command_that_makes_it_again(fa
 
 def test_a_page_opens_with_its_verdicts_the_figure_that_answers_and_the_minutes(fa_pages):
     report = claims.Reporter("02_linear")
-    verdicts = [report("fig2a.shallow-hardly-learns", 0.97, 20, (0.96, 0.98)),
-                report("fig2b.angle-never-zero", 2, kind="extreme")]
+    verdicts = [
+        report("fig2a.shallow-hardly-learns", 0.97, 20, (0.96, 0.98)),
+        report("fig2b.angle-never-zero", 2, kind="extreme"),
+    ]
     outputs = [new_output("display_data", v._repr_mimebundle_()) for v in verdicts]
     answer = figure("fig-1", "Seen.", shown("one"), tags=["hide-input", "opening"])
-    cells = page_of(fa_pages, new_markdown_cell("# T\n\nWhat?"), new_markdown_cell("## Later"), figure("fig-0"), answer,
-                    new_code_cell("j", outputs=outputs))
+    cells = page_of(
+        fa_pages,
+        new_markdown_cell("# T\n\nWhat?"),
+        new_markdown_cell("## Later"),
+        figure("fig-0"),
+        answer,
+        new_code_cell("j", outputs=outputs),
+    )
     assert cells[1]["source"].startswith("<div class='verdicts'")
     badge = r"<p class='(\w+)'><b>(. [\w ]+)</b> <a href='../book/scorecard.html#([\w.-]+)'>"
     assert re.findall(badge, cells[1]["source"]) == [
         ("reproduced", "✓ reproduced", "fig2a.shallow-hardly-learns"),
-        ("missed", "✗ not reproduced", "fig2b.angle-never-zero")]
+        ("missed", "✗ not reproduced", "fig2b.angle-never-zero"),
+    ]
     assert "1 minute to read" in cells[1]["source"]
     assert cells[2]["metadata"]["mystnb"]["figure"]["name"] == "fig-1"
     assert (cells[2]["metadata"]["tags"], len(cells[2]["outputs"])) == (["remove-input"], 1)
@@ -112,10 +127,14 @@ def test_a_page_opens_with_its_verdicts_the_figure_that_answers_and_the_minutes(
 
 
 def test_a_section_is_folded_under_its_heading_and_the_main_thread_is_what_is_left(fa_pages):
-    cells = [new_markdown_cell("# T\n\none two $x$ three"),
-             new_markdown_cell("(a-label)=\n## A\n\nfour", metadata={notebooks.COLLAPSED: True}),
-             new_markdown_cell("### B\n\nfive"), figure(caption="six seven"),
-             new_markdown_cell("## C\n\neight [nine](ten.md) `eleven`"), figure(caption="twelve")]
+    cells = [
+        new_markdown_cell("# T\n\none two $x$ three"),
+        new_markdown_cell("(a-label)=\n## A\n\nfour", metadata={notebooks.COLLAPSED: True}),
+        new_markdown_cell("### B\n\nfive"),
+        figure(caption="six seven"),
+        new_markdown_cell("## C\n\neight [nine](ten.md) `eleven`"),
+        figure(caption="twelve"),
+    ]
     notebook = new_notebook(cells=cells)
     assert [s.split("\n")[0] for s in sources(notebooks.main_thread(notebook))] == ["# T", "## C", "draw()"]
     assert notebooks.read_words(notebook) == (8, 1)  # T one two three, C eight nine, twelve
@@ -201,8 +220,10 @@ def test_a_legend_has_the_algorithms_in_their_order_and_says_what_a_band_is():
 
 def luminance(colour: str) -> float:
     """Relative luminance, as WCAG has it."""
-    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4
-              for v in (int(colour[i : i + 2], 16) / 255 for i in (0, 2, 4))]
+    linear = [
+        v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4
+        for v in (int(colour[i : i + 2], 16) / 255 for i in (0, 2, 4))
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -243,13 +264,18 @@ def test_the_page_shows_the_vectors_and_the_notebook_the_pixels(fa_pages):
 
 
 def test_a_table_is_html_and_the_same_as_text():
-    table = Table(["rule", "rate", "examples"], [["backprop", 0.0123456, 367], ["shallow & slow", float("inf"), 12345]],
-                  ["", ".3g", ",.0f"], title="To NSE 0.01")
+    table = Table(
+        ["rule", "rate", "examples"],
+        [["backprop", 0.0123456, 367], ["shallow & slow", float("inf"), 12345]],
+        ["", ".3g", ",.0f"],
+        title="To NSE 0.01",
+    )
     assert repr(table).splitlines() == [
         "To NSE 0.01",
         "rule              rate  examples",
         "backprop        0.0123       367",
-        "shallow & slow     inf    12,345"]
+        "shallow & slow     inf    12,345",
+    ]
     page = table._repr_html_()
     assert page.startswith("<table class='numbers'><caption>To NSE 0.01</caption>")
     cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", page)
@@ -274,16 +300,24 @@ def test_the_main_thread_of_a_notebook_is_read_in_ten_minutes(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_code_that_is_shown_has_lines_that_fit(name):
-    shown = [c.source for c in notebooks.main_thread(notebooks.read(notebooks.path(name))) if c.cell_type == "code"
-             and not {"hide-input", "hide-cell", "remove-input", "remove-cell"} & set(c.metadata.get("tags", ()))]
+    shown = [
+        c.source
+        for c in notebooks.main_thread(notebooks.read(notebooks.path(name)))
+        if c.cell_type == "code"
+        and not {"hide-input", "hide-cell", "remove-input", "remove-cell"} & set(c.metadata.get("tags", ()))
+    ]
     wide = [line for source in shown for line in source.splitlines() if len(line) > LINE]
     assert wide == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_figure_has_vectors_no_wider_than_the_column_and_is_described_outside_the_book(name):
-    outputs = [o for c in notebooks.code_cells(notebooks.read(notebooks.path(name))) for o in c.outputs
-               if "image/png" in o.get("data", {})]
+    outputs = [
+        o
+        for c in notebooks.code_cells(notebooks.read(notebooks.path(name)))
+        for o in c.outputs
+        if "image/png" in o.get("data", {})
+    ]
     fit = [(len(o.metadata.get("image/png", {}).get("alt", "")), width(o.data.get(pictures.MIME))) for o in outputs]
     assert all(alt > 20 and inches <= 10.2 for alt, inches in fit), fit
 

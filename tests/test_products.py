@@ -82,8 +82,16 @@ def test_a_rounded_matrix_gives_the_product_of_the_numbers_rounded_to_bfloat16(a
 
 @pytest.mark.parametrize("name", ["backprop", "feedback alignment"])
 def test_every_product_of_a_step_is_of_rounded_numbers_and_all_else_is_not(name, arithmetic):
-    experiment = linear_experiment(sizes=(6, 5, 4, 3), rule=name, weights=0.5, hidden="tanh", dtype="float32", batch=10,
-                                   weight_decay=0.1, products="bfloat16")
+    experiment = linear_experiment(
+        sizes=(6, 5, 4, 3),
+        rule=name,
+        weights=0.5,
+        hidden="tanh",
+        dtype="float32",
+        batch=10,
+        weight_decay=0.1,
+        products="bfloat16",
+    )
     net, rate = initialise(experiment, (3,)), 0.3
     W, b = [w.clone() for w in net.W], [a.clone() for a in net.b]
     g = torch.Generator().manual_seed(1)
@@ -137,8 +145,17 @@ def test_what_diverged_is_rounded_to_what_diverged():
 
 
 def test_a_step_in_one_pass_is_to_the_bit_that_of_several(monkeypatch):
-    experiment = tanh_experiment(sizes=(37, 61, 45, 10), momentum=0.0, dtype="float32", batch=50, products="bfloat16",
-                                 density=(0.5, 1.0, 1.0), feedback_density=None, weight_decay=1e-3, seeds=(0, 1))
+    experiment = tanh_experiment(
+        sizes=(37, 61, 45, 10),
+        momentum=0.0,
+        dtype="float32",
+        batch=50,
+        products="bfloat16",
+        density=(0.5, 1.0, 1.0),
+        feedback_density=None,
+        weight_decay=1e-3,
+        seeds=(0, 1),
+    )
     runs = []
     for fits in (fused.fits, lambda *_: False):
         monkeypatch.setattr(fused, "fits", fits)
@@ -163,11 +180,20 @@ def test_a_matrix_is_for_products_alone(kind):
 
 @pytest.mark.parametrize("name", [name for name, rule in RULES.items() if not rule.changes_feedback()])
 @pytest.mark.parametrize("kind", ["oneDNN", "bfloat16"])
-@pytest.mark.parametrize("changes", [{}, {"dropout": (0.2, 0.5, 0.0)}, {"density": (1.0, 0.5, 0.7)}],
-                         ids=["", "dropout", "masked"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"dropout": (0.2, 0.5, 0.0)}, {"density": (1.0, 0.5, 0.7)}], ids=["", "dropout", "masked"]
+)
 def test_learning_is_near_that_with_plain_products_by_every_rule(name, kind, changes):
-    experiment = tanh_experiment(rule=name, momentum=0.0, dtype="float32", batch=100, probes=(0, 3000), density=None,
-                                 feedback_density=None, weight_decay=1e-4).but(**changes)
+    experiment = tanh_experiment(
+        rule=name,
+        momentum=0.0,
+        dtype="float32",
+        batch=100,
+        probes=(0, 3000),
+        density=None,
+        feedback_density=None,
+        weight_decay=1e-4,
+    ).but(**changes)
     exact, other = (train(experiment.but(products=p)) for p in ("", kind))
     assert not same(exact, other)
     fell = exact["loss"][:, 0] - exact["loss"][:, 1]
@@ -178,9 +204,19 @@ def test_learning_is_near_that_with_plain_products_by_every_rule(name, kind, cha
 
 @pytest.mark.parametrize("kind", ["oneDNN", "bfloat16"])
 def test_a_seeds_result_does_not_depend_on_the_runs_beside_it(kind):
-    experiment = tanh_experiment(sizes=(12, 300, 70, 4), momentum=0.0, dtype="float32", batch=50, density=None,
-                                 feedback_density=None, products=kind, snapshots=("W0", "W1", "W2"), snapshot_units=None,
-                                 snapshot_runs=None, seeds=(0, 1, 2))
+    experiment = tanh_experiment(
+        sizes=(12, 300, 70, 4),
+        momentum=0.0,
+        dtype="float32",
+        batch=50,
+        density=None,
+        feedback_density=None,
+        products=kind,
+        snapshots=("W0", "W1", "W2"),
+        snapshot_units=None,
+        snapshot_runs=None,
+        seeds=(0, 1, 2),
+    )
     runs = [Run(experiment, seeds) for seeds in ((0, 1, 2), (1,))]
     for run in runs:
         run.advance()

@@ -29,8 +29,12 @@ LICENCE = {"enum": ["MIT", "CC-BY-4.0"]}  # of SPDX's identifiers, those that ou
 
 def record(required: str, **fields) -> dict:
     """The schema of an object with these fields and no others; `_` in a name stands for `-`."""
-    return {"type": "object", "required": required.split(), "additionalProperties": False,
-            "properties": {name.replace("_", "-"): schema for name, schema in fields.items()}}
+    return {
+        "type": "object",
+        "required": required.split(),
+        "additionalProperties": False,
+        "properties": {name.replace("_", "-"): schema for name, schema in fields.items()},
+    }
 
 
 def some(items: dict) -> dict:
@@ -43,11 +47,26 @@ PERSON = record("family-names given-names", family_names=TEXT, given_names=TEXT,
 AUTHORS = some({"anyOf": [ENTITY, PERSON]})
 WORK = {"title": TEXT, "authors": AUTHORS, "doi": DOI, "license": {"anyOf": [LICENCE, some(LICENCE)]}}
 REFERENCE = record(
-    "type title authors", **WORK, type=TEXT, journal=TEXT, volume=TEXT, start=TEXT, year=YEAR, date_published=DATE,
+    "type title authors",
+    **WORK,
+    type=TEXT,
+    journal=TEXT,
+    volume=TEXT,
+    start=TEXT,
+    year=YEAR,
+    date_published=DATE,
 )
 CITATION = record(
-    "cff-version message title authors", **WORK, cff_version={"const": "1.2.0"}, message=TEXT, abstract=TEXT, version=TEXT,
-    type={"enum": ["software", "dataset"]}, date_released=DATE, repository_code=TEXT, keywords=some(TEXT),
+    "cff-version message title authors",
+    **WORK,
+    cff_version={"const": "1.2.0"},
+    message=TEXT,
+    abstract=TEXT,
+    version=TEXT,
+    type={"enum": ["software", "dataset"]},
+    date_released=DATE,
+    repository_code=TEXT,
+    keywords=some(TEXT),
     references=some(REFERENCE),
 )
 
@@ -150,10 +169,19 @@ def test_the_citation_is_in_the_citation_file_format():
     jsonschema.validate(plain(ROOT / "CITATION.cff"), CITATION)
 
 
-@pytest.mark.parametrize("change", [
-    {"authors": []}, {"authors": [{"given-names": "A"}]}, {"message": ""}, {"date-released": "24 November 2026"},
-    {"license": ["MIT", "MIT"]}, {"licence": "MIT"}, {"references": [{"type": "article", "title": "no authors"}]},
-], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"authors": []},
+        {"authors": [{"given-names": "A"}]},
+        {"message": ""},
+        {"date-released": "24 November 2026"},
+        {"license": ["MIT", "MIT"]},
+        {"licence": "MIT"},
+        {"references": [{"type": "article", "title": "no authors"}]},
+    ],
+    ids=str,
+)
 def test_a_malformed_citation_is_refused(change):
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(plain(ROOT / "CITATION.cff") | change, CITATION)

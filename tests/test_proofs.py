@@ -22,13 +22,17 @@ def test_a_check_that_does_not_say_true_fails_and_names_the_equation(answer):
         proofs.show([Equation("SI 10", "a = b", DERIVED, "by hand", check=lambda *_: answer)])
 
 
-@pytest.mark.parametrize(("fields", "says"), [
-    ({"key": "SI 80"}, "numbers no equation 'SI 80'"),
-    ({"kind": "believed"}, "unknown kind 'believed'"),
-    ({"says": "a = ("}, "cannot read"),
-    ({"kind": WRONG}, "a corrected form stands where"),
-    ({"corrected": "a = c"}, "a corrected form stands where"),
-], ids=str)
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"key": "SI 80"}, "numbers no equation 'SI 80'"),
+        ({"kind": "believed"}, "unknown kind 'believed'"),
+        ({"says": "a = ("}, "cannot read"),
+        ({"kind": WRONG}, "a corrected form stands where"),
+        ({"corrected": "a = c"}, "a corrected form stands where"),
+    ],
+    ids=str,
+)
 def test_an_account_that_contradicts_itself_is_refused(fields, says):
     plain = {"key": "SI 10", "says": "a", "kind": CHECKED, "how": "100 instances", "check": lambda *_: True}
     with pytest.raises(ValueError, match=says):
@@ -46,8 +50,11 @@ def test_each_clause_of_a_formula_is_set_on_a_line_of_its_own():
     assert proofs.maths(r"a = b;\ b < 1 \text{ if } c") == r"\(a = b\);<br>\(b &lt; 1 \text{ if } c\)"
     shown = proofs.show([Equation("SI 1", r"a;\ b", DERIVED, "by hand", lambda *_: True)])
     assert shown._repr_mimebundle_()["text/html"].count(r"\(") == 2
-    assert all(len(proofs.clauses(row["corrected"])) == row["corrected"].count(";") + 1 for name in notebooks.names()
-               for row in notebooks.equations(notebooks.read(notebooks.path(name))))
+    assert all(
+        len(proofs.clauses(row["corrected"])) == row["corrected"].count(";") + 1
+        for name in notebooks.names()
+        for row in notebooks.equations(notebooks.read(notebooks.path(name)))
+    )
 
 
 def test_no_equation_is_accounted_for_twice():

@@ -120,8 +120,9 @@ def test_the_three_quantities_are_the_traces_of_the_note_and_the_rates_it_says()
     traces = [np.trace(a.T @ B @ e) for a, e in zip(run.A, run.E, strict=True)]
     np.testing.assert_allclose(alignment.growth(run), traces)
     np.testing.assert_allclose(alignment.alignment(run), [np.trace(B @ w) for w in run.W])
-    np.testing.assert_allclose(alignment.mean_usefulness(run),
-                               [np.trace(e.T @ w @ B @ e) for w, e in zip(run.W, run.E, strict=True)])
+    np.testing.assert_allclose(
+        alignment.mean_usefulness(run), [np.trace(e.T @ w @ B @ e) for w, e in zip(run.W, run.E, strict=True)]
+    )
     np.testing.assert_allclose(np.diff(alignment.alignment(run)) / 1e-5, np.mean(traces), rtol=1e-5)
     np.testing.assert_allclose(np.diff(np.linalg.norm(run.A, axis=(1, 2)) ** 2) / 2e-5, np.mean(traces), rtol=1e-5)
     assert alignment.alignment(run, -B) == pytest.approx(-alignment.alignment(run))
@@ -176,8 +177,9 @@ def test_equation_1_is_the_leaky_unit_of_the_engine():
 
 def balances(net, layer):
     """`unit_balance` of the hidden layer above W[layer], in the engine's arrays, (runs, units)."""
-    return alignment.unit_balance(*(a.mT.numpy() for a in (net.W[layer], net.W[layer + 1], net.B[layer])),
-                                  net.b[layer][:, 0].numpy())
+    return alignment.unit_balance(
+        *(a.mT.numpy() for a in (net.W[layer], net.W[layer + 1], net.B[layer])), net.b[layer][:, 0].numpy()
+    )
 
 
 def drift(hidden, name, sizes=(6, 5, 4), output="linear", steps=30):

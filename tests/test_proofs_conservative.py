@@ -35,8 +35,10 @@ def test_the_flow_and_the_jacobian_of_the_errors_are_the_losss_own(linear):
     for seed in range(5):
         net = proof.instance(seed, n_i=3, n_h=2, n_o=2, linear=linear)
         step = 1e-6
-        slopes = [(net.at(net.theta - step * d).loss - net.at(net.theta + step * d).loss) / (2 * step)
-                  for d in np.eye(net.theta.size)]
+        slopes = [
+            (net.at(net.theta - step * d).loss - net.at(net.theta + step * d).loss) / (2 * step)
+            for d in np.eye(net.theta.size)
+        ]
         np.testing.assert_allclose(net.flow("backprop"), slopes, atol=1e-5)
         np.testing.assert_allclose(-net.jacobian().T @ net.errors.ravel(), net.flow("backprop"), atol=1e-10)
         same = replace(net, B=net.W.T)

@@ -81,8 +81,18 @@ def test_rate_is_the_derivative(of, law):
     assert (moved(h) - moved(-h)) / (2 * h) == pytest.approx(evaluate(rate(of, law), at), rel=1e-4)
 
 
-@pytest.mark.parametrize("expr", [rate(V), proof.V_SECOND, rate(H, proof.ANY_INPUTS), Trace(C * A * A.T), 3 * Trace(C),
-                                  proof.FALL_RATE, Trace((S + A.T * A) ** 3)])
+@pytest.mark.parametrize(
+    "expr",
+    [
+        rate(V),
+        proof.V_SECOND,
+        rate(H, proof.ANY_INPUTS),
+        Trace(C * A * A.T),
+        3 * Trace(C),
+        proof.FALL_RATE,
+        Trace((S + A.T * A) ** 3),
+    ],
+)
 def test_normal_keeps_the_value(expr):
     at = numbers(1)
     assert evaluate(normal(expr), at) == pytest.approx(evaluate(expr, at))
@@ -168,8 +178,11 @@ def test_rate_of_constants_and_of_what_it_does_not_know():
 
 def test_printed_second_derivative_is_off_by_two_terms_only():
     at = numbers(3, (4, 4, 2))  # n_h = n_i, where the printed form fits
-    printed = (proof.V_SECOND - normal(-4 * Trace(B * E * E.T * B.T * A * E.T * B.T))
-               - normal(-2 * Trace(E.T * B.T * B * E * E.T * B.T * A)))
+    printed = (
+        proof.V_SECOND
+        - normal(-4 * Trace(B * E * E.T * B.T * A * E.T * B.T))
+        - normal(-2 * Trace(E.T * B.T * B * E * E.T * B.T * A))
+    )
     a, b, e = at["A"], at["B"], at["E"]
     wrong = -4 * np.trace(b @ e @ b @ e @ a.T @ a @ e.T @ b.T) - 2 * np.trace(b @ e @ b @ e @ e.T @ b.T @ a)
     assert evaluate(printed, at) + wrong != pytest.approx(evaluate(proof.V_SECOND, at), rel=1e-3)

@@ -20,9 +20,17 @@ def fa_proofs(monkeypatch):
 
 def test_a_proof_is_folded_and_what_stands_around_it_is_not(fa_proofs):
     page = new_document("page")
-    parts = [nodes.paragraph(text="Theorem."), fa_proofs.proof_node("", nodes.paragraph(text="Because.")),
-             nodes.paragraph(text="So.")]
+    parts = [
+        nodes.paragraph(text="Theorem."),
+        fa_proofs.proof_node("", nodes.paragraph(text="Because.")),
+        nodes.paragraph(text="So."),
+    ]
     page += nodes.section("", *parts)
     fa_proofs.fold(None, page)
     assert [p.astext() for p in page[0].children] == [
-        "Theorem.", "<details class='folded proof'><summary>Proof</summary>", "Because.", "</details>", "So."]
+        "Theorem.",
+        "<details class='folded proof'><summary>Proof</summary>",
+        "Because.",
+        "</details>",
+        "So.",
+    ]

@@ -18,8 +18,16 @@ from fa_core.proofs import (
 )
 from fa_core.proofs.reading import TOKEN, DoesNotFit, Reading, held_in
 
-TABLE = [*convergence.EQUATIONS_METHODS, *spiking.EQUATIONS, *alignment.EQUATIONS_UNITS, *convergence.EQUATIONS,
-         *alignment.EQUATIONS, *pseudoinverse.EQUATIONS, *gauss_newton.EQUATIONS, *conservative.EQUATIONS]
+TABLE = [
+    *convergence.EQUATIONS_METHODS,
+    *spiking.EQUATIONS,
+    *alignment.EQUATIONS_UNITS,
+    *convergence.EQUATIONS,
+    *alignment.EQUATIONS,
+    *pseudoinverse.EQUATIONS,
+    *gauss_newton.EQUATIONS,
+    *conservative.EQUATIONS,
+]
 
 TURNED = {"+": "-", "-": "+", r"\le": r"\ge", r"\ge": r"\le", "<": ">", ">": "<", r"\ne": "="}
 
@@ -87,34 +95,59 @@ def of_a_time(y, i, t):
 
 # Of what the table says is wrong: a world, and the last side as the paper prints it, written out in NumPy and SymPy.
 PRINTED = {
-    "main 3": (lambda: first(convergence.normalisation), lambda w: tuple(
-        s - 2 * m * v + m**2 for i in range(3) for t in range(5) for s, m, v in [of_a_time(w["y"], i, t)])),
-    "main 4": (lambda: first(convergence.normalisation), lambda w: tuple(
-        s - m**2 for i in range(3) for s, m, _ in [of_a_time(w["y"], i, 0)])),
-    "main 8": (lambda: first(spiking.layers), lambda w: tuple(
-        np.tanh(u) * (b > 0) * np.exp(-v) / (1 + np.exp(-v)) ** 2
-        for b in w["V^{l-1}(t)"] for u, v in zip(w["U^l(t)"], w["V^l(t)"], strict=True))),
+    "main 3": (
+        lambda: first(convergence.normalisation),
+        lambda w: tuple(s - 2 * m * v + m**2 for i in range(3) for t in range(5) for s, m, v in [of_a_time(w["y"], i, t)]),
+    ),
+    "main 4": (
+        lambda: first(convergence.normalisation),
+        lambda w: tuple(s - m**2 for i in range(3) for s, m, _ in [of_a_time(w["y"], i, 0)]),
+    ),
+    "main 8": (
+        lambda: first(spiking.layers),
+        lambda w: tuple(
+            np.tanh(u) * (b > 0) * np.exp(-v) / (1 + np.exp(-v)) ** 2
+            for b in w["V^{l-1}(t)"]
+            for u, v in zip(w["U^l(t)"], w["V^l(t)"], strict=True)
+        ),
+    ),
     "SI 10": (square, lambda w: w["A"] @ w["A"].T - w["C"]),
     "SI 21": (square, lambda w: ((w["B"] @ w["T"]) ** 2).sum() + 6),
-    "SI 22": (square, lambda w: (lambda a, b, e: -4 * np.trace(b @ e @ b @ e @ a.T @ a @ e.T @ b.T)
-                                 - 2 * np.trace(b @ e @ b @ e @ e.T @ b.T @ a))(w["A"], w["B"], w["E"])),
+    "SI 22": (
+        square,
+        lambda w: (
+            lambda a, b, e: -4 * np.trace(b @ e @ b @ e @ a.T @ a @ e.T @ b.T) - 2 * np.trace(b @ e @ b @ e @ e.T @ b.T @ a)
+        )(w["A"], w["B"], w["E"]),
+    ),
     "SI 28": (square, lambda w: np.trace(w["A"].T @ w["B"] @ w["E"])),
     "SI 45": (lambda: first(pseudoinverse.lemma), lambda w: w["s_h"] + w[r"\eta"] * (1 - w["s_y"]) * w["s_h"]),
     "SI 47": (lambda: list(pseudoinverse.of_each_step())[9], lambda w: np.linalg.pinv(w["W"], rcond=1e-10) @ w["e"]),
     "SI 49": (lambda: first(pseudoinverse.pairs), lambda w: w["s"] * w["B"] @ w["y^*"]),
     "SI 53": (lambda: list(gauss_newton.damped_steps())[2], lambda w: -np.linalg.pinv(w["e_h"]) @ w["e"]),
-    "SI 56": (lambda: first(gauss_newton.changing("gradient")), lambda w: tuple(
-        (w[r"\eta"] * (w["W"].T @ w["e"]) * w["D"][:, None] * w["x"].T).T.ravel())),
+    "SI 56": (
+        lambda: first(gauss_newton.changing("gradient")),
+        lambda w: tuple((w[r"\eta"] * (w["W"].T @ w["e"]) * w["D"][:, None] * w["x"].T).T.ravel()),
+    ),
     "SI 67": (lambda: first(conservative.networks()), lambda w: -0.1 * w[r"\partial\mathcal L/\partial c"]),
-    "SI 71": (lambda: first(conservative.networks()), lambda w: sum(
-        ((w["B"] @ p["e"]) * p["D"]) @ p["x"].T for p in w["data"])),
+    "SI 71": (
+        lambda: first(conservative.networks()),
+        lambda w: sum(((w["B"] @ p["e"]) * p["D"]) @ p["x"].T for p in w["data"]),
+    ),
     "SI 72": (lambda: first(conservative.networks()), lambda w: sum((w["B"] @ p["e"]) * p["D"] for p in w["data"])),
-    "SI 73": (lambda: first(conservative.scalars), lambda w: tuple(
-        sp.diff(conservative.e**2 / 2, p) for p in (conservative.W, conservative.A, conservative.b, conservative.c))),
-    "SI 74": (lambda: first(conservative.scalars), lambda w: tuple(
-        tuple(row) for row in conservative.printed_hessian(conservative.e**2 / 2).tolist())),
-    "SI 79": (lambda: first(conservative.scalars), lambda w: tuple(
-        tuple(row) for row in conservative.printed_jacobian().tolist())),
+    "SI 73": (
+        lambda: first(conservative.scalars),
+        lambda w: tuple(
+            sp.diff(conservative.e**2 / 2, p) for p in (conservative.W, conservative.A, conservative.b, conservative.c)
+        ),
+    ),
+    "SI 74": (
+        lambda: first(conservative.scalars),
+        lambda w: tuple(tuple(row) for row in conservative.printed_hessian(conservative.e**2 / 2).tolist()),
+    ),
+    "SI 79": (
+        lambda: first(conservative.scalars),
+        lambda w: tuple(tuple(row) for row in conservative.printed_jacobian().tolist()),
+    ),
 }
 WRONG_ONES = [e for e in TABLE if e.kind == WRONG]
 
@@ -142,20 +175,23 @@ def test_two_printed_forms_that_do_not_fit_lack_what_the_corrected_ones_have():
     assert {e.key for e in WRONG_ONES} == PRINTED.keys() | {"SI 57", "SI 59"}
 
 
-@pytest.mark.parametrize(("latex", "world", "value"), [
-    (r"a = b c^{\mathsf T}", {"b": np.ones((2, 1)), "c": np.ones((3, 1))}, np.ones((2, 3))),
-    (r"a = -2 b^2 + b", {"b": 3.0}, -15.0),
-    (r"a = \frac{b}{2} - b / 4", {"b": 4.0}, 1.0),
-    (r"a = \lVert b \rVert^2", {"b": np.array([[3.0, 4.0]])}, 25.0),
-    (r"a = \lVert b \rVert^{2/3}", {"b": 8.0 * np.eye(1)}, 4.0),
-    (r"a = \sum_k x^k W_k^j", {"x": np.array([1.0, 2.0]), "W": np.eye(2), "index": {"k": 2}, "at": {"j": 1}}, None),
-    (r"a = \sum b", {"data": [{"b": 1.0}, {"b": 2.0}]}, 3.0),
-    (r"a = [b]", {"data": [{"b": 1.0}, {"b": 2.0}]}, 1.5),
-    (r"a = s_h^{t+1} \dot B^{\mathsf T}", {"s_h^{t+1}": 2.0, r"\dot B": np.array([[1.0, 2.0]])}, [[2.0], [4.0]]),
-    (r"a = \sigma(b + 1)", {r"\sigma": np.sqrt, "b": 8.0}, 3.0),
-    (r"a = (W^+)_k^j", {"W": 2 * np.eye(2), "index": {"j": 2, "k": 2}}, (0.5, 0.0, 0.0, 0.5)),
-    (r"a = b \odot c d", {"b": np.ones((2, 1)), "c": 3 * np.ones((2, 1)), "d": 2.0}, [[6.0], [6.0]]),
-])
+@pytest.mark.parametrize(
+    ("latex", "world", "value"),
+    [
+        (r"a = b c^{\mathsf T}", {"b": np.ones((2, 1)), "c": np.ones((3, 1))}, np.ones((2, 3))),
+        (r"a = -2 b^2 + b", {"b": 3.0}, -15.0),
+        (r"a = \frac{b}{2} - b / 4", {"b": 4.0}, 1.0),
+        (r"a = \lVert b \rVert^2", {"b": np.array([[3.0, 4.0]])}, 25.0),
+        (r"a = \lVert b \rVert^{2/3}", {"b": 8.0 * np.eye(1)}, 4.0),
+        (r"a = \sum_k x^k W_k^j", {"x": np.array([1.0, 2.0]), "W": np.eye(2), "index": {"k": 2}, "at": {"j": 1}}, None),
+        (r"a = \sum b", {"data": [{"b": 1.0}, {"b": 2.0}]}, 3.0),
+        (r"a = [b]", {"data": [{"b": 1.0}, {"b": 2.0}]}, 1.5),
+        (r"a = s_h^{t+1} \dot B^{\mathsf T}", {"s_h^{t+1}": 2.0, r"\dot B": np.array([[1.0, 2.0]])}, [[2.0], [4.0]]),
+        (r"a = \sigma(b + 1)", {r"\sigma": np.sqrt, "b": 8.0}, 3.0),
+        (r"a = (W^+)_k^j", {"W": 2 * np.eye(2), "index": {"j": 2, "k": 2}}, (0.5, 0.0, 0.0, 0.5)),
+        (r"a = b \odot c d", {"b": np.ones((2, 1)), "c": 3 * np.ones((2, 1)), "d": 2.0}, [[6.0], [6.0]]),
+    ],
+)
 def test_a_formula_has_the_value_that_a_reader_gives_it(latex, world, value):
     if value is None:
         assert not Reading(latex).holds(world | {"a": 1.0}), "j is not an index that this world has"

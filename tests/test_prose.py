@@ -51,10 +51,19 @@ def test_which_numbers_count():
     assert [n.text for n in prose.numbers(TEXT)] == ["27.6", "0.97", "4", "20", "1,250"]
 
 
-@pytest.mark.parametrize(("shown", "number", "rounded", "same"), [
-    ("39.3", 39.28, False, True), ("39.2", 39.28, False, False), ("39", 39.28, False, True), ("-0.50", -0.496, False, True),
-    ("3,200", 3215, False, False), ("3,200", 3215, True, True), ("1e-7", 1.04e-7, False, True), ("0.30", 0.31, True, False),
-])
+@pytest.mark.parametrize(
+    ("shown", "number", "rounded", "same"),
+    [
+        ("39.3", 39.28, False, True),
+        ("39.2", 39.28, False, False),
+        ("39", 39.28, False, True),
+        ("-0.50", -0.496, False, True),
+        ("3,200", 3215, False, False),
+        ("3,200", 3215, True, True),
+        ("1e-7", 1.04e-7, False, True),
+        ("0.30", 0.31, True, False),
+    ],
+)
 def test_a_number_is_shown_to_its_digits(shown, number, rounded, same):
     assert prose.shows(shown, number, rounded) is same
 
@@ -76,17 +85,20 @@ def test_a_bound_number_is_fine(said):
     assert said("The paper has 1.8 % with 100 seeds.", paper=["1.8 %"], settings=["100 seeds"]) == []
 
 
-@pytest.mark.parametrize(("text", "rows", "message"), [
-    ("It is 39.4.", {"ours": {"39.4": "mean #"}}, "says 39.4; it is 39.28"),
-    ("It is 39.3.", {}, "nothing binds 39.3 in 'It is 39.3.'"),
-    ("It is so.", {"ours": {"39.3": "mean #"}}, "no longer says '39.3'"),
-    ("It is so.", {"paper": ["is so"]}, "'is so' has no number to bind"),
-    ("It is 39.3.", {"ours": {"39.3": "median #"}}, "found with 0 different numbers"),
-    ("It is 5.0.", {"ours": {"5.0": "other #"}}, "found with 2 different numbers"),
-    ("12 of 20.", {"ours": {"12 of 20": "best # of"}}, "says 12, 20; it is 12"),
-    ("A diagonal of 1.42.", {"mathematics": {"1.42": "sqrt(2)"}}, "says 1.42; it is 1.41421356"),
-    ("It is 39.3.", {"hours": {}}, "there is no hours; there are: paper, settings, mathematics, ours"),
-])
+@pytest.mark.parametrize(
+    ("text", "rows", "message"),
+    [
+        ("It is 39.4.", {"ours": {"39.4": "mean #"}}, "says 39.4; it is 39.28"),
+        ("It is 39.3.", {}, "nothing binds 39.3 in 'It is 39.3.'"),
+        ("It is so.", {"ours": {"39.3": "mean #"}}, "no longer says '39.3'"),
+        ("It is so.", {"paper": ["is so"]}, "'is so' has no number to bind"),
+        ("It is 39.3.", {"ours": {"39.3": "median #"}}, "found with 0 different numbers"),
+        ("It is 5.0.", {"ours": {"5.0": "other #"}}, "found with 2 different numbers"),
+        ("12 of 20.", {"ours": {"12 of 20": "best # of"}}, "says 12, 20; it is 12"),
+        ("A diagonal of 1.42.", {"mathematics": {"1.42": "sqrt(2)"}}, "says 1.42; it is 1.41421356"),
+        ("It is 39.3.", {"hours": {}}, "there is no hours; there are: paper, settings, mathematics, ours"),
+    ],
+)
 def test_what_does_not_hold_is_said(said, text, rows, message):
     assert any(message in problem for problem in said(text, **rows))
 

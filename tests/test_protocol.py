@@ -63,8 +63,9 @@ def test_the_trials_were_over_before_the_first_reported_run_began(name):
 
 # ---- what the checks notice
 
-TRIAL = linear_experiment(name="trial", task="mnist validation", sizes=(784, 20, 10), seeds=(100, 101), weights=0.1,
-                          probes=())
+TRIAL = linear_experiment(
+    name="trial", task="mnist validation", sizes=(784, 20, 10), seeds=(100, 101), weights=0.1, probes=()
+)
 TRIALS = tuple(TRIAL.but(name=f"trial-{r}", rate=r) for r in (0.1, 0.2, 0.3))
 RUN = TRIALS[1].but(name="run", task="mnist", seeds=(0, 1), examples=200)
 GOOD = Search(name="good", trials=TRIALS, chosen=TRIALS[1], reported=(RUN,), settles=("rate", "weights", "schedule"))
@@ -76,21 +77,38 @@ def test_a_search_that_keeps_to_the_protocol_passes():
     assert search.contradictions(GOOD, lambda t, _: SCORES[t.name]) == []
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"chosen": TRIALS[1].but(seeds=(7,))}, "not among the trials"),
-    ({"trials": (*TRIALS, TRIALS[0].but(name="again"))}, "two trials are of the same setting"),
-    ({"trials": (*TRIALS, TRIALS[0].but(rate=0.4, seeds=(100,)))}, "differ in task, rule, seeds or length"),
-    ({"trials": (*TRIALS, TRIALS[0].but(rate=0.4, examples=10, probes=()))}, "differ in task, rule, seeds or length"),
-    ({"reported": (RUN.but(seeds=(0, 101)),)}, "run reports seeds that were searched on: 101"),
-    ({"reported": (RUN.but(task="mnist validation"),)}, "run reports an error on validation images"),
-    ({"reported": (RUN.but(rate=0.3),)}, "run has another rate than what was chosen"),
-    ({"reported": (RUN, RUN.but(name="other", weights=0.2))}, "other has another weights than"),
-    ({"reported": (RUN.but(schedule=((0, 0.5), (10, 1.0))),)}, "another schedule"),
-    ({"trials": tuple(t.but(task="mnist") for t in TRIALS), "chosen": TRIALS[1].but(task="mnist")},
-     "not judged on the validation images of mnist"),
-    ({"after": replace(GOOD, name="first", trials=TRIALS[:2])}, "trial-0.3 is of no setting of first"),
-], ids=["not a trial", "twice", "other seeds", "other length", "a reported seed", "validation reported", "another rate",
-        "a second run", "another beginning", "test images", "no earlier setting"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"chosen": TRIALS[1].but(seeds=(7,))}, "not among the trials"),
+        ({"trials": (*TRIALS, TRIALS[0].but(name="again"))}, "two trials are of the same setting"),
+        ({"trials": (*TRIALS, TRIALS[0].but(rate=0.4, seeds=(100,)))}, "differ in task, rule, seeds or length"),
+        ({"trials": (*TRIALS, TRIALS[0].but(rate=0.4, examples=10, probes=()))}, "differ in task, rule, seeds or length"),
+        ({"reported": (RUN.but(seeds=(0, 101)),)}, "run reports seeds that were searched on: 101"),
+        ({"reported": (RUN.but(task="mnist validation"),)}, "run reports an error on validation images"),
+        ({"reported": (RUN.but(rate=0.3),)}, "run has another rate than what was chosen"),
+        ({"reported": (RUN, RUN.but(name="other", weights=0.2))}, "other has another weights than"),
+        ({"reported": (RUN.but(schedule=((0, 0.5), (10, 1.0))),)}, "another schedule"),
+        (
+            {"trials": tuple(t.but(task="mnist") for t in TRIALS), "chosen": TRIALS[1].but(task="mnist")},
+            "not judged on the validation images of mnist",
+        ),
+        ({"after": replace(GOOD, name="first", trials=TRIALS[:2])}, "trial-0.3 is of no setting of first"),
+    ],
+    ids=[
+        "not a trial",
+        "twice",
+        "other seeds",
+        "other length",
+        "a reported seed",
+        "validation reported",
+        "another rate",
+        "a second run",
+        "another beginning",
+        "test images",
+        "no earlier setting",
+    ],
+)
 def test_a_departure_from_the_protocol_is_named(change, message):
     (found,) = search.problems(replace(GOOD, **change))
     assert message in found
@@ -114,8 +132,11 @@ def test_a_second_round_is_of_the_best_of_the_first():
     assert found == "long-trial-0.3 is of none of the best 2 settings of good"
 
 
-@pytest.mark.parametrize("other", [TRIALS[:2], tuple(t.but(seeds=(100,)) for t in TRIALS),
-                                   tuple(t.but(examples=1000) for t in TRIALS)], ids=["fewer", "fewer seeds", "longer"])
+@pytest.mark.parametrize(
+    "other",
+    [TRIALS[:2], tuple(t.but(seeds=(100,)) for t in TRIALS), tuple(t.but(examples=1000) for t in TRIALS)],
+    ids=["fewer", "fewer seeds", "longer"],
+)
 def test_an_unequal_comparison_is_named_with_both_efforts(other):
     pair = [replace(GOOD, name="one", beside="both"), replace(GOOD, name="two", beside="both", trials=other)]
     (found,) = search.unequal(pair)

@@ -49,15 +49,32 @@ def changed(monkeypatch, experiment, module, edit) -> set[str]:
 
 def test_the_sources_are_what_the_trainer_imports_and_no_more():
     found = set(provenance.sources(MNIST))
-    assert {"fa_core.training", "fa_core.network", "fa_core.rules", "fa_core.measures", "fa_core.data.tasks",
-            "fa_core.data.mnist", "fa_core.experiments", "fa_core"} <= found
-    assert not found & {"fa_core.claims", "fa_core.figures", "fa_core.notebooks", "fa_core.records", "fa_core.cluster",
-                        "fa_core.spiking", "fa_core.data.svhn", "fa_core.experiments.mnist"}
+    assert {
+        "fa_core.training",
+        "fa_core.network",
+        "fa_core.rules",
+        "fa_core.measures",
+        "fa_core.data.tasks",
+        "fa_core.data.mnist",
+        "fa_core.experiments",
+        "fa_core",
+    } <= found
+    assert not found & {
+        "fa_core.claims",
+        "fa_core.figures",
+        "fa_core.notebooks",
+        "fa_core.records",
+        "fa_core.cluster",
+        "fa_core.spiking",
+        "fa_core.data.svhn",
+        "fa_core.experiments.mnist",
+    }
     assert {"fa_core.spiking", "fa_core.experiments.spiking", "fa_core.training"} <= set(provenance.sources(FIGURE))
 
 
-@pytest.mark.parametrize(("task", "module"), [("svhn validation", "svhn"), ("timit at hand", "timit"),
-                                              ("backgrounds", "backgrounds")])
+@pytest.mark.parametrize(
+    ("task", "module"), [("svhn validation", "svhn"), ("timit at hand", "timit"), ("backgrounds", "backgrounds")]
+)
 def test_a_data_set_that_is_imported_by_its_name_counts_for_the_tasks_that_name_it(task, module):
     named = {name for name in provenance.sources(MNIST.but(task=task)) if name.startswith("fa_core.data.")}
     assert named >= {f"fa_core.data.{module}"}
@@ -73,18 +90,31 @@ def test_no_module_is_imported_in_a_way_that_would_not_be_seen():
                 assert provenance._made_up(node), f"{name}: {ast.unparse(node)}"
 
 
-@pytest.mark.parametrize(("module", "edit", "counts"), [
-    ("fa_core.rules", lambda t: t + "\nadded = 1", True),
-    ("fa_core.network", lambda t: t.replace("True", "False", 1), True),
-    ("fa_core.network", lambda t: "from fa_core import linear\n" + t, True),
-    ("fa_core.training", lambda t: t.replace('"""', '"""More. ', 1), False),
-    ("fa_core.measures", lambda t: t.replace('"""Signed angle', '"""More. Signed angle'), False),
-    ("fa_core.experiments", lambda t: t + "\ndef another():\n    return 1", False),
-    ("fa_core.experiments", lambda t: t.replace("'Examples whose", "'More examples whose"), False),
-    ("fa_core.experiments", lambda t: t.replace("batch: Count = 1", "batch: Count = 2"), True),
-    ("fa_core.claims", lambda t: t + "\nadded = 1", False),
-], ids=["a statement", "a constant", "an import", "the module's docstring", "other docstrings", "what describes no class",
-        "an attribute's docstring", "a default", "a module that is not imported"])
+@pytest.mark.parametrize(
+    ("module", "edit", "counts"),
+    [
+        ("fa_core.rules", lambda t: t + "\nadded = 1", True),
+        ("fa_core.network", lambda t: t.replace("True", "False", 1), True),
+        ("fa_core.network", lambda t: "from fa_core import linear\n" + t, True),
+        ("fa_core.training", lambda t: t.replace('"""', '"""More. ', 1), False),
+        ("fa_core.measures", lambda t: t.replace('"""Signed angle', '"""More. Signed angle'), False),
+        ("fa_core.experiments", lambda t: t + "\ndef another():\n    return 1", False),
+        ("fa_core.experiments", lambda t: t.replace("'Examples whose", "'More examples whose"), False),
+        ("fa_core.experiments", lambda t: t.replace("batch: Count = 1", "batch: Count = 2"), True),
+        ("fa_core.claims", lambda t: t + "\nadded = 1", False),
+    ],
+    ids=[
+        "a statement",
+        "a constant",
+        "an import",
+        "the module's docstring",
+        "other docstrings",
+        "what describes no class",
+        "an attribute's docstring",
+        "a default",
+        "a module that is not imported",
+    ],
+)
 def test_what_can_change_a_result_counts_and_what_cannot_does_not(monkeypatch, module, edit, counts):
     assert (module in changed(monkeypatch, DENSE, module, edit)) == counts
 
@@ -110,16 +140,19 @@ def test_layout_and_comments_count_for_nothing_and_the_order_of_statements_does(
     assert plain("a = 1") != plain("a = 1.0")
 
 
-@pytest.mark.parametrize(("before", "after", "same"), [
-    ("def f(a, b=1): return a", "def f(a: int, b: float = 1) -> int: return a", True),
-    ("def f(a):\n    b = a", "def f(a):\n    b: int = a\n    c: int", True),
-    ("a = 1", "a: int = 1\nif TYPE_CHECKING:\n    from fa_core import linear", True),
-    ("class C:\n    def f(self, a): self.a = a", "class C:\n    def f(self, a: int): self.a: int = a", True),
-    ("class C:\n    a: int = 1", "class C:\n    a: float = 1", False),
-    ("class C:\n    a = 1", "class C:\n    a: int = 1", False),
-    ("def f(a, b=1): return a", "def f(a, b: float = 2): return a", False),
-    ("if a:\n    b = 1", "if TYPE_CHECKING:\n    b = 1", False),
-])
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ("def f(a, b=1): return a", "def f(a: int, b: float = 1) -> int: return a", True),
+        ("def f(a):\n    b = a", "def f(a):\n    b: int = a\n    c: int", True),
+        ("a = 1", "a: int = 1\nif TYPE_CHECKING:\n    from fa_core import linear", True),
+        ("class C:\n    def f(self, a): self.a = a", "class C:\n    def f(self, a: int): self.a: int = a", True),
+        ("class C:\n    a: int = 1", "class C:\n    a: float = 1", False),
+        ("class C:\n    a = 1", "class C:\n    a: int = 1", False),
+        ("def f(a, b=1): return a", "def f(a, b: float = 2): return a", False),
+        ("if a:\n    b = 1", "if TYPE_CHECKING:\n    b = 1", False),
+    ],
+)
 def test_types_count_for_nothing_save_those_of_a_classs_fields(before, after, same):
     one, other = (provenance._plain(provenance._Untyped().visit(ast.parse(text))) for text in (before, after))
     assert (one == other) == same
@@ -166,8 +199,13 @@ def test_a_checkpoint_says_what_every_stretch_was_made_with(begun):
     assert stretches(begun)[0] == first
 
 
-OTHER = {"sources": {"fa_core.rules": "0" * 12}, "device": "an abacus", "threads": 17, "settings": {"MKL_CBWR": "SSE2"},
-         "versions": {"torch": "0.1"}}
+OTHER = {
+    "sources": {"fa_core.rules": "0" * 12},
+    "device": "an abacus",
+    "threads": 17,
+    "settings": {"MKL_CBWR": "SSE2"},
+    "versions": {"torch": "0.1"},
+}
 
 
 def gone_on_elsewhere(path, **changes):
@@ -219,10 +257,18 @@ def test_what_was_mixed_is_shown_wherever_the_record_is(tmp_path, monkeypatch, b
 
 def test_what_one_of_two_stretches_does_not_know_is_said_and_what_neither_knows_is_no_difference():
     known = {"sources": {"a": "1"}, "device": "d", "threads": 1, "versions": {"python": "3"}, "settings": {}}
-    assert provenance.differences({}, known) == ["sources unknown, now known", "device unknown, now d",
-                                                 "threads unknown, now 1", "versions unknown, now known",
-                                                 "settings unknown, now known"]
-    assert provenance.differences(known, {}) == ["sources known, now unknown", "device d, now unknown",
-                                                 "threads 1, now unknown", "versions known, now unknown",
-                                                 "settings known, now unknown"]
+    assert provenance.differences({}, known) == [
+        "sources unknown, now known",
+        "device unknown, now d",
+        "threads unknown, now 1",
+        "versions unknown, now known",
+        "settings unknown, now known",
+    ]
+    assert provenance.differences(known, {}) == [
+        "sources known, now unknown",
+        "device d, now unknown",
+        "threads 1, now unknown",
+        "versions known, now unknown",
+        "settings known, now unknown",
+    ]
     assert provenance.differences({}, {}) == provenance.differences(known, known) == []

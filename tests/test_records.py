@@ -70,8 +70,13 @@ def test_any_arrays_come_back_bit_for_bit_with_the_facts_beside_them(data):
     of_probes = arrays(kinds, st.tuples(st.just(3), st.just(4)) | st.tuples(st.just(3), st.just(4), st.integers(0, 2)))
     names = st.sampled_from(["loss", "weight angle", "W0 before", "b1/x"])
     seeds, probes = np.array(SMALL.seeds), np.array(SMALL.probes)
-    history = History(seeds, probes, data.draw(st.dictionaries(names, of_probes)), data.draw(st.dictionaries(names, some)),
-                      np.full(len(seeds), -1))
+    history = History(
+        seeds,
+        probes,
+        data.draw(st.dictionaries(names, of_probes)),
+        data.draw(st.dictionaries(names, some)),
+        np.full(len(seeds), -1),
+    )
     facts = made(SMALL) | {"more": data.draw(st.text())}
     records.save(SMALL, history, facts)
     stored = records.load(SMALL)
@@ -141,7 +146,8 @@ def test_the_caption_says_whether_it_is_a_record_or_a_run_and_when_the_record_wa
     facts = live.about | {"made": "2031-05-06T07:08:09+00:00", "device": "an abacus", "wall_seconds": 600.0}
     records.save(SMALL, live.history, facts)
     assert records.get(SMALL).caption() == (
-        f"record: test-linear ({SMALL.digest}), 3 seeds; made 2031-05-06 on an abacus in 10 minutes")
+        f"record: test-linear ({SMALL.digest}), 3 seeds; made 2031-05-06 on an abacus in 10 minutes"
+    )
     records.save(SMALL, live.history, facts | {"wall_seconds": 42.4})
     assert records.get(SMALL).caption().endswith("on an abacus in 42 s")
 
@@ -167,8 +173,11 @@ def test_a_record_names_its_commit_and_whether_the_module_differed_from_it(tmp_p
 
 def test_what_a_live_result_shows_is_the_same_at_every_execution(monkeypatch):
     first = records.run(SMALL)._repr_mimebundle_()
-    monkeypatch.setattr(records, "about", lambda *_: dict.fromkeys(
-        ("made", "device", "wall_seconds", "threads", "versions", "commit"), "something else"))
+    monkeypatch.setattr(
+        records,
+        "about",
+        lambda *_: dict.fromkeys(("made", "device", "wall_seconds", "threads", "versions", "commit"), "something else"),
+    )
     again = records.run(SMALL)._repr_mimebundle_()
     assert json.dumps(first) == json.dumps(again)
     assert first[records.MIME] == {"experiment": "test-linear", "digest": SMALL.digest, "source": "live", "seeds": 3}
@@ -264,8 +273,11 @@ def test_a_record_killed_outright_goes_on_and_ends_in_the_same_bits(folder):
 
 
 def test_a_record_that_is_not_there_is_named_with_the_command_that_makes_it():
-    with pytest.raises(FileNotFoundError, match=rf"no record .*test-linear-{SMALL.digest}\.npz: make it with "
-                                                r"`python -m fa_core record test-linear`"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=rf"no record .*test-linear-{SMALL.digest}\.npz: make it with "
+        r"`python -m fa_core record test-linear`",
+    ):
         records.load(SMALL)
 
 
@@ -295,8 +307,10 @@ def test_a_record_with_a_byte_changed_is_refused_or_gives_no_other_number(data):
     except RecordError:
         return
     true = RECORDED[1].history.arrays()
-    assert all((a.tobytes(), a.shape, a.dtype) == (true[k].tobytes(), true[k].shape, true[k].dtype)
-               for k, a in found.history.arrays().items())
+    assert all(
+        (a.tobytes(), a.shape, a.dtype) == (true[k].tobytes(), true[k].shape, true[k].dtype)
+        for k, a in found.history.arrays().items()
+    )
     assert found.about == RECORDED[1].about
 
 
@@ -326,19 +340,25 @@ def test_numbers_changed_in_place_are_noticed():
 def test_a_record_renamed_to_another_experiments_is_refused():
     other = SMALL.but(rate=0.004)
     shutil.copy(records.record(other), records.path(SMALL))
-    with pytest.raises(RecordError, match=f"holds experiment {other.digest}, not {SMALL.digest}: it was renamed or "
-                                          f"edited. Remake it with {REMAKE}"):
+    with pytest.raises(
+        RecordError,
+        match=f"holds experiment {other.digest}, not {SMALL.digest}: it was renamed or edited. Remake it with {REMAKE}",
+    ):
         records.load(SMALL)
 
 
-@pytest.mark.parametrize("edit", [
-    lambda about: about | {"digest": "0" * 12},
-    lambda about: about | {"experiment": about["experiment"] | {"rate": 0.004}},
-    lambda about: about | {"experiment": None},
-    lambda about: {},
-    lambda about: [],
-    lambda about: 3,
-], ids=["digest", "a hyper-parameter", "no experiment", "empty", "a list", "a number"])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda about: about | {"digest": "0" * 12},
+        lambda about: about | {"experiment": about["experiment"] | {"rate": 0.004}},
+        lambda about: about | {"experiment": None},
+        lambda about: {},
+        lambda about: [],
+        lambda about: 3,
+    ],
+    ids=["digest", "a hyper-parameter", "no experiment", "empty", "a list", "a number"],
+)
 def test_a_record_with_edited_facts_is_refused(edit):
     file = records.record(SMALL)
     rewritten(file, about=np.array(json.dumps(edit(records.load(SMALL).about))))
@@ -346,8 +366,11 @@ def test_a_record_with_edited_facts_is_refused(edit):
         records.load(SMALL)
 
 
-@pytest.mark.parametrize("change", [{"about": np.array("{")}, {"about": None}, {"seeds": None}, {"examples": None}],
-                         ids=["facts that are not JSON", "no facts", "no seeds", "no examples"])
+@pytest.mark.parametrize(
+    "change",
+    [{"about": np.array("{")}, {"about": None}, {"seeds": None}, {"examples": None}],
+    ids=["facts that are not JSON", "no facts", "no seeds", "no examples"],
+)
 def test_a_record_with_a_part_missing_is_refused(change):
     rewritten(records.record(SMALL), **change)
     with pytest.raises(RecordError, match=f"is damaged .*{REMAKE}"):
@@ -386,11 +409,15 @@ def writing_stops(size=1000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize(("full", "error"), [
-    (functools.partial(a_call_fails, "os.replace"), "No space left on device"),
-    (functools.partial(a_call_fails, "os.fsync"), "No space left on device"),
-    (writing_stops, "File too large"),
-], ids=["os.replace", "os.fsync", "write"])
+@pytest.mark.parametrize(
+    ("full", "error"),
+    [
+        (functools.partial(a_call_fails, "os.replace"), "No space left on device"),
+        (functools.partial(a_call_fails, "os.fsync"), "No space left on device"),
+        (writing_stops, "File too large"),
+    ],
+    ids=["os.replace", "os.fsync", "write"],
+)
 def test_a_full_disk_leaves_the_old_record_as_it_was_and_nothing_half_written(folder, full, error):
     file = records.path(SMALL)
     file.write_bytes(RECORDED[0])
@@ -426,9 +453,16 @@ def test_a_disk_too_full_for_the_clock_says_what_could_not_be_written(monkeypatc
 # ---- run again
 
 
-@pytest.mark.parametrize("experiment", [
-    SMALL, LONGER, linear_experiment(feedback=0.0), linear_experiment(batch=50, rate=1e-3),
-], ids=["linear", "traced arrays", "no feedback, so no angle", "minibatches"])
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        SMALL,
+        LONGER,
+        linear_experiment(feedback=0.0),
+        linear_experiment(batch=50, rate=1e-3),
+    ],
+    ids=["linear", "traced arrays", "no feedback, so no angle", "minibatches"],
+)
 def test_verify_agrees_with_a_true_record_to_the_bit(experiment):
     records.record(experiment)
     rows = verification.verify(experiment, seeds=2)
@@ -436,8 +470,11 @@ def test_verify_agrees_with_a_true_record_to_the_bit(experiment):
     assert all(r["agrees"] and r["difference"] == 0 for r in rows)
 
 
-@pytest.mark.parametrize("change", [{"rate": 1.05 * SMALL.rate}, {"feedback": 1.05 * SMALL.feedback},
-                                    {"rule": "backprop"}, {"seeds": (7, 8, 9)}], ids=lambda change: next(iter(change)))
+@pytest.mark.parametrize(
+    "change",
+    [{"rate": 1.05 * SMALL.rate}, {"feedback": 1.05 * SMALL.feedback}, {"rule": "backprop"}, {"seeds": (7, 8, 9)}],
+    ids=lambda change: next(iter(change)),
+)
 def test_verify_notices_a_record_made_with_another(change):
     other = train(SMALL.but(**change))
     other.seeds[:] = SMALL.seeds
@@ -468,8 +505,9 @@ def test_verify_re_runs_as_many_seeds_and_probes_as_it_is_told(monkeypatch):
 def test_verify_refuses_an_experiment_with_nothing_to_compare():
     for probes in ((), (0,)):
         experiment = linear_experiment(probes=probes)
-        records.save(experiment, History(np.array(experiment.seeds), np.array(probes), {}, {}, np.full(3, -1)),
-                     made(experiment))
+        records.save(
+            experiment, History(np.array(experiment.seeds), np.array(probes), {}, {}, np.full(3, -1)), made(experiment)
+        )
         with pytest.raises(ValueError, match="test-linear has no probe after the start: nothing to compare"):
             verification.verify(experiment)
 
@@ -500,12 +538,19 @@ def test_every_committed_record_is_whole_and_of_a_registered_experiment(monkeypa
 
 
 def test_an_orphan_and_a_damaged_record_would_be_noticed(folder):
-    named, unnamed, true = (experiments.find("xor-small-backprop").but(rate=9.0), SMALL,
-                            experiments.find("xor-large-backprop"))
+    named, unnamed, true = (
+        experiments.find("xor-small-backprop").but(rate=9.0),
+        SMALL,
+        experiments.find("xor-large-backprop"),
+    )
     for experiment in (named, unnamed, true):
         records.path(experiment).write_bytes(RECORDED[0][:99])
     (folder / "xor-small-backprop-000000000000.partial.npz").touch()
     orphan = "{} is of no registered experiment"
     assert sorted(p.split(" (")[0].removeprefix(f"{folder}/") for p in unfit(folder)) == sorted(
-        [orphan.format(records.path(named).name), orphan.format(records.path(unnamed).name),
-         f"{records.path(true).name} is damaged"])
+        [
+            orphan.format(records.path(named).name),
+            orphan.format(records.path(unnamed).name),
+            f"{records.path(true).name} is damaged",
+        ]
+    )

@@ -24,25 +24,33 @@ def found(*cells: str, **how) -> list[str]:
 
 
 DESCRIBED = "from fa_core.experiments import mnist\nfrom fa_core.experiments.mnist import SPARSE"
-FOUR = (DESCRIBED + "\ndef get(e):\n    return records.get(e)\n"
-        "r = {'one': get(mnist.BACKPROP), 'two': get(mnist.SHALLOW), 'three': get(SPARSE)}")
+FOUR = (
+    DESCRIBED + "\ndef get(e):\n    return records.get(e)\n"
+    "r = {'one': get(mnist.BACKPROP), 'two': get(mnist.SHALLOW), 'three': get(SPARSE)}"
+)
 
 
-@pytest.mark.parametrize(("cells", "names"), [
-    ((FOUR, "x = r['two'].mean()\nreport('a.claim', x)"), ["mnist-shallow"]),
-    ((FOUR, "x, y = r['two'].mean(), r['three']\nreport('a.claim', y)"), ["mnist-sparse"]),
-    ((FOUR, "report('a.claim', 1.0, n=len(r['two']), interval=f(r['three']))"), ["mnist-sparse"]),
-    ((FOUR, "x = [r[k] for k in ('one', 'two')]", "report('a.claim', *x)"), ["mnist-backprop", "mnist-shallow"]),
-    ((FOUR, "x = [r[f't{k}'] for k in things]", "report('a.claim', *x)"), ["mnist-shallow", "mnist-sparse"]),
-    ((FOUR, "def f():\n    return r['one']", "report('a.claim', f())"), ["mnist-backprop"]),
-    ((FOUR, "def judge(id, e):\n    report(id, r[e.name])", "judge('a.claim', SPARSE)"), ["mnist-sparse"]),
-    ((FOUR, "id = 'a.claim'\nif ok:\n    y = r['one']\n    report(id, y)"), ["mnist-backprop"]),
-    ((FOUR, "x = r['one']\nx = r['two']\nreport('a.claim', x)\nx = r['three']"), ["mnist-shallow"]),
-    ((FOUR, "x = r['one']\nif ok:\n    x = r['two']\nreport('a.claim', x)"), ["mnist-backprop", "mnist-shallow"]),
-    ((FOUR, "x = r['one']\nx -= r['two']\nreport('a.claim', x)"), ["mnist-backprop", "mnist-shallow"]),
-    ((FOUR, "for x in r.values():\n    pass\nreport('a.claim', x)"), ["mnist-backprop", "mnist-shallow", "mnist-sparse"]),
-    ((DESCRIBED, "x = np.zeros(3)\nreport('a.claim', x)"), []),
-])
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        ((FOUR, "x = r['two'].mean()\nreport('a.claim', x)"), ["mnist-shallow"]),
+        ((FOUR, "x, y = r['two'].mean(), r['three']\nreport('a.claim', y)"), ["mnist-sparse"]),
+        ((FOUR, "report('a.claim', 1.0, n=len(r['two']), interval=f(r['three']))"), ["mnist-sparse"]),
+        ((FOUR, "x = [r[k] for k in ('one', 'two')]", "report('a.claim', *x)"), ["mnist-backprop", "mnist-shallow"]),
+        ((FOUR, "x = [r[f't{k}'] for k in things]", "report('a.claim', *x)"), ["mnist-shallow", "mnist-sparse"]),
+        ((FOUR, "def f():\n    return r['one']", "report('a.claim', f())"), ["mnist-backprop"]),
+        ((FOUR, "def judge(id, e):\n    report(id, r[e.name])", "judge('a.claim', SPARSE)"), ["mnist-sparse"]),
+        ((FOUR, "id = 'a.claim'\nif ok:\n    y = r['one']\n    report(id, y)"), ["mnist-backprop"]),
+        ((FOUR, "x = r['one']\nx = r['two']\nreport('a.claim', x)\nx = r['three']"), ["mnist-shallow"]),
+        ((FOUR, "x = r['one']\nif ok:\n    x = r['two']\nreport('a.claim', x)"), ["mnist-backprop", "mnist-shallow"]),
+        ((FOUR, "x = r['one']\nx -= r['two']\nreport('a.claim', x)"), ["mnist-backprop", "mnist-shallow"]),
+        (
+            (FOUR, "for x in r.values():\n    pass\nreport('a.claim', x)"),
+            ["mnist-backprop", "mnist-shallow", "mnist-sparse"],
+        ),
+        ((DESCRIBED, "x = np.zeros(3)\nreport('a.claim', x)"), []),
+    ],
+)
 def test_a_claim_rests_on_what_its_value_was_made_from(cells, names):
     assert found(*cells) == names
 

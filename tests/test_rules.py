@@ -56,8 +56,13 @@ def test_the_rough_weighting_is_a_fifth_in_the_middle_and_nothing_elsewhere():
     assert weighting(h).tolist() == [0, 0.2, 0.2, 0.2, 0, 0]
 
 
-TORCHS_OWN = {"logistic": torch.sigmoid, "tanh": torch.tanh, "linear": torch.nn.Identity(), "relu": torch.nn.ReLU(),
-              "leaky": torch.nn.LeakyReLU(1 / 20)}
+TORCHS_OWN = {
+    "logistic": torch.sigmoid,
+    "tanh": torch.tanh,
+    "linear": torch.nn.Identity(),
+    "relu": torch.nn.ReLU(),
+    "leaky": torch.nn.LeakyReLU(1 / 20),
+}
 
 
 def by_hand(network, x, target, h, gate_chain=False, gate_output=False, backwards=None):
@@ -85,11 +90,14 @@ def by_hand(network, x, target, h, gate_chain=False, gate_output=False, backward
     return dW
 
 
-@pytest.mark.parametrize(("name", "options"), [
-    ("feedback alignment", {}),
-    ("feedback alignment, outputs gated", {"gate_output": True}),
-    ("feedback alignment, gated", {"gate_output": True, "gate_chain": True}),
-])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("feedback alignment", {}),
+        ("feedback alignment, outputs gated", {"gate_output": True}),
+        ("feedback alignment, gated", {"gate_output": True, "gate_chain": True}),
+    ],
+)
 def test_feedback_alignment_is_what_the_methods_say_synapse_by_synapse(name, options):
     network, x, target, h, slopes = prepared()
     expected = by_hand(network, x, target, h, **options)
@@ -301,8 +309,9 @@ def test_by_kolen_and_pollack_b_learns_what_w_learns_and_their_difference_decays
 
 
 def test_a_run_by_kolen_and_pollack_comes_to_an_angle_of_zero_and_goes_on_from_its_state_to_the_bit():
-    experiment = DEEP.but(rule="Kolen-Pollack", weight_decay=0.1, rate=0.005, batch=10, examples=12_000,
-                          probes=(0, 12_000), seeds=(0, 1))
+    experiment = DEEP.but(
+        rule="Kolen-Pollack", weight_decay=0.1, rate=0.005, batch=10, examples=12_000, probes=(0, 12_000), seeds=(0, 1)
+    )
     whole = train(experiment, progress=False)
     assert whole["weight angle"][:, 0].min() > 60
     assert whole["weight angle"][:, -1].max() < 1
@@ -345,10 +354,16 @@ WRONG = {
     "B of another shape": (lambda e, s, W, B: [*(e @ b for b in B), e], {}, "fails: RuntimeError"),
     "a layer too few": (lambda e, s, W, B: feedback_alignment(e, s, W, B)[1:], {}, "gives signals of the shapes"),
     "a signal of another shape": (lambda e, s, W, B: [e, e, e], {}, "gives signals of the shapes"),
-    "b that learns what it cannot": (lambda e, s, W, B: feedback_alignment(e, s, W, B),
-                                     {"learn": lambda B, h, d, rates, shrink: B[0].add_(h[0])}, "fails: RuntimeError"),
-    "b tied to what it is not like": (lambda e, s, W, B: feedback_alignment(e, s, W, B),
-                                      {"tie": lambda W, B: B[0].copy_(W[0])}, "fails: RuntimeError"),
+    "b that learns what it cannot": (
+        lambda e, s, W, B: feedback_alignment(e, s, W, B),
+        {"learn": lambda B, h, d, rates, shrink: B[0].add_(h[0])},
+        "fails: RuntimeError",
+    ),
+    "b tied to what it is not like": (
+        lambda e, s, W, B: feedback_alignment(e, s, W, B),
+        {"tie": lambda W, B: B[0].copy_(W[0])},
+        "fails: RuntimeError",
+    ),
 }
 
 
@@ -366,13 +381,16 @@ def test_a_rule_without_a_text_is_refused():
         DEEP.but(rule=learning_rule("typed")(written["signals"]))
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"rule": "Kolen-Pollack", "momentum": 0.9}, "momentum is not there for rule 'Kolen-Pollack', by which B learns"),
-    ({"rule": "Kolen-Pollack", "products": "oneDNN", "dtype": "float32"}, "not there for a rule that changes B"),
-    ({"rule": "direct feedback alignment", "products": "compiled", "batch": 1}, "not there for rule 'direct feedback"),
-    ({"switch": ((10, "direct feedback alignment"),)}, "their B do not lie between the same layers"),
-    ({"rule": "direct feedback alignment", "given": (("B1", (0.0,) * 63),)}, r"given B1 with 63 values: .*B1 \(36\)"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rule": "Kolen-Pollack", "momentum": 0.9}, "momentum is not there for rule 'Kolen-Pollack', by which B learns"),
+        ({"rule": "Kolen-Pollack", "products": "oneDNN", "dtype": "float32"}, "not there for a rule that changes B"),
+        ({"rule": "direct feedback alignment", "products": "compiled", "batch": 1}, "not there for rule 'direct feedback"),
+        ({"switch": ((10, "direct feedback alignment"),)}, "their B do not lie between the same layers"),
+        ({"rule": "direct feedback alignment", "given": (("B1", (0.0,) * 63),)}, r"given B1 with 63 values: .*B1 \(36\)"),
+    ],
+)
 def test_what_does_not_fit_a_rule_is_refused_when_the_experiment_is_described(change, message):
     with pytest.raises(ValueError, match=message):
         DEEP.but(**change)

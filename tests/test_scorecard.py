@@ -17,16 +17,38 @@ import fa_scorecard
 numbers = st.floats(-1e6, 1e6)
 # What the paper's words are in the units of each measure.
 MARKS = {
-    "fig2b.angle-starts-at-90": 90, "fig3a.backprop": 2.4, "fig3a.feedback-alignment": 2.1,
+    "fig2b.angle-starts-at-90": 90,
+    "fig3a.backprop": 2.4,
+    "fig3a.feedback-alignment": 2.1,
     "fig3a.as-good-as-backprop": -0.3,
-    "fig3a.better-than-backprop": -0.3, "fig3a.sparse": 2.4, "fig3d.depth-helps-feedback-alignment": 9e-13,
-    "fig3d.depth-helps-backprop": 3e-12, "fig4.test-error": 1.8, "sn5.tanh-backprop": 1.62,
-    "sn5.tanh-feedback-alignment": 1.32, "sn5.beats-backprop": -0.3, "sn5.dropout": 1.2, "sn5.leaky": 1.1,
-    "sn5.local-receptive-fields": 0.8, "sn5.elastic": 0.5, "sn5.ten-layers-feedback-alignment": 1.45,
-    "sn5.ten-layers-backprop": 1.65, "sn5.background-images": -0.84, "sn6.svhn-tanh": 9.7, "sn6.svhn-local": 8.1,
-    "sn6.svhn-leaky": 7.1, "sn7.timit": -1.2, "sn9.narrow-autoencoder": 30.2 / 8.6, "sn9.wide-autoencoder": 0.48,
-    "fig3a.sparse-matches-backprop": 0, "sn5.dropout-helps": -0.12, "sn5.leaky-helps-further": -0.1, "sn5.combined": 0.5,
-    "sn5.ten-layers-below-backprop": -0.2, "sn5.ten-layers-above-three": 0.13, "sn9.narrowing-hurts": 7,
+    "fig3a.better-than-backprop": -0.3,
+    "fig3a.sparse": 2.4,
+    "fig3d.depth-helps-feedback-alignment": 9e-13,
+    "fig3d.depth-helps-backprop": 3e-12,
+    "fig4.test-error": 1.8,
+    "sn5.tanh-backprop": 1.62,
+    "sn5.tanh-feedback-alignment": 1.32,
+    "sn5.beats-backprop": -0.3,
+    "sn5.dropout": 1.2,
+    "sn5.leaky": 1.1,
+    "sn5.local-receptive-fields": 0.8,
+    "sn5.elastic": 0.5,
+    "sn5.ten-layers-feedback-alignment": 1.45,
+    "sn5.ten-layers-backprop": 1.65,
+    "sn5.background-images": -0.84,
+    "sn6.svhn-tanh": 9.7,
+    "sn6.svhn-local": 8.1,
+    "sn6.svhn-leaky": 7.1,
+    "sn7.timit": -1.2,
+    "sn9.narrow-autoencoder": 30.2 / 8.6,
+    "sn9.wide-autoencoder": 0.48,
+    "fig3a.sparse-matches-backprop": 0,
+    "sn5.dropout-helps": -0.12,
+    "sn5.leaky-helps-further": -0.1,
+    "sn5.combined": 0.5,
+    "sn5.ten-layers-below-backprop": -0.2,
+    "sn5.ten-layers-above-three": 0.13,
+    "sn9.narrowing-hurts": 7,
 }
 
 
@@ -37,8 +59,11 @@ def test_the_papers_numbers_are_in_the_units_of_the_measures():
         assert found[id] == pytest.approx(mark), id
 
 
-bounds = (st.tuples(numbers, numbers).map(sorted).map(tuple)
-          | numbers.map(lambda v: (v, math.inf)) | numbers.map(lambda v: (-math.inf, v)))
+bounds = (
+    st.tuples(numbers, numbers).map(sorted).map(tuple)
+    | numbers.map(lambda v: (v, math.inf))
+    | numbers.map(lambda v: (-math.inf, v))
+)
 
 
 @given(bounds, numbers, numbers, st.floats(1e-3, 1e3))
@@ -73,8 +98,13 @@ def test_every_verdict_has_a_class_of_its_own():
 
 # ---- numbers in the prose
 
-ROW = {"verdict": claims.REPRODUCED, "value": 0.735, "interval": [0.6579, 0.7348], "n": 20,
-       "also": [{"what": "at the start", "value": -90.0}]}
+ROW = {
+    "verdict": claims.REPRODUCED,
+    "value": 0.735,
+    "interval": [0.6579, 0.7348],
+    "n": 20,
+    "also": [{"what": "at the start", "value": -90.0}],
+}
 
 
 @pytest.fixture
@@ -84,29 +114,49 @@ def source(monkeypatch):
     return Path()
 
 
-@pytest.mark.parametrize(("asked", "text"), [
-    ("a.claim", "0.735"), ("a.claim value .2f", "0.73"), ("a.claim low", "0.658"), ("a.claim high .1f", "0.7"),
-    ("a.claim n .0f", "20"), ('a.claim "at the start"', "−90"), ("a.claim value .0%", "74%"),
-])
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ("a.claim", "0.735"),
+        ("a.claim value .2f", "0.73"),
+        ("a.claim low", "0.658"),
+        ("a.claim high .1f", "0.7"),
+        ("a.claim n .0f", "20"),
+        ('a.claim "at the start"', "−90"),
+        ("a.claim value .0%", "74%"),
+    ],
+)
 def test_a_number_in_the_prose_is_the_notebooks(source, asked, text):
     assert fa_book.value(source, asked) == text
 
 
-@pytest.mark.parametrize(("asked", "message"), [
-    ("d.claim", "'d.claim' is no claim that a notebook has tested"), ("c.claim", "no claim that a notebook has tested"),
-    ("b.claim low", "'b.claim' has no low; it has: value, n, \"at the start\""), ('a.claim "at noon"', "has no \"at noon\""),
-    ("a.claim middle", "is not `id`, `id what`"), ("", "is not `id`"),
-])
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("d.claim", "'d.claim' is no claim that a notebook has tested"),
+        ("c.claim", "no claim that a notebook has tested"),
+        ("b.claim low", "'b.claim' has no low; it has: value, n, \"at the start\""),
+        ('a.claim "at noon"', 'has no "at noon"'),
+        ("a.claim middle", "is not `id`, `id what`"),
+        ("", "is not `id`"),
+    ],
+)
 def test_a_number_that_there_is_not_is_refused(source, asked, message):
     with pytest.raises(ValueError) as refused:
         fa_book.value(source, asked)
     assert message in str(refused.value)
 
 
-@pytest.mark.parametrize(("why", "short"), [
-    ("SVHN is not here (train_32x32.mat): `python -m fa_core`, then", "SVHN is not here"), ("not run yet", "not run yet"),
-    ("the run was ended early, after 14 epochs", "the run was ended early, after 14 epochs"), ("a; b", "a"), ("", ""),
-])
+@pytest.mark.parametrize(
+    ("why", "short"),
+    [
+        ("SVHN is not here (train_32x32.mat): `python -m fa_core`, then", "SVHN is not here"),
+        ("not run yet", "not run yet"),
+        ("the run was ended early, after 14 epochs", "the run was ended early, after 14 epochs"),
+        ("a; b", "a"),
+        ("", ""),
+    ],
+)
 def test_why_is_said_in_a_few_words(why, short):
     assert fa_scorecard.in_short(why) == short
 

@@ -23,8 +23,16 @@ from fa_core.spiking import Network, Noise, Run, initialise, train
 from tests.helpers import same
 
 ROOT = Path(__file__).parents[1]
-TINY = SpikingExperiment(name="test-spiking", sizes=(784, 60, 50, 50), examples=400, seeds=(3, 4), probes=(0, 100, 200, 400),
-                         snapshots=(0, 200), tested=200, weight_decay=3e-7)
+TINY = SpikingExperiment(
+    name="test-spiking",
+    sizes=(784, 60, 50, 50),
+    examples=400,
+    seeds=(3, 4),
+    probes=(0, 100, 200, 400),
+    snapshots=(0, 200),
+    tested=200,
+    weight_decay=3e-7,
+)
 
 
 @pytest.fixture
@@ -81,13 +89,19 @@ def by_hand(net, steps, rate):
                     change += [(W[y][i], j, factor * h[y][i]) for i in range(sizes[y])]
         for row, j, by in change:
             row[j] += by
-        yield {"W": W, "b": b, "V": [[V[s][y] for s in range(streams)] for y in range(m)],
-               "U": [[U[s][y] for s in range(streams)] for y in range(m)]}
+        yield {
+            "W": W,
+            "b": b,
+            "V": [[V[s][y] for s in range(streams)] for y in range(m)],
+            "U": [[U[s][y] for s in range(streams)] for y in range(m)],
+        }
 
 
 @pytest.mark.parametrize("streams", [1, 3, 40], ids=["one stream", "three", "forty"])
-@pytest.mark.parametrize(("tau", "squash", "shared"), [
-    (0.9, "tanh", False), (0.3, "tanh", False), (0.9, "tanh", True), (0.9, "logistic", False), (0.9, "stretched", True)])
+@pytest.mark.parametrize(
+    ("tau", "squash", "shared"),
+    [(0.9, "tanh", False), (0.3, "tanh", False), (0.9, "tanh", True), (0.9, "logistic", False), (0.9, "stretched", True)],
+)
 def test_every_equation_followed_by_hand_with_given_random_numbers(streams, tau, squash, shared):
     g = torch.Generator().manual_seed(5)
     sizes = (4, 5, 3, 6)
@@ -271,8 +285,13 @@ def test_it_is_tested_on_the_first_so_many_test_images(monkeypatch):
     assert np.array_equal(validation.test_images.numpy(), train.images[50_000:])
     assert np.array_equal(validation.images.numpy(), train.images[:50_000])
     # What is wrong is counted against the labels.
-    monkeypatch.setattr(spiking, "guesses", lambda network, images, noise, steps: (
-        np.where(np.arange(200) < 30, 9 - test.labels[:200], test.labels[:200])[None],) * 2)
+    monkeypatch.setattr(
+        spiking,
+        "guesses",
+        lambda network, images, noise, steps: (
+            (np.where(np.arange(200) < 30, 9 - test.labels[:200], test.labels[:200])[None],) * 2
+        ),
+    )
     assert [e.tolist() for e in run.errors(1)] == [[15.0], [15.0]]
 
 
@@ -315,8 +334,9 @@ def test_the_network_is_tested_again_at_its_end_with_other_spikes():
         assert wrong.max() == 8
         assert ((wrong > 0) & (wrong < 8)).mean() > 0.2, "the tests differ in their spikes"
         assert 100 * wrong.mean() / 8 == pytest.approx(history[curve][0, -1, -1], abs=8)
-    assert same(train(e.but(retests=0)), training.History(history.seeds, history.examples, history.curves, {},
-                                                        history.diverged)), "what is learned does not depend on it"
+    assert same(
+        train(e.but(retests=0)), training.History(history.seeds, history.examples, history.curves, {}, history.diverged)
+    ), "what is learned does not depend on it"
 
 
 def test_the_look_keeps_the_mean_size_of_the_modulatory_signals(monkeypatch):
@@ -369,10 +389,13 @@ def test_the_papers_decay_of_1e_8_does_not_get_lost_in_float32():
 
 
 def test_it_learns_and_neither_without_feedback_nor_uphill_as_well(monkeypatch):
-    e = TINY.but(sizes=(784, 100, 100), examples=6000, probes=(6000,), snapshots=(), seeds=(0,), streams=20, rate=0.01,
-                 weights=0.01)
-    error = {name: float(train(x)["error summed"][0, -1, -1]) for name, x in {
-        "as it is": e, "no feedback": e.but(feedback=0.0)}.items()}
+    e = TINY.but(
+        sizes=(784, 100, 100), examples=6000, probes=(6000,), snapshots=(), seeds=(0,), streams=20, rate=0.01, weights=0.01
+    )
+    error = {
+        name: float(train(x)["error summed"][0, -1, -1])
+        for name, x in {"as it is": e, "no feedback": e.but(feedback=0.0)}.items()
+    }
     monkeypatch.setattr(SpikingExperiment, "rate_at", lambda self, image: -self.rate)
     error["uphill"] = float(train(e)["error summed"][0, -1, -1])
     assert error["as it is"] < 55
@@ -386,7 +409,11 @@ def test_it_learns_and_neither_without_feedback_nor_uphill_as_well(monkeypatch):
 def test_history_has_its_shapes_and_numbers_in_range():
     history = train(TINY)
     assert {k: v.shape for k, v in history.curves.items()} == {
-        "error at step": (2, 4, 5), "error summed": (2, 4, 5), "training error": (2, 4), "weight angle": (2, 4, 2)}
+        "error at step": (2, 4, 5),
+        "error summed": (2, 4, 5),
+        "training error": (2, 4),
+        "weight angle": (2, 4, 2),
+    }
     assert np.array_equal(history.examples, TINY.probes)
     assert np.isnan(history["training error"][:, 0]).all()
     errors = [history["error at step"], history["error summed"], history["training error"][:, 1:]]
@@ -490,24 +517,27 @@ def test_a_record_is_made_found_and_verified_like_any_other(folder):
 # ---- experiments
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"task": "xor"}, "unknown task 'xor'"),
-    ({"sizes": (784, 10)}, "wanted 784 inputs"),
-    ({"sizes": (784, 20, 15)}, "a multiple of 10 outputs"),
-    ({"feedback": (0.1, 0.1, 0.1)}, "feedback has 3 values, the network .* wants 1"),
-    ({"seeds": ()}, "seeds must be one or more"),
-    ({"squash": "relu"}, "unknown squash 'relu'; there are: tanh, logistic, stretched"),
-    ({"shared": 0}, "shared wants a whole number of 1 or more; got 0"),
-    ({"shared": 21}, "at most the smallest hidden layer's 20"),
-    ({"retests": -1}, "retests wants a whole number of 0 or more; got -1"),
-    ({"tau": 0.0}, "wanted 0 < tau <= 1"),
-    ({"steps": 0}, "steps wants a whole number of 1 or more; got 0"),
-    ({"streams": 7}, r"streams \(7\) must divide"),
-    ({"schedule": ((100, 1.0),)}, "schedule must begin at image 0"),
-    ({"tested": 150}, r"tested \(150\)"),
-    ({"probes": (0, 150)}, "probes must be multiples of streams"),
-    ({"snapshots": (200, 100)}, "snapshots must be multiples of streams"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "xor"}, "unknown task 'xor'"),
+        ({"sizes": (784, 10)}, "wanted 784 inputs"),
+        ({"sizes": (784, 20, 15)}, "a multiple of 10 outputs"),
+        ({"feedback": (0.1, 0.1, 0.1)}, "feedback has 3 values, the network .* wants 1"),
+        ({"seeds": ()}, "seeds must be one or more"),
+        ({"squash": "relu"}, "unknown squash 'relu'; there are: tanh, logistic, stretched"),
+        ({"shared": 0}, "shared wants a whole number of 1 or more; got 0"),
+        ({"shared": 21}, "at most the smallest hidden layer's 20"),
+        ({"retests": -1}, "retests wants a whole number of 0 or more; got -1"),
+        ({"tau": 0.0}, "wanted 0 < tau <= 1"),
+        ({"steps": 0}, "steps wants a whole number of 1 or more; got 0"),
+        ({"streams": 7}, r"streams \(7\) must divide"),
+        ({"schedule": ((100, 1.0),)}, "schedule must begin at image 0"),
+        ({"tested": 150}, r"tested \(150\)"),
+        ({"probes": (0, 150)}, "probes must be multiples of streams"),
+        ({"snapshots": (200, 100)}, "snapshots must be multiples of streams"),
+    ],
+)
 def test_what_cannot_be_run_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         SpikingExperiment(**{"name": "t", "sizes": (784, 20, 10), "examples": 400, "seeds": (0,)} | changes)
@@ -552,18 +582,22 @@ def test_what_is_searched_for_is_searched_on_validation_images_and_seeds_that_ar
     assert not {s for e in (*described.STREAMS, *described.TAUS) for s in e.seeds} & reported
 
 
-@pytest.mark.parametrize(("experiments", "base", "fields"), [
-    (described.RATES, described.RATES[0], {"rate"}),
-    (described.STREAMS, described.STREAMS[1], {"streams", "rate", "seeds", "tested"}),
-    (described.TAUS, described.REDUCED, {"tau", "seeds"}),
-    ((described.SHARED,), described.ONE_EACH, {"shared"}),
-    ((described.SHARED_BY_ALL,), described.ONE_EACH, {"shared", "examples"}),
-    ((described.ONE_EACH,), described.REDUCED, {"seeds"}),
-    ((described.NO_FEEDBACK, described.CUT), described.REDUCED, {"feedback", "examples"}),
-    ((described.ANNEALED,), described.FIGURE, {"schedule", "examples"}),
-    ((described.REDUCED,), described.FIGURE, {"sizes", "rate", "examples"}),
-    (described.TRIALS, described.TRIALS[0], {"squash", "feedback", "rate", "biases", "schedule"}),
-], ids=lambda p: "")
+@pytest.mark.parametrize(
+    ("experiments", "base", "fields"),
+    [
+        (described.RATES, described.RATES[0], {"rate"}),
+        (described.STREAMS, described.STREAMS[1], {"streams", "rate", "seeds", "tested"}),
+        (described.TAUS, described.REDUCED, {"tau", "seeds"}),
+        ((described.SHARED,), described.ONE_EACH, {"shared"}),
+        ((described.SHARED_BY_ALL,), described.ONE_EACH, {"shared", "examples"}),
+        ((described.ONE_EACH,), described.REDUCED, {"seeds"}),
+        ((described.NO_FEEDBACK, described.CUT), described.REDUCED, {"feedback", "examples"}),
+        ((described.ANNEALED,), described.FIGURE, {"schedule", "examples"}),
+        ((described.REDUCED,), described.FIGURE, {"sizes", "rate", "examples"}),
+        (described.TRIALS, described.TRIALS[0], {"squash", "feedback", "rate", "biases", "schedule"}),
+    ],
+    ids=lambda p: "",
+)
 def test_what_is_compared_differs_in_what_it_says_and_in_nothing_else(experiments, base, fields):
     assert set().union(*(differences(e, base) for e in experiments)) == fields
     for values in ([e.digest for e in experiments], [e.name for e in experiments]):
@@ -599,8 +633,9 @@ def test_a_trial_in_full_is_the_network_of_the_figure_with_what_the_trial_has():
         assert not set(e.seeds) & {s for other in (*REPORTED, *described.TRIALS) for s in other.seeds}
 
 
-@pytest.mark.parametrize(("control", "still"), [(described.NO_FEEDBACK, {0, 1, 2}), (described.CUT, {0, 1})],
-                         ids=lambda p: getattr(p, "name", ""))
+@pytest.mark.parametrize(
+    ("control", "still"), [(described.NO_FEEDBACK, {0, 1, 2}), (described.CUT, {0, 1})], ids=lambda p: getattr(p, "name", "")
+)
 def test_a_control_takes_away_what_it_says(control, still):
     run = Run(control.but(examples=1000, probes=(), weight_decay=0.0), 0)
     before = [w.clone() for w in run.network.W]
@@ -612,7 +647,8 @@ def test_a_control_takes_away_what_it_says(control, still):
 def test_old_digests_stay():
     """The records are found by them."""
     assert {e.name for e in described.RECORDED if records.path(e).exists()} >= {
-        e.name for e in (described.FIGURE, described.ANNEALED, *described.RATES, *described.STREAMS, *described.TAUS)}
+        e.name for e in (described.FIGURE, described.ANNEALED, *described.RATES, *described.STREAMS, *described.TAUS)
+    }
 
 
 # ---- the printed equations

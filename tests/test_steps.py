@@ -8,9 +8,23 @@ from fa_core.rules import RULES
 from fa_core.training import PROBED, Run
 from tests.helpers import tanh_experiment
 
-SMALL = tanh_experiment(sizes=(6, 5, 4, 3), batch=2, examples=6, seeds=(3, 8), probes=(0, 6), schedule=((0, 1.0),),
-                        rate=0.05, density=None, feedback_density=None, momentum=0.0, weight_decay=0.1, biases=0.2,
-                        output="tanh", snapshots=(), traced=())
+SMALL = tanh_experiment(
+    sizes=(6, 5, 4, 3),
+    batch=2,
+    examples=6,
+    seeds=(3, 8),
+    probes=(0, 6),
+    schedule=((0, 1.0),),
+    rate=0.05,
+    density=None,
+    feedback_density=None,
+    momentum=0.0,
+    weight_decay=0.1,
+    biases=0.2,
+    output="tanh",
+    snapshots=(),
+    traced=(),
+)
 
 
 def signals(rule, e, slopes, W, B):
@@ -22,7 +36,8 @@ def signals(rule, e, slopes, W, B):
     deltas = [e]
     for layer in range(len(W) - 1, -1, -1):
         gated = rule in ("backprop", "pseudobackprop", "feedback alignment, gated", "sign symmetry", "Kolen-Pollack") or (
-            rule == "feedback alignment, outputs gated" and layer == len(W) - 1)
+            rule == "feedback alignment, outputs gated" and layer == len(W) - 1
+        )
         sent = deltas[0] * slopes[layer + 1] if gated else deltas[0]
         down = {"backprop": W[layer].T, "pseudobackprop": np.linalg.pinv(W[layer])}.get(rule, B[layer])
         deltas.insert(0, sent @ down)
@@ -70,8 +85,9 @@ def test_a_run_takes_the_steps_that_the_equations_say(rule, dropout):
                 B = [v + 0.05 * d for v, d in zip(B, dB, strict=True)]
             elif rule == "sign symmetry":
                 B = [np.abs(v) * np.sign(w.T) for v, w in zip(B, W[1:], strict=True)]
-        for ours, wanted in zip(numpy(run.network.W, r) + numpy(run.network.b, r) + numpy(run.network.B, r), W + b + B,
-                                strict=True):
+        for ours, wanted in zip(
+            numpy(run.network.W, r) + numpy(run.network.b, r) + numpy(run.network.B, r), W + b + B, strict=True
+        ):
             np.testing.assert_allclose(ours, wanted, rtol=1e-9, atol=1e-12)
 
 

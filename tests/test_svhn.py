@@ -58,8 +58,10 @@ def test_the_published_files_are_as_many_as_the_paper_says():
     assert set(svhn.DIGESTS) == set(svhn.COUNTS)
 
 
-@pytest.mark.parametrize(("split", "names"), [
-    ("train", ["train_32x32.mat", "extra_32x32.mat"]), ("train only", ["train_32x32.mat"]), ("test", ["test_32x32.mat"])])
+@pytest.mark.parametrize(
+    ("split", "names"),
+    [("train", ["train_32x32.mat", "extra_32x32.mat"]), ("train only", ["train_32x32.mat"]), ("test", ["test_32x32.mat"])],
+)
 def test_pixels_are_the_mean_of_three_channels_row_by_row_and_ten_is_zero(published, monkeypatch, split, names):
     monkeypatch.setattr(svhn, "PIECE", 7)
     found = svhn.load(split)
@@ -73,8 +75,9 @@ def test_pixels_are_the_mean_of_three_channels_row_by_row_and_ten_is_zero(publis
     assert found.labels[0] == 0
 
 
-@pytest.mark.parametrize("levels", [
-    (0, 0, 0), (255, 255, 255), (0, 0, 1), (0, 1, 1), (255, 255, 254), (255, 254, 254), (1, 2, 3)])
+@pytest.mark.parametrize(
+    "levels", [(0, 0, 0), (255, 255, 255), (0, 0, 1), (0, 1, 1), (255, 255, 254), (255, 254, 254), (1, 2, 3)]
+)
 def test_a_mean_is_rounded_to_the_nearest(levels):
     pixels = np.empty((32, 32, 3, 2), np.uint8)
     pixels[:] = np.array(levels)[:, None]
@@ -126,11 +129,22 @@ def test_an_unknown_split_is_refused():
 REMEDY = r"fetch with `python -m fa_core.data.svhn download`, or set FA_CORE_SVHN to a folder that holds the files of http"
 
 
-@pytest.mark.parametrize(("gone", "split", "message"), [
-    (["test_32x32.mat"], "test", f"no test_32x32.mat in .*: {REMEDY}[^;]*$"),
-    (["train_32x32.mat", "extra_32x32.mat"], "train", f"no train_32x32.mat and no extra_32x32.mat in .*: {REMEDY}[^;]*$"),
-    (["extra_32x32.mat"], "train", f"no extra_32x32.mat in .*: {REMEDY}.*; for train_32x32.mat alone ask for 'train only'$"),
-])
+@pytest.mark.parametrize(
+    ("gone", "split", "message"),
+    [
+        (["test_32x32.mat"], "test", f"no test_32x32.mat in .*: {REMEDY}[^;]*$"),
+        (
+            ["train_32x32.mat", "extra_32x32.mat"],
+            "train",
+            f"no train_32x32.mat and no extra_32x32.mat in .*: {REMEDY}[^;]*$",
+        ),
+        (
+            ["extra_32x32.mat"],
+            "train",
+            f"no extra_32x32.mat in .*: {REMEDY}.*; for train_32x32.mat alone ask for 'train only'$",
+        ),
+    ],
+)
 def test_a_missing_file_is_named_with_a_remedy(published, gone, split, message):
     svhn.load(split)  # what was converted of files that are gone is not served in their place
     for name in gone:
@@ -179,15 +193,19 @@ def test_a_damaged_file_is_named_with_a_remedy_and_leaves_nothing(published, dam
 X, Y = images("test_32x32.mat")
 
 
-@pytest.mark.parametrize(("X", "y", "message"), [
-    (X[..., 0], Y, r"X is \(32, 32, 3\) uint8, wanted \(32, 32, 3, n\) uint8"),
-    (X.transpose(3, 0, 1, 2), Y, r"X is \(20, 32, 32, 3\) uint8, wanted"),
-    (X.astype(float), Y, r"X is \(32, 32, 3, 20\) double, wanted"),
-    (X, Y[:-1], r"y is \(19, 1\), wanted \(20, 1\), a label for each image"),
-    (X, Y - 1, "labels from 0 to 9, wanted 1 to 10"),
-    (X, Y + 1, "labels from 2 to 11, wanted 1 to 10"),
-    (X, Y / 2 + 0.5, "labels from 1.0 to 5.5, wanted 1 to 10"),
-], ids=["no images", "another order", "floats", "a label too few", "0 to 9", "2 to 11", "halves"])
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (X[..., 0], Y, r"X is \(32, 32, 3\) uint8, wanted \(32, 32, 3, n\) uint8"),
+        (X.transpose(3, 0, 1, 2), Y, r"X is \(20, 32, 32, 3\) uint8, wanted"),
+        (X.astype(float), Y, r"X is \(32, 32, 3, 20\) double, wanted"),
+        (X, Y[:-1], r"y is \(19, 1\), wanted \(20, 1\), a label for each image"),
+        (X, Y - 1, "labels from 0 to 9, wanted 1 to 10"),
+        (X, Y + 1, "labels from 2 to 11, wanted 1 to 10"),
+        (X, Y / 2 + 0.5, "labels from 1.0 to 5.5, wanted 1 to 10"),
+    ],
+    ids=["no images", "another order", "floats", "a label too few", "0 to 9", "2 to 11", "halves"],
+)
 def test_files_with_other_content_are_refused(folder, X, y, message):
     put(folder / "test_32x32.mat", X, y)
     with pytest.raises(DataError, match=rf"test_32x32.mat: {message}.*fetch it with `python -m"):
@@ -268,6 +286,7 @@ def facts(change):
     def damage(folder):
         note = folder / "test_32x32.grey.json"
         note.write_text(json.dumps(change(json.loads(note.read_text()))))
+
     return damage
 
 
@@ -275,15 +294,24 @@ def cut(name, length):
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:length])
 
 
-@pytest.mark.parametrize("damage", [
-    cut("test_32x32.grey.npy", 0), cut("test_32x32.grey.npy", 50), cut("test_32x32.grey.npy", -1),
-    cut("test_32x32.grey.json", 20),
-    lambda folder: (folder / "test_32x32.grey.npy").unlink(), lambda folder: (folder / "test_32x32.grey.json").unlink(),
-    lambda folder: np.save(folder / "test_32x32.grey.npy", np.zeros((20, 1025))),
-    lambda folder: np.save(folder / "test_32x32.grey.npy", np.zeros((19, 1025), np.uint8)),
-    lambda folder: np.save(folder / "test_32x32.grey.npy", np.zeros((20, 1025), np.uint8)),
-    facts(lambda f: f | {"format": 0}), facts(lambda f: f | {"sources": []}), facts(lambda f: [1]), facts(lambda f: {}),
-])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut("test_32x32.grey.npy", 0),
+        cut("test_32x32.grey.npy", 50),
+        cut("test_32x32.grey.npy", -1),
+        cut("test_32x32.grey.json", 20),
+        lambda folder: (folder / "test_32x32.grey.npy").unlink(),
+        lambda folder: (folder / "test_32x32.grey.json").unlink(),
+        lambda folder: np.save(folder / "test_32x32.grey.npy", np.zeros((20, 1025))),
+        lambda folder: np.save(folder / "test_32x32.grey.npy", np.zeros((19, 1025), np.uint8)),
+        lambda folder: np.save(folder / "test_32x32.grey.npy", np.zeros((20, 1025), np.uint8)),
+        facts(lambda f: f | {"format": 0}),
+        facts(lambda f: f | {"sources": []}),
+        facts(lambda f: [1]),
+        facts(lambda f: {}),
+    ],
+)
 def test_a_damaged_copy_is_made_anew(published, conversions, damage):
     first = np.array(svhn.load("test").images)
     damage(published)
@@ -297,8 +325,11 @@ def test_a_copy_that_cannot_be_written_leaves_nothing_and_says_what_to_do(publis
         raise OSError(fault, os.strerror(fault))
 
     monkeypatch.setattr(svhn.os, "replace", fail)
-    with pytest.raises(DataError, match=rf"test_32x32.grey.npy cannot be written \({os.strerror(fault)}\): 0 MB are wanted "
-                                        r"in a folder .*make room, or link the files into one and set FA_CORE_SVHN"):
+    with pytest.raises(
+        DataError,
+        match=rf"test_32x32.grey.npy cannot be written \({os.strerror(fault)}\): 0 MB are wanted "
+        r"in a folder .*make room, or link the files into one and set FA_CORE_SVHN",
+    ):
         svhn.load("test")
     assert sorted(p.name for p in published.iterdir()) == sorted(N)
 
@@ -408,8 +439,11 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(site, folder):
 
 def test_a_connection_that_goes_on_breaking_is_given_up_and_what_came_is_kept(site, folder):
     site.breaks = [30_000, 0, 0]
-    with pytest.raises(DataError, match=r"train_32x32.mat: .*broke.*, 3 times in a row, with 30,000 bytes here. With a "
-                                        r"network, run `python -m fa_core.data.svhn download` again: it goes on from there"):
+    with pytest.raises(
+        DataError,
+        match=r"train_32x32.mat: .*broke.*, 3 times in a row, with 30,000 bytes here. With a "
+        r"network, run `python -m fa_core.data.svhn download` again: it goes on from there",
+    ):
         fetch(site)
     assert not svhn.present()
     fetch(site)
@@ -451,8 +485,11 @@ def test_what_has_another_digest_is_thrown_away(site, folder, begun):
         (folder / f"{NAME}.part").write_bytes(begun)
     else:
         site.files[NAME] = site.files[NAME][:-1] + b"!"
-    with pytest.raises(DataError, match=rf"{NAME}: the MD5 of what came is [0-9a-f]{{32}}, wanted {svhn.DIGESTS[NAME]}; "
-                                        r"it was thrown away. Try again"):
+    with pytest.raises(
+        DataError,
+        match=rf"{NAME}: the MD5 of what came is [0-9a-f]{{32}}, wanted {svhn.DIGESTS[NAME]}; "
+        r"it was thrown away. Try again",
+    ):
         fetch(site)
     assert not list(folder.iterdir())
 
@@ -466,7 +503,9 @@ def test_another_file_of_that_name_is_left_and_refused(site, folder):
 
 def test_what_the_site_has_not_is_said_at_once(site):
     del site.files[NAME]
-    with pytest.raises(DataError, match=rf"{NAME}: the site answers 404 Not Found; see http://ufldl.stanford.edu/housenumbers/"):
+    with pytest.raises(
+        DataError, match=rf"{NAME}: the site answers 404 Not Found; see http://ufldl.stanford.edu/housenumbers/"
+    ):
         fetch(site)
     assert len(site.asked) == 1
 
@@ -490,8 +529,11 @@ def test_a_disk_that_is_too_small_is_seen_before_it_is_full(site, folder, monkey
     with monkeypatch.context() as patched:
         usage = namedtuple("usage", "total used free")(10**9, 10**9, 40_000)
         patched.setattr(svhn.shutil, "disk_usage", lambda _: usage)
-        with pytest.raises(DataError, match=r"the disk is full \(0 MB to come, 0 MB free\); make room, or move the file to "
-                                            r"another folder and set FA_CORE_SVHN to it, and run .* again: it goes on"):
+        with pytest.raises(
+            DataError,
+            match=r"the disk is full \(0 MB to come, 0 MB free\); make room, or move the file to "
+            r"another folder and set FA_CORE_SVHN to it, and run .* again: it goes on",
+        ):
             fetch(site)
     assert site.sent <= len(site.files[NAME])
     fetch(site)

@@ -25,8 +25,13 @@ def elements(experiment, *shapes):
     """What a run's generator of its target gives, one array after the other, by the run's own hand."""
     for run, seed in enumerate(experiment.seeds):
         g = tasks.generator(seed, "target")
-        yield run, [(torch.empty(shape, dtype=torch.float64).uniform_(-1, 1, generator=g) * experiment.target).numpy()
-                    for shape in shapes]
+        yield (
+            run,
+            [
+                (torch.empty(shape, dtype=torch.float64).uniform_(-1, 1, generator=g) * experiment.target).numpy()
+                for shape in shapes
+            ],
+        )
 
 
 def test_the_quadratic_target_is_a_form_for_each_output_of_inputs_between_plus_and_minus_two():
@@ -69,12 +74,14 @@ def test_the_target_has_the_scale_that_is_asked_for():
 @pytest.mark.parametrize(("batch", "chunk"), [(300, 900), (7, 994), (2000, 2000), (1000, 1000), (1, 1000)])
 def test_every_minibatch_of_drawn_examples_is_whole_and_every_probe_kept(monkeypatch, batch, chunk):
     count = 6000 // batch
-    experiment = linear_experiment(batch=batch, examples=count * batch, probes=tuple(range(0, count * batch + 1, batch)),
-                                   rate=1e-5)
+    experiment = linear_experiment(
+        batch=batch, examples=count * batch, probes=tuple(range(0, count * batch + 1, batch)), rate=1e-5
+    )
     assert tasks.make(experiment, (0,)).chunk == chunk
     sizes, step = [], training.step
-    monkeypatch.setattr(training, "step", lambda e, net, rule, x, *rest: (sizes.append(x.shape[1]),
-                                                                          step(e, net, rule, x, *rest))[1])
+    monkeypatch.setattr(
+        training, "step", lambda e, net, rule, x, *rest: (sizes.append(x.shape[1]), step(e, net, rule, x, *rest))[1]
+    )
     history = training.train(experiment)
     assert sizes == [batch] * count
     assert history["nse"].shape == (3, count + 1)
@@ -97,8 +104,15 @@ def test_orders_are_those_of_randperm_to_the_last_and_so_is_the_generator(n):
 # ---- sets of files
 
 
-DIGITS = {"sizes": (784, 3, 10), "weights": 0.1, "batch": 30, "examples": 3000, "probes": (), "dtype": "float32",
-          "targets": (-0.9, 0.9)}
+DIGITS = {
+    "sizes": (784, 3, 10),
+    "weights": 0.1,
+    "batch": 30,
+    "examples": 3000,
+    "probes": (),
+    "dtype": "float32",
+    "targets": (-0.9, 0.9),
+}
 
 
 @pytest.fixture
@@ -226,8 +240,10 @@ def test_the_exclusive_or_is_right_where_one_input_alone_is():
 
 def test_timits_features_are_scaled_by_the_moments_of_the_training_set(monkeypatch):
     rng = np.random.default_rng(0)
-    sets = {split: timit.Frames(rng.normal(centre, width, (500, 39)).astype(np.float32), rng.integers(6, size=500))
-            for split, centre, width in (("train", 3, 2), ("test", 5, 8))}
+    sets = {
+        split: timit.Frames(rng.normal(centre, width, (500, 39)).astype(np.float32), rng.integers(6, size=500))
+        for split, centre, width in (("train", 3, 2), ("test", 5, 8))
+    }
     monkeypatch.setattr(timit, "load", sets.__getitem__)
     monkeypatch.setattr(datasets, "DATASETS", {k: replace(v, held_out=100) for k, v in datasets.DATASETS.items()})
     train = sets["train"].features
@@ -276,24 +292,28 @@ def test_ones_own_outputs_are_learned_as_they_are():
 
 
 def test_an_experiment_knows_ones_own_data_by_name_and_contents():
-    first, again, other = (linear_experiment(task=DataSet("moons", train=moons(seed=s), test=moons()), **OWN)
-                           for s in (0, 0, 1))
+    first, again, other = (
+        linear_experiment(task=DataSet("moons", train=moons(seed=s), test=moons()), **OWN) for s in (0, 0, 1)
+    )
     assert first == again
     assert first.digest != other.digest
     assert first.task.startswith("moons (")
     assert (first.data().name, first.data().held_out) == (first.task, 0)
 
 
-@pytest.mark.parametrize(("train", "test", "message"), [
-    ((np.zeros(5), np.zeros(5, int)), moons(), r"train: wanted inputs \(n, n_in\), and labels"),
-    ((np.zeros((5, 2)), np.zeros(5)), moons(), r"train: wanted .* got float64 \(5, 2\) and float64 \(5,\)"),
-    (moons(), (np.zeros((5, 2)), np.zeros(4, int)), "test: wanted"),
-    (moons(), (np.zeros((0, 2)), np.zeros(0, int)), "test: wanted"),
-    ((np.full((5, 2), np.nan), np.zeros(5, int)), moons(), "inputs and outputs must be finite"),
-    ((np.zeros((5, 2)), np.full(5, -1)), moons(), "labels 0 or more"),
-    (moons(), (np.zeros((5, 3)), np.zeros(5, int)), "training and test set differ"),
-    (moons(), moons(outputs=2), "training and test set differ"),
-])
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ((np.zeros(5), np.zeros(5, int)), moons(), r"train: wanted inputs \(n, n_in\), and labels"),
+        ((np.zeros((5, 2)), np.zeros(5)), moons(), r"train: wanted .* got float64 \(5, 2\) and float64 \(5,\)"),
+        (moons(), (np.zeros((5, 2)), np.zeros(4, int)), "test: wanted"),
+        (moons(), (np.zeros((0, 2)), np.zeros(0, int)), "test: wanted"),
+        ((np.full((5, 2), np.nan), np.zeros(5, int)), moons(), "inputs and outputs must be finite"),
+        ((np.zeros((5, 2)), np.full(5, -1)), moons(), "labels 0 or more"),
+        (moons(), (np.zeros((5, 3)), np.zeros(5, int)), "training and test set differ"),
+        (moons(), moons(outputs=2), "training and test set differ"),
+    ],
+)
 def test_data_that_make_no_sense_are_refused_when_they_are_described(train, test, message):
     with pytest.raises(ValueError, match=f"data set 'wrong'.*{message}"):
         DataSet("wrong", train=train, test=test)

@@ -35,70 +35,129 @@ def test_every_file_of_theorems_is_tested_here():
 # (file, formula, what is planted): a sign, a factor, and a transpose or what comes nearest to one.
 Q, X = leaf.Q, leaf.X
 PLANTED = [
-    (leaf, "LEAF", -leaf.LEAF), (leaf, "LEAF", 2 * leaf.LEAF), (leaf, "LEAF", A * Q.T / 2),
-    (leaf, "PHI", -leaf.PHI), (leaf, "PHI", 2 * leaf.PHI), (leaf, "PHI", leaf.PHI.subs(Q, -Q)),
-    (leaf, "SLOPE", -leaf.SLOPE), (leaf, "SLOPE", A * A.T * A - Q), (leaf, "SLOPE", A * Q.T * A / 2 - Q),
-    (leaf, "CURVATURE", -leaf.CURVATURE), (leaf, "CURVATURE", 2 * leaf.CURVATURE),
+    (leaf, "LEAF", -leaf.LEAF),
+    (leaf, "LEAF", 2 * leaf.LEAF),
+    (leaf, "LEAF", A * Q.T / 2),
+    (leaf, "PHI", -leaf.PHI),
+    (leaf, "PHI", 2 * leaf.PHI),
+    (leaf, "PHI", leaf.PHI.subs(Q, -Q)),
+    (leaf, "SLOPE", -leaf.SLOPE),
+    (leaf, "SLOPE", A * A.T * A - Q),
+    (leaf, "SLOPE", A * Q.T * A / 2 - Q),
+    (leaf, "CURVATURE", -leaf.CURVATURE),
+    (leaf, "CURVATURE", 2 * leaf.CURVATURE),
     (leaf, "CURVATURE", leaf.CURVATURE.subs(A * X.T + X * A.T, A * X.T - X * A.T)),
-    (leaf, "H", -leaf.H), (leaf, "H", 2 * leaf.H), (leaf, "H", leaf.H.subs(leaf.M * leaf.M.T, leaf.M * A * A.T)),
-    (leaf, "SIGNAL", -leaf.SIGNAL), (leaf, "SIGNAL", 2 * leaf.SIGNAL), (leaf, "SIGNAL", Q - leaf.M.T * A),
-    (leaf, "SYMMETRIC", -leaf.SYMMETRIC), (leaf, "SYMMETRIC", 2 * leaf.SYMMETRIC), (leaf, "SYMMETRIC", leaf.SYMMETRIC.T),
-    *[(leaf, "COMMUTE", tuple(factor * c if n == k else c for n, c in enumerate(leaf.COMMUTE)))
-      for k in range(3) for factor in (-1, 2)],
+    (leaf, "H", -leaf.H),
+    (leaf, "H", 2 * leaf.H),
+    (leaf, "H", leaf.H.subs(leaf.M * leaf.M.T, leaf.M * A * A.T)),
+    (leaf, "SIGNAL", -leaf.SIGNAL),
+    (leaf, "SIGNAL", 2 * leaf.SIGNAL),
+    (leaf, "SIGNAL", Q - leaf.M.T * A),
+    (leaf, "SYMMETRIC", -leaf.SYMMETRIC),
+    (leaf, "SYMMETRIC", 2 * leaf.SYMMETRIC),
+    (leaf, "SYMMETRIC", leaf.SYMMETRIC.T),
+    *[
+        (leaf, "COMMUTE", tuple(factor * c if n == k else c for n, c in enumerate(leaf.COMMUTE)))
+        for k in range(3)
+        for factor in (-1, 2)
+    ],
     (leaf, "COMMUTE", (leaf.COMMUTE[0], leaf.COMMUTE[1].T, leaf.COMMUTE[2])),
-    (pseudo, "PLUS", -pseudo.PLUS), (pseudo, "PLUS", 2 * pseudo.PLUS), (pseudo, "PLUS", B * pseudo.N_INV.T),
-    (pseudo, "W_KEPT", -pseudo.W_KEPT), (pseudo, "W_KEPT", 2 * pseudo.W_KEPT),
+    (pseudo, "PLUS", -pseudo.PLUS),
+    (pseudo, "PLUS", 2 * pseudo.PLUS),
+    (pseudo, "PLUS", B * pseudo.N_INV.T),
+    (pseudo, "W_KEPT", -pseudo.W_KEPT),
+    (pseudo, "W_KEPT", 2 * pseudo.W_KEPT),
     (pseudo, "W_KEPT", pseudo.N.T * pseudo.GRAM_INV * B.T),
-    (rates, "EXCESS", -rates.EXCESS), (rates, "EXCESS", 2 * rates.EXCESS), (rates, "EXCESS", 1 / rates.EXCESS),
-    (rates, "EXCESS_SLOPE", -rates.EXCESS_SLOPE), (rates, "EXCESS_SLOPE", 2 * rates.EXCESS_SLOPE),
-    (rates, "CONSTANT", -rates.CONSTANT), (rates, "CONSTANT", rates.CONSTANT / 3), (rates, "CONSTANT", 1 / rates.CONSTANT),
-    (rates, "ERROR_RATE", -rates.ERROR_RATE), (rates, "ERROR_RATE", 2 * rates.ERROR_RATE),
+    (rates, "EXCESS", -rates.EXCESS),
+    (rates, "EXCESS", 2 * rates.EXCESS),
+    (rates, "EXCESS", 1 / rates.EXCESS),
+    (rates, "EXCESS_SLOPE", -rates.EXCESS_SLOPE),
+    (rates, "EXCESS_SLOPE", 2 * rates.EXCESS_SLOPE),
+    (rates, "CONSTANT", -rates.CONSTANT),
+    (rates, "CONSTANT", rates.CONSTANT / 3),
+    (rates, "CONSTANT", 1 / rates.CONSTANT),
+    (rates, "ERROR_RATE", -rates.ERROR_RATE),
+    (rates, "ERROR_RATE", 2 * rates.ERROR_RATE),
     (rates, "ERROR_RATE", -E * S.T * A.T * A + W * B * E * S),
-    (bottleneck, "R_RATE", -bottleneck.R_RATE), (bottleneck, "R_RATE", 2 * bottleneck.R_RATE),
+    (bottleneck, "R_RATE", -bottleneck.R_RATE),
+    (bottleneck, "R_RATE", 2 * bottleneck.R_RATE),
     (bottleneck, "R_RATE", bottleneck.R_RATE - E * S * (B * E * S).T),
     (bottleneck, "R_RATE", bottleneck.R_RATE.subs(W * (B * E * S) * S * A.T, W * (B * E * S) * S * A.T / 2)),
-    (decay, "C_RATE", -decay.C_RATE), (decay, "C_RATE", 2 * decay.C_RATE),
+    (decay, "C_RATE", -decay.C_RATE),
+    (decay, "C_RATE", 2 * decay.C_RATE),
     (decay, "C_RATE", -decay.q * decay.C + (decay.p - decay.q) * A * A.T),
-    (decay, "UNIT_RATE", -decay.UNIT_RATE), (decay, "UNIT_RATE", 2 * decay.UNIT_RATE),
+    (decay, "UNIT_RATE", -decay.UNIT_RATE),
+    (decay, "UNIT_RATE", 2 * decay.UNIT_RATE),
     (decay, "UNIT_RATE", -decay.q * decay.KEPT + (decay.p + decay.q / 2) * decay.SQUARE),
-    (decay, "LIMIT", -decay.LIMIT), (decay, "LIMIT", 2 * decay.LIMIT), (decay, "LIMIT", 2 * (1 - decay.alpha)),
-    (decay, "EFFECTIVE", -decay.EFFECTIVE), (decay, "EFFECTIVE", 2 * decay.EFFECTIVE),
+    (decay, "LIMIT", -decay.LIMIT),
+    (decay, "LIMIT", 2 * decay.LIMIT),
+    (decay, "LIMIT", 2 * (1 - decay.alpha)),
+    (decay, "EFFECTIVE", -decay.EFFECTIVE),
+    (decay, "EFFECTIVE", 2 * decay.EFFECTIVE),
     (decay, "EFFECTIVE", decay.eta * (1 - decay.alpha)),
-    (noise, "FALL", -noise.FALL), (noise, "FALL", noise.FALL / 2), (noise, "FALL", noise.FALL + noise.STEP * A.T),
-    (noise, "LEADING", -noise.LEADING), (noise, "LEADING", 2 * noise.LEADING),
+    (noise, "FALL", -noise.FALL),
+    (noise, "FALL", noise.FALL / 2),
+    (noise, "FALL", noise.FALL + noise.STEP * A.T),
+    (noise, "LEADING", -noise.LEADING),
+    (noise, "LEADING", 2 * noise.LEADING),
     (depth, "KEPT", depth.B * depth.U + depth.U.T * depth.B.T + depth.V * depth.V.T),
-    (depth, "KEPT", depth.KEPT + depth.V * depth.V.T / 2), (depth, "KEPT", 2 * depth.B * depth.U - depth.V * depth.V.T),
-    (depth, "EXPONENT", lambda layers: 2**layers), (depth, "EXPONENT", lambda layers: 2 * layers - 1),
+    (depth, "KEPT", depth.KEPT + depth.V * depth.V.T / 2),
+    (depth, "KEPT", 2 * depth.B * depth.U - depth.V * depth.V.T),
+    (depth, "EXPONENT", lambda layers: 2**layers),
+    (depth, "EXPONENT", lambda layers: 2 * layers - 1),
     (depth, "EXPONENT", lambda layers: 2 ** (layers + 1) - 1),
-    (step_size, "KAPPA", -step_size.KAPPA), (step_size, "KAPPA", 2 * step_size.KAPPA),
-    (step_size, "G", -step_size.G), (step_size, "G", 2 * step_size.G), (step_size, "G", step_size.k * step_size.D),
+    (step_size, "KAPPA", -step_size.KAPPA),
+    (step_size, "KAPPA", 2 * step_size.KAPPA),
+    (step_size, "G", -step_size.G),
+    (step_size, "G", 2 * step_size.G),
+    (step_size, "G", step_size.k * step_size.D),
     (step_size, "NEXT_V", step_size.v - step_size.k * step_size.e * step_size.u),
     (step_size, "NEXT_V", step_size.v + 2 * step_size.k * step_size.e * step_size.u),
     (step_size, "NEXT_U", step_size.u + step_size.k * step_size.e * step_size.u),
-    (step_size, "CEILING", -step_size.CEILING), (step_size, "CEILING", 2 * step_size.CEILING),
+    (step_size, "CEILING", -step_size.CEILING),
+    (step_size, "CEILING", 2 * step_size.CEILING),
     (step_size, "CEILING", step_size.u**2 * (step_size.u + step_size.k) - 2),
-    (step_size, "LARGEST_G", -step_size.LARGEST_G), (step_size, "LARGEST_G", 2 * step_size.LARGEST_G),
+    (step_size, "LARGEST_G", -step_size.LARGEST_G),
+    (step_size, "LARGEST_G", 2 * step_size.LARGEST_G),
     (step_size, "LARGEST_G", step_size.LARGEST_G - 2 * step_size.k**2 * step_size.u),
-    (pseudo, "SINE", 2 * pseudo.SINE), (pseudo, "SINE", 1 / pseudo.SINE), (pseudo, "LEAST_AT", -pseudo.LEAST_AT),
-    (pseudo, "LEAST_AT", pseudo.LEAST_AT / 2), (pseudo, "LEAST_AT", 1 / pseudo.LEAST_AT),
-    *[(pseudo, "ELASTICITY_SLOPE", f) for f in (
-        lambda y, tau: tau * (1 + 2 * y**3) / y - 1, lambda y, tau: 2 - 2 * tau * (1 + 2 * y**3) / y,
-        lambda y, tau: 1 - tau * (1 - 2 * y**3) / y)],
+    (pseudo, "SINE", 2 * pseudo.SINE),
+    (pseudo, "SINE", 1 / pseudo.SINE),
+    (pseudo, "LEAST_AT", -pseudo.LEAST_AT),
+    (pseudo, "LEAST_AT", pseudo.LEAST_AT / 2),
+    (pseudo, "LEAST_AT", 1 / pseudo.LEAST_AT),
+    *[
+        (pseudo, "ELASTICITY_SLOPE", f)
+        for f in (
+            lambda y, tau: tau * (1 + 2 * y**3) / y - 1,
+            lambda y, tau: 2 - 2 * tau * (1 + 2 * y**3) / y,
+            lambda y, tau: 1 - tau * (1 - 2 * y**3) / y,
+        )
+    ],
     (decay, "LEADING", lambda theta, v: theta - decay.alpha / (1 - decay.alpha) * v),
     (decay, "LEADING", lambda theta, v: theta + 2 * decay.alpha / (1 - decay.alpha) * v),
     (decay, "LEADING", lambda theta, v: v + decay.alpha / (1 - decay.alpha) * theta),
-    *[(depth, "CHI", f) for f in (
-        lambda below, here, before: -here / (2 * below) * before**2, lambda below, here, before: here / below * before**2,
-        lambda below, here, before: below / (2 * here) * before**2)],
+    *[
+        (depth, "CHI", f)
+        for f in (
+            lambda below, here, before: -here / (2 * below) * before**2,
+            lambda below, here, before: here / below * before**2,
+            lambda below, here, before: below / (2 * here) * before**2,
+        )
+    ],
     *[(common_axes, "LAW", {mode: factor * speed for mode, speed in common_axes.LAW.items()}) for factor in (-1, 2)],
-    (common_axes, "LAW", MODE_LAW), (common_axes, "FROM_ZERO", FROM_ZERO | {A: -FROM_ZERO[A]}),
-    (convergence, "C", B * W + W.T * B.T + A * A.T), (convergence, "C", B * W + W.T * B.T - 2 * A * A.T),
+    (common_axes, "LAW", MODE_LAW),
+    (common_axes, "FROM_ZERO", FROM_ZERO | {A: -FROM_ZERO[A]}),
+    (convergence, "C", B * W + W.T * B.T + A * A.T),
+    (convergence, "C", B * W + W.T * B.T - 2 * A * A.T),
     (convergence, "C", 2 * B * W - A * A.T),
-    (convergence, "H", -convergence.H), (convergence, "H", 2 * convergence.H),
+    (convergence, "H", -convergence.H),
+    (convergence, "H", 2 * convergence.H),
     (convergence, "H", convergence.H.subs(W, -W).subs(A, -A)),
-    (convergence, "FALL", -convergence.FALL), (convergence, "FALL", 2 * convergence.FALL),
+    (convergence, "FALL", -convergence.FALL),
+    (convergence, "FALL", 2 * convergence.FALL),
     (convergence, "FALL", Trace(E * S * E.T)),
-    (convergence, "FALL_RATE", -convergence.FALL_RATE), (convergence, "FALL_RATE", 2 * convergence.FALL_RATE),
+    (convergence, "FALL_RATE", -convergence.FALL_RATE),
+    (convergence, "FALL_RATE", 2 * convergence.FALL_RATE),
     (convergence, "FALL_RATE", convergence.FALL_RATE + Trace(convergence.C * B * E * S * S * E.T * B.T)),
     *[(convergence, "FROM_ZERO", FROM_ZERO | {M: factor * FROM_ZERO[M]}) for M in (A, W) for factor in (-1, 2)],
     (convergence, "FROM_ZERO", FROM_ZERO | {A: convergence.LEFT * convergence.MODE_W * convergence.RIGHT.T}),
@@ -106,7 +165,8 @@ PLANTED = [
     (convergence, "MODE_LAW", dict(zip(MODE_LAW, reversed(MODE_LAW.values()), strict=True))),
     *[(convergence, "OF_Y", tuple(factor * x for x in convergence.OF_Y)) for factor in (-1, 2)],
     (convergence, "OF_Y", convergence.OF_Y[::-1]),
-    (convergence, "Y_RATE", -convergence.Y_RATE), (convergence, "Y_RATE", 2 * convergence.Y_RATE),
+    (convergence, "Y_RATE", -convergence.Y_RATE),
+    (convergence, "Y_RATE", 2 * convergence.Y_RATE),
 ]
 
 
@@ -153,10 +213,16 @@ def test_the_tenths_are_within_the_cells_of_an_interval():
 # --- step size
 
 
-@pytest.mark.parametrize(("low", "high", "fate", "other"), [
-    (0.30, 0.38, step_size.MONOTONE, step_size.ALTERNATING), (0.40, 0.41, step_size.ALTERNATING, step_size.MONOTONE),
-    (0.60, 0.63, step_size.SETTLES, step_size.UNSTABLE), (0.65, 0.66, step_size.UNSTABLE, step_size.SETTLES),
-    (0.80, 1.34, step_size.RUNS_OFF, step_size.ALTERNATING)])
+@pytest.mark.parametrize(
+    ("low", "high", "fate", "other"),
+    [
+        (0.30, 0.38, step_size.MONOTONE, step_size.ALTERNATING),
+        (0.40, 0.41, step_size.ALTERNATING, step_size.MONOTONE),
+        (0.60, 0.63, step_size.SETTLES, step_size.UNSTABLE),
+        (0.65, 0.66, step_size.UNSTABLE, step_size.SETTLES),
+        (0.80, 1.34, step_size.RUNS_OFF, step_size.ALTERNATING),
+    ],
+)
 def test_a_fate_is_proved_where_it_is_true_and_no_other(low, high, fate, other):
     assert step_size.proved(low, high, fate, cells=20)
     assert not step_size.proved(low, high, other, cells=20, depth=3)
@@ -216,8 +282,9 @@ def test_the_pseudoinverse_of_W_from_any_start_in_the_span_of_B():
         n_o = rng.integers(1, 4)
         n_h, n_i = n_o + rng.integers(0, 3), rng.integers(1, 6)
         target, b, s = rng.standard_normal((n_o, n_i)), rng.standard_normal((n_h, n_o)), spd(rng, n_i)
-        run = flow.integrate(target, b, b @ rng.standard_normal((n_o, n_i)), rng.standard_normal((n_o, n_o)) @ b.T,
-                             np.array([0, 0.5]), S=s)
+        run = flow.integrate(
+            target, b, b @ rng.standard_normal((n_o, n_i)), rng.standard_normal((n_o, n_o)) @ b.T, np.array([0, 0.5]), S=s
+        )
         w = run.W[-1]
         np.testing.assert_allclose(np.linalg.pinv(w), b @ np.linalg.inv(w @ b), atol=1e-6 * np.linalg.cond(w @ b))
 
@@ -278,8 +345,16 @@ def test_a_bottleneck_ends_where_the_theorem_says():
     for n_i, n_h, n_o in ((6, 2, 4), (5, 3, 3), (1, 1, 1), (4, 1, 2)):
         target, b = rng.standard_normal((n_o, n_i)), rng.standard_normal((n_h, n_o))
         s = spd(rng, n_i) + 0.1 * np.eye(n_i)
-        run = flow.integrate(target, b, 2 * rng.standard_normal((n_h, n_i)), 2 * rng.standard_normal((n_o, n_h)),
-                             np.array([0, 1e5]), S=s, method="LSODA", rtol=1e-8)
+        run = flow.integrate(
+            target,
+            b,
+            2 * rng.standard_normal((n_h, n_i)),
+            2 * rng.standard_normal((n_o, n_h)),
+            np.array([0, 1e5]),
+            S=s,
+            method="LSODA",
+            rtol=1e-8,
+        )
         np.testing.assert_allclose(run.E[-1], bottleneck.end(target, b, s), atol=1e-4)
         assert bottleneck.loss(bottleneck.end(target, b, s), s) == pytest.approx(bottleneck.in_projections(target, b, s))
     with pytest.raises(ValueError, match="dependent rows"):
@@ -339,8 +414,9 @@ def test_momentum_is_a_rate_divided_by_one_less_alpha_for_small_rates():
 @pytest.mark.parametrize("sizes", [(5, 4, 3), (5, 6, 4, 1), (1, 3, 4, 2), (1, 1, 1, 1, 1)])
 def test_the_closed_form_of_deeper_networks(sizes):
     rng = np.random.default_rng(4)
-    chain = depth.Chain(rng.standard_normal((sizes[-1], sizes[0])),
-                        tuple(rng.standard_normal((a, b)) for a, b in pairwise(sizes[1:])))
+    chain = depth.Chain(
+        rng.standard_normal((sizes[-1], sizes[0])), tuple(rng.standard_normal((a, b)) for a, b in pairwise(sizes[1:]))
+    )
     t = np.linspace(0, 2, 5)
     run = depth.integrate(chain, [np.zeros(s) for s in chain.shapes], t)
     for ours, integrated in zip(depth.closed_form(chain, t), run, strict=True):
@@ -383,4 +459,3 @@ def test_noise_turns_W_away_and_a_target_that_can_be_seen_does_not():
     assert unseen[-1] < -5 * error[-1]
     seen, error = noise.learn_online(b, 0.05, 300, 400, linear=0.5)
     assert seen[-1] > 5 * error[-1]
-

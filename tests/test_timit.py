@@ -14,9 +14,11 @@ T = np.arange(4000) / timit.RATE
 SWEEP = 0.3 * np.sin(2 * np.pi * (300 * T + 6000 * T * T)) + 0.05 * np.sin(2 * np.pi * 2500 * T) * (T > 0.1)
 # Of librosa 0.11.0 (melspectrogram with htk, norm=None, center=False, n_fft=400, hop_length=160, n_mels=40; power_to_db
 # without top_db; mfcc; delta with width 5 and mode nearest, twice): frames 0, 7 and 15, columns 0, 1, 5, 12, 13, 14 and 26.
-LIBROSA = [[-342.29, 239.80, -54.890, 0.98271, -0.26350, -8.2853, -0.15354],
-           [-361.68, 105.45, 62.807, -13.203, 71.792, -44.648, -3.8148],
-           [-383.87, -13.346, -63.132, -19.524, -10.532, -11.477, -0.73036]]
+LIBROSA = [
+    [-342.29, 239.80, -54.890, 0.98271, -0.26350, -8.2853, -0.15354],
+    [-361.68, 105.45, 62.807, -13.203, 71.792, -44.648, -3.8148],
+    [-383.87, -13.346, -63.132, -19.524, -10.532, -11.477, -0.73036],
+]
 
 
 @pytest.fixture
@@ -30,9 +32,11 @@ def home(tmp_path, monkeypatch):
 
 def sphere(samples, order="01", coding="pcm", count=None):
     """A NIST SPHERE file of 16-bit samples; `order` "01" has the low byte first."""
-    header = (f"NIST_1A\n   1024\nsample_count -i {len(samples) if count is None else count}\nchannel_count -i 1\n"
-              f"sample_n_bytes -i 2\nsample_rate -i 16000\nsample_byte_format -s2 {order}\n"
-              f"sample_coding -s3 {coding}\nend_head\n")
+    header = (
+        f"NIST_1A\n   1024\nsample_count -i {len(samples) if count is None else count}\nchannel_count -i 1\n"
+        f"sample_n_bytes -i 2\nsample_rate -i 16000\nsample_byte_format -s2 {order}\n"
+        f"sample_coding -s3 {coding}\nend_head\n"
+    )
     kind = "<i2" if order == "01" else ">i2"
     return header.encode().ljust(1024, b" ") + np.asarray(samples).astype(kind).tobytes()
 
@@ -58,8 +62,9 @@ def test_the_front_end_gives_librosas_numbers():
 
 def test_the_front_end_agrees_with_librosa_where_it_is_installed():
     librosa = pytest.importorskip("librosa")
-    bands = librosa.feature.melspectrogram(y=SWEEP, sr=16000, n_fft=400, hop_length=160, n_mels=40, htk=True, norm=None,
-                                           center=False)
+    bands = librosa.feature.melspectrogram(
+        y=SWEEP, sr=16000, n_fft=400, hop_length=160, n_mels=40, htk=True, norm=None, center=False
+    )
     c = librosa.feature.mfcc(S=librosa.power_to_db(bands, amin=1e-10, top_db=None), n_mfcc=13)
     np.testing.assert_allclose(timit.mfcc(SWEEP), c.T, atol=1e-5)
 
@@ -129,15 +134,19 @@ def test_no_copy_is_said_with_what_to_do(home):
         timit.load("valid")
 
 
-@pytest.mark.parametrize(("audio", "message"), [
-    (sphere(NOISE)[:-2], "its header wants 16000.: restore it"),
-    (sphere(NOISE, coding="pcm,embedded-shorten-v2.00"), "unpack the corpus first"),
-    (b"NIST_1A\n   ten\n" + sphere(NOISE)[16:], "SA1.WAV is damaged"),
-    (b"RIFF" + b"\0" * 20, "is damaged"),
-    (sphere(NOISE).replace(b"channel_count -i 1", b"channel_count -i x", 1), "SA1.WAV is damaged"),
-    (b"ID3 nothing of the kind", "neither a NIST SPHERE nor a RIFF file"),
-    (sphere(NOISE).replace(b"16000\n", b"08000\n", 1), "at 8000 Hz, wanted 1 of 16 bits at 16000 Hz"),
-], ids=["truncated", "shorten", "header", "riff", "number", "neither", "rate"])
+@pytest.mark.parametrize(
+    ("audio", "message"),
+    [
+        (sphere(NOISE)[:-2], "its header wants 16000.: restore it"),
+        (sphere(NOISE, coding="pcm,embedded-shorten-v2.00"), "unpack the corpus first"),
+        (b"NIST_1A\n   ten\n" + sphere(NOISE)[16:], "SA1.WAV is damaged"),
+        (b"RIFF" + b"\0" * 20, "is damaged"),
+        (sphere(NOISE).replace(b"channel_count -i 1", b"channel_count -i x", 1), "SA1.WAV is damaged"),
+        (b"ID3 nothing of the kind", "neither a NIST SPHERE nor a RIFF file"),
+        (sphere(NOISE).replace(b"16000\n", b"08000\n", 1), "at 8000 Hz, wanted 1 of 16 bits at 16000 Hz"),
+    ],
+    ids=["truncated", "shorten", "header", "riff", "number", "neither", "rate"],
+)
 def test_damaged_audio_is_refused_and_named(home, audio, message):
     sentence(home / "TRAIN/DR1/FCJF0", "SA1", PHONES, audio)
     with pytest.raises(DataError, match=message) as error:
@@ -168,17 +177,23 @@ def riff(*chunks):
 
 
 PLAIN = struct.pack("<HHIIHH", 1, 1, 16000, 32000, 2, 16)
-EXTENSIBLE = (struct.pack("<HHIIHHHHI", 0xFFFE, 1, 16000, 32000, 2, 16, 22, 16, 4)
-              + b"\x01\x00\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71")
+EXTENSIBLE = (
+    struct.pack("<HHIIHHHHI", 0xFFFE, 1, 16000, 32000, 2, 16, 22, 16, 4)
+    + b"\x01\x00\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71"
+)
 
 
-@pytest.mark.parametrize("audio", [
-    riff(chunk(b"fmt ", EXTENSIBLE), chunk(b"data", SHORT)),
-    riff(chunk(b"LIST", b"INFOx"), chunk(b"fmt ", PLAIN), chunk(b"fact", b"\3\0\0\0"), chunk(b"data", SHORT)),
-    riff(chunk(b"fmt ", PLAIN + b"\0\0"), chunk(b"data", SHORT), chunk(b"id3 ", b"odd")),
-    sphere([1, -2, 300]).replace(b"end_head\n ", b"end_head\n\xff"),
-    sphere([1, -2, 300]).replace(b"end_head\n" + b" " * 15, b"speaker_id -s0 \nend_head"),
-], ids=["extensible", "chunks before", "chunks after", "a byte above 127", "an empty value"])
+@pytest.mark.parametrize(
+    "audio",
+    [
+        riff(chunk(b"fmt ", EXTENSIBLE), chunk(b"data", SHORT)),
+        riff(chunk(b"LIST", b"INFOx"), chunk(b"fmt ", PLAIN), chunk(b"fact", b"\3\0\0\0"), chunk(b"data", SHORT)),
+        riff(chunk(b"fmt ", PLAIN + b"\0\0"), chunk(b"data", SHORT), chunk(b"id3 ", b"odd")),
+        sphere([1, -2, 300]).replace(b"end_head\n ", b"end_head\n\xff"),
+        sphere([1, -2, 300]).replace(b"end_head\n" + b" " * 15, b"speaker_id -s0 \nend_head"),
+    ],
+    ids=["extensible", "chunks before", "chunks after", "a byte above 127", "an empty value"],
+)
 def test_any_legal_form_of_a_file_is_read(tmp_path, audio):
     (tmp_path / "a.wav").write_bytes(audio)
     assert (timit.read_audio(tmp_path / "a.wav") * 32768).tolist() == [1, -2, 300]
@@ -199,7 +214,8 @@ def test_what_is_found_and_what_is_left_out_is_said(home, capsys):
     assert capsys.readouterr().err == (
         f"TIMIT (corpus) in {home}, train set: 1 speakers, 1 sentences, {len(labels)} frames of stops; left out: 1 files "
         "that a Mac or an archive put there (a/TRAIN/DR1/FCJF0/._SA1.PHN); left out: 2 second copies (b/TEST/DR1/FAKS0/"
-        "SA1.PHN, ...); left out: 1 audio without a transcription (a/TRAIN/DR1/FCJF0/SA2.WAV)\n")
+        "SA1.PHN, ...); left out: 1 audio without a transcription (a/TRAIN/DR1/FCJF0/SA2.WAV)\n"
+    )
 
 
 def test_two_copies_that_differ_are_refused(home):
@@ -228,13 +244,17 @@ def test_a_part_of_the_corpus_is_not_taken_for_the_sample(home, monkeypatch, par
         timit.source()
 
 
-@pytest.mark.parametrize(("phones", "message"), [
-    ([(0, 1000, "h#"), (900, 1600, "b")], "line 2: '900 1600 b', begins before the end of the phone before, 1000"),
-    ([(1000, 1600, "b"), (0, 1000, "h#")], "line 2: '0 1000 h#', begins before the end"),
-    ([(0, 1000, "h#"), (1000, 1600, "bb")], "line 2: '1000 1600 bb', is none of TIMIT's 61 phones"),
-    ([(0, 7900, "h#"), (7900, 8100, "b")], "'b' from sample 7900 to 8100, and SA1.WAV has 8000: one of the two is"),
-    ([(0, 8000, "b"), (8000, 9000, "h#")], "'h#' from sample 8000 to 9000, and SA1.WAV has 8000"),
-], ids=["overlap", "backwards", "label", "a stop beyond", "all beyond"])
+@pytest.mark.parametrize(
+    ("phones", "message"),
+    [
+        ([(0, 1000, "h#"), (900, 1600, "b")], "line 2: '900 1600 b', begins before the end of the phone before, 1000"),
+        ([(1000, 1600, "b"), (0, 1000, "h#")], "line 2: '0 1000 h#', begins before the end"),
+        ([(0, 1000, "h#"), (1000, 1600, "bb")], "line 2: '1000 1600 bb', is none of TIMIT's 61 phones"),
+        ([(0, 7900, "h#"), (7900, 8100, "b")], "'b' from sample 7900 to 8100, and SA1.WAV has 8000: one of the two is"),
+        ([(0, 8000, "b"), (8000, 9000, "h#")], "'h#' from sample 8000 to 9000, and SA1.WAV has 8000"),
+    ],
+    ids=["overlap", "backwards", "label", "a stop beyond", "all beyond"],
+)
 def test_a_transcription_that_cannot_be_this_audios_is_refused(home, phones, message):
     sentence(home / "TRAIN/DR1/FCJF0", "SA1", phones, sphere(NOISE))
     with pytest.raises(DataError, match=message):

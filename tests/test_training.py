@@ -59,10 +59,25 @@ def test_a_minibatch_sums_the_updates_of_its_examples():
 
 
 DIGITS = Experiment(
-    name="test-digits", task="mnist", sizes=(784, 4 * 23**2, 10), rule="feedback alignment, outputs gated", rate=1e-4,
-    batch=100, examples=120_000, seeds=(0, 1), weights=0.02, feedback=0.1, hidden="leaky", output="tanh",
-    targets=(-0.9, 0.9), fields=(4, 6, 28), dropout=(0.1, 0.2), distort=(6.0, 36.0), plateau=(0.9, 1),
-    products="bfloat16", probes=(0, 60_000, 120_000),
+    name="test-digits",
+    task="mnist",
+    sizes=(784, 4 * 23**2, 10),
+    rule="feedback alignment, outputs gated",
+    rate=1e-4,
+    batch=100,
+    examples=120_000,
+    seeds=(0, 1),
+    weights=0.02,
+    feedback=0.1,
+    hidden="leaky",
+    output="tanh",
+    targets=(-0.9, 0.9),
+    fields=(4, 6, 28),
+    dropout=(0.1, 0.2),
+    distort=(6.0, 36.0),
+    plateau=(0.9, 1),
+    products="bfloat16",
+    probes=(0, 60_000, 120_000),
 )
 
 
@@ -70,8 +85,9 @@ DIGITS = Experiment(
 def few_digits(monkeypatch):
     """MNIST cut to 1000 images to train on, and 500 to test on."""
     whole = mnist.load
-    monkeypatch.setattr(mnist, "load", lambda split="train": mnist.Digits(
-        *(a[: {"train": 1000, "test": 500}[split]] for a in whole(split))))
+    monkeypatch.setattr(
+        mnist, "load", lambda split="train": mnist.Digits(*(a[: {"train": 1000, "test": 500}[split]] for a in whole(split)))
+    )
 
 
 @pytest.mark.usefixtures("few_digits")
@@ -102,12 +118,18 @@ def test_what_draws_and_remembers_goes_on_from_a_checkpoint_in_the_same_bits(tmp
     assert same(train(experiment, checkpoint=tmp_path / "c.npz", every=0), whole)
 
 
-@pytest.mark.parametrize(("errors", "cuts"), [
-    ((10, 5, 2.5, 1.2), (0, 0, 0, 0)),  # halved each time
-    ((10, 9.6, 5, 4.9), (0, 1, 1, 2)),
-    ((10, 9.6, 9.5, 9.4), (0, 1, 2, 2)),  # twice at most
-    ((10, 20, 15, 9), (0, 1, 2, 2)),  # measured from the lowest so far: 15 is no progress after 10, though it is after 20
-])
+@pytest.mark.parametrize(
+    ("errors", "cuts"),
+    [
+        ((10, 5, 2.5, 1.2), (0, 0, 0, 0)),  # halved each time
+        ((10, 9.6, 5, 4.9), (0, 1, 1, 2)),
+        ((10, 9.6, 9.5, 9.4), (0, 1, 2, 2)),  # twice at most
+        (
+            (10, 20, 15, 9),
+            (0, 1, 2, 2),
+        ),  # measured from the lowest so far: 15 is no progress after 10, though it is after 20
+    ],
+)
 def test_the_rate_is_lowered_tenfold_when_an_epoch_brought_too_little(errors, cuts):
     run = Run(tanh_experiment(), (3,))
     run.experiment = DIGITS.but(plateau=(0.05, 2))
@@ -134,12 +156,15 @@ def test_features_are_the_leading_directions_of_what_learning_added():
         assert np.linalg.norm(mine.T @ added) ** 2 == pytest.approx((strengths[:2] ** 2).sum(), rel=1e-4)
 
 
-@pytest.mark.parametrize(("stages", "errors", "cuts", "ended"), [
-    (Stages(1, 2), (10, 5, 6, 5, 4, 4, 4), (0, 0, 0, 1, 1, 1, 1), 7),  # equal to the lowest is no new lowest
-    (Stages(0, 1), (10, 9, 9), (0, 0, 0), 3),
-    (Stages(1, 1, 0.1), (10, 9.5, 9.1), (0, 1, 1), 3),  # too little gained: the lowest stays
-    (Stages(2, 2), (10, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan), (0, 0, 1, 1, 2, 2, 2), 7),
-])
+@pytest.mark.parametrize(
+    ("stages", "errors", "cuts", "ended"),
+    [
+        (Stages(1, 2), (10, 5, 6, 5, 4, 4, 4), (0, 0, 0, 1, 1, 1, 1), 7),  # equal to the lowest is no new lowest
+        (Stages(0, 1), (10, 9, 9), (0, 0, 0), 3),
+        (Stages(1, 1, 0.1), (10, 9.5, 9.1), (0, 1, 1), 3),  # too little gained: the lowest stays
+        (Stages(2, 2), (10, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan), (0, 0, 1, 1, 2, 2, 2), 7),
+    ],
+)
 def test_stages_end_where_the_validation_error_has_no_new_lowest_value(stages, errors, cuts, ended):
     run = Run(tanh_experiment(), (3,))
     run.experiment = DIGITS.but(plateau=(), stages=stages, held_out=100)
@@ -151,8 +176,18 @@ def test_stages_end_where_the_validation_error_has_no_new_lowest_value(stages, e
     assert run.done
 
 
-STAGED = DIGITS.but(fields=(), sizes=(784, 30, 10), products="", distort=(), plateau=(), stages=Stages(1, 2), held_out=200,
-                    examples=800 * 40, probes=tuple(range(0, 800 * 40 + 1, 800)), rate=1e-3)
+STAGED = DIGITS.but(
+    fields=(),
+    sizes=(784, 30, 10),
+    products="",
+    distort=(),
+    plateau=(),
+    stages=Stages(1, 2),
+    held_out=200,
+    examples=800 * 40,
+    probes=tuple(range(0, 800 * 40 + 1, 800)),
+    rate=1e-3,
+)
 
 
 @pytest.mark.usefixtures("few_digits")
@@ -265,8 +300,11 @@ def test_probes_stand_where_they_were_asked_and_measure_the_network_of_that_mome
         history["speed"]
 
 
-@pytest.mark.parametrize("experiment", [linear_experiment(feedback=0.0), linear_experiment(redraw_feedback=True)],
-                         ids=["B = 0", "B redrawn at each step"])
+@pytest.mark.parametrize(
+    "experiment",
+    [linear_experiment(feedback=0.0), linear_experiment(redraw_feedback=True)],
+    ids=["B = 0", "B redrawn at each step"],
+)
 def test_controls_hardly_learn(experiment):
     learned, failed = train(linear_experiment()), train(experiment)
     assert learned["nse"][:, -1].max() < 0.1
@@ -298,8 +336,15 @@ def test_a_run_that_diverges_between_two_probes_is_noted_where_it_did():
 
 def test_a_layer_whose_rate_is_zero_is_left_as_it_is_and_the_phases_come_in_their_order():
     # With momentum, for a layer that is frozen has no way on.
-    phases = linear_experiment(schedule=((0, (1.0, 0.0)), (200, (0.0, 1.0))), snapshots=("W0", "b0", "W1", "b1"),
-                               weight_decay=1e-3, biases=0.1, momentum=0.5, rate=0.002, probes=())
+    phases = linear_experiment(
+        schedule=((0, (1.0, 0.0)), (200, (0.0, 1.0))),
+        snapshots=("W0", "b0", "W1", "b1"),
+        weight_decay=1e-3,
+        biases=0.1,
+        momentum=0.5,
+        rate=0.002,
+        probes=(),
+    )
     early, late = train(phases.but(examples=200)).snapshots, train(phases).snapshots
     for name, first, second in (("0", True, False), ("1", False, True)):
         for array in ("W" + name, "b" + name):
@@ -350,23 +395,38 @@ def fields(thing, name="run") -> dict:
         thing = thing.double().numpy() if thing.dtype == torch.bfloat16 else thing.numpy()
     if isinstance(thing, np.ndarray):
         return {name: (thing.shape, thing.tobytes())}
-    parts = thing if isinstance(thing, dict) else dict(enumerate(thing)) if isinstance(thing, list | tuple) else (
-        getattr(thing, "__dict__", None))
+    parts = (
+        thing
+        if isinstance(thing, dict)
+        else dict(enumerate(thing))
+        if isinstance(thing, list | tuple)
+        else (getattr(thing, "__dict__", None))
+    )
     if parts is None:
         return {name: thing}
     return {k: v for key, part in parts.items() if not callable(part) for k, v in fields(part, f"{name}.{key}").items()}
 
 
 @pytest.mark.usefixtures("few_digits")
-@pytest.mark.parametrize("experiment", [
-    tanh_experiment(examples=2000, probes=(0, 500, 1030, 2000)),
-    tanh_experiment(examples=2000, probes=(0, 2000), redraw_feedback=True, momentum=0.0),
-    tanh_experiment(examples=2000, probes=(0, 2000), redraw_feedback=(700, 1340), switch=((990, "backprop"),)),
-    linear_experiment(examples=1500, probes=(0, 730), products="compiled", momentum=0.5),
-    DIGITS.but(examples=3000, probes=(0, 2000), seeds=(0,), fields=(), sizes=(784, 30, 10)),
-    STAGED.but(examples=2400, probes=tuple(range(0, 2401, 800)), seeds=(0,), momentum=0.5),
-], ids=["momentum", "redrawn feedback", "feedback redrawn twice, rule switched", "compiled",
-        "dropout, distortions, plateau", "stages"])
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        tanh_experiment(examples=2000, probes=(0, 500, 1030, 2000)),
+        tanh_experiment(examples=2000, probes=(0, 2000), redraw_feedback=True, momentum=0.0),
+        tanh_experiment(examples=2000, probes=(0, 2000), redraw_feedback=(700, 1340), switch=((990, "backprop"),)),
+        linear_experiment(examples=1500, probes=(0, 730), products="compiled", momentum=0.5),
+        DIGITS.but(examples=3000, probes=(0, 2000), seeds=(0,), fields=(), sizes=(784, 30, 10)),
+        STAGED.but(examples=2400, probes=tuple(range(0, 2401, 800)), seeds=(0,), momentum=0.5),
+    ],
+    ids=[
+        "momentum",
+        "redrawn feedback",
+        "feedback redrawn twice, rule switched",
+        "compiled",
+        "dropout, distortions, plateau",
+        "stages",
+    ],
+)
 def test_left_at_any_moment_a_run_goes_on_from_its_checkpoint_with_all_that_it_held(tmp_path, monkeypatch, experiment):
     monkeypatch.setattr(training, "PAUSE", 250)  # several times within each chunk
     run = Run(experiment, experiment.seeds)

@@ -169,8 +169,18 @@ def test_the_page_on_run_status_says_which_records_are_stale(book, tmp_path):
 # ---- the allowances are tight
 
 
-@pytest.mark.parametrize(("curve", "by"), [("test error", 0.11), ("angle", 0.2), ("weight angle", 0.2), ("nse", 0.002),
-                                           ("loss", 0.002), ("positive", 0.02), ("validation error", 0.11)])
+@pytest.mark.parametrize(
+    ("curve", "by"),
+    [
+        ("test error", 0.11),
+        ("angle", 0.2),
+        ("weight angle", 0.2),
+        ("nse", 0.002),
+        ("loss", 0.002),
+        ("positive", 0.02),
+        ("validation error", 0.11),
+    ],
+)
 def test_a_curve_that_is_off_by_little_is_noticed(curve, by):
     result = records.run(SMALL)
     names = result.history.curves
@@ -218,8 +228,18 @@ def renamed(history, curve):
 
 def test_no_allowance_is_wider_than_what_it_is_for():
     """Points of error, degrees, shares; for spikes what two runs of other seeds differ by is several times as much."""
-    widest = {"loss": 1e-3, "nse": 1e-3, "test error": 0.1, "validation error": 0.1, "angle": 0.2, "weight angle": 0.2,
-              "positive": 0.02, "error at step": 5, "error summed": 5, "training error": 2}
+    widest = {
+        "loss": 1e-3,
+        "nse": 1e-3,
+        "test error": 0.1,
+        "validation error": 0.1,
+        "angle": 0.2,
+        "weight angle": 0.2,
+        "positive": 0.02,
+        "error at step": 5,
+        "error summed": 5,
+        "training error": 2,
+    }
     assert verification.TOLERANCE.keys() == widest.keys()
     assert {k for k, v in verification.TOLERANCE.items() if v > widest[k]} == set()
     assert verification.TOLERANCE_TRACED <= 1e-3
@@ -241,8 +261,9 @@ def test_a_curve_that_the_record_lacks_is_told():
 SHORT = {
     "dense": tanh_experiment(),
     "online": SMALL,
-    "spiking": REDUCED.but(name="spikes", sizes=(784, 30, 20, 10), streams=10, examples=400, probes=(0, 200, 400),
-                           tested=100),
+    "spiking": REDUCED.but(
+        name="spikes", sizes=(784, 30, 20, 10), streams=10, examples=400, probes=(0, 200, 400), tested=100
+    ),
     "first layer first": tanh_experiment(schedule=((0, (1.0, 0.0, 0.0)), (1000, 1.0))),
     "switched": SMALL.but(rule="backprop", switch=((200, "feedback alignment"),)),
     "no feedback": SMALL.but(feedback=0.0),
@@ -269,22 +290,33 @@ def silenced(initialise):
     return lambda experiment, *arguments: initialise(experiment.but(feedback=0.0), *arguments)
 
 
-@pytest.mark.parametrize("experiment", [SHORT[k] for k in ("dense", "online", "spiking", "first layer first", "switched")],
-                         ids=("dense", "online", "spiking", "first layer first", "switched"))
+@pytest.mark.parametrize(
+    "experiment",
+    [SHORT[k] for k in ("dense", "online", "spiking", "first layer first", "switched")],
+    ids=("dense", "online", "spiking", "first layer first", "switched"),
+)
 def test_a_spot_check_notices_an_engine_without_feedback(experiment, monkeypatch):
     records.record(experiment)
     no_feedback(monkeypatch)
-    with pytest.raises(RecordError, match=rf"today's sources do not run {experiment.name} as its record was run\. After "
-                                          rf"[\d,]+ examples: .*the change of W0 is \S+, in the record "):
+    with pytest.raises(
+        RecordError,
+        match=rf"today's sources do not run {experiment.name} as its record was run\. After "
+        rf"[\d,]+ examples: .*the change of W0 is \S+, in the record ",
+    ):
         verification.spot_check(experiment)
 
 
-@pytest.mark.parametrize(("change", "told"), [
-    ({"rate": 1.05 * SMALL.rate}, "the change of W0 is"), ({"rule": "backprop"}, "the change of W0 is"),
-    ({"feedback": 1.05 * SMALL.feedback}, "the size of B1 at the start"),
-    ({"weights": 1.05 * SMALL.weights}, "the size of W0 at the start"),
-    ({"weight_decay": 1.0}, "the change of W1 is"),
-], ids=lambda change: next(iter(change)) if isinstance(change, dict) else "")
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"rate": 1.05 * SMALL.rate}, "the change of W0 is"),
+        ({"rule": "backprop"}, "the change of W0 is"),
+        ({"feedback": 1.05 * SMALL.feedback}, "the size of B1 at the start"),
+        ({"weights": 1.05 * SMALL.weights}, "the size of W0 at the start"),
+        ({"weight_decay": 1.0}, "the change of W1 is"),
+    ],
+    ids=lambda change: next(iter(change)) if isinstance(change, dict) else "",
+)
 def test_a_spot_check_notices_another(change, told):
     other = SMALL.but(**change)
     result = records.run(other)
@@ -436,8 +468,11 @@ def test_a_missing_record_is_announced_before_it_is_made(folder, capfd, monkeypa
 
 def test_above_two_minutes_a_missing_record_is_refused_unless_asked_for(monkeypatch):
     monkeypatch.setattr(records, "estimate", lambda e: 3 * 3600.0)
-    with pytest.raises(RecordError, match=r"takes about 3 hours here. Make it with `python -m fa_core record test-linear`, "
-                                          "name the folder of the records in FA_CORE_RECORDS, or"):
+    with pytest.raises(
+        RecordError,
+        match=r"takes about 3 hours here. Make it with `python -m fa_core record test-linear`, "
+        "name the folder of the records in FA_CORE_RECORDS, or",
+    ):
         records.get(SMALL)
     assert records.get(SMALL, long=True).source == "live"
     assert records.get(SMALL, live=True).source == "live"
@@ -462,8 +497,10 @@ def test_the_estimate_is_near_what_the_run_takes(monkeypatch):
     assert records.estimate(experiment) == pytest.approx(30_000 / experiment.batch + 3 * 5, rel=0.05)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.1, "1 seconds"), (100, "100 seconds"), (130, "2 minutes"),
-                                               (6000, "100 minutes"), (10_000, "3 hours")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.1, "1 seconds"), (100, "100 seconds"), (130, "2 minutes"), (6000, "100 minutes"), (10_000, "3 hours")],
+)
 def test_times_are_spelled_out(seconds, text):
     assert records.spell(seconds) == text
 
@@ -471,12 +508,16 @@ def test_times_are_spelled_out(seconds, text):
 # ---- edited records
 
 
-@pytest.mark.parametrize("edit", [
-    lambda a: {"curve/loss": np.append(a["curve/loss"][:, :-1], a["curve/loss"][:, -1:] / 2, axis=1)},
-    lambda a: {"curve/loss": None},
-    lambda a: {"snapshot/W9 after": np.zeros(3)},
-    lambda a: {"diverged": a["diverged"] + 1},
-], ids=["the last value", "a missing curve", "an array more", "divergence"])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda a: {"curve/loss": np.append(a["curve/loss"][:, :-1], a["curve/loss"][:, -1:] / 2, axis=1)},
+        lambda a: {"curve/loss": None},
+        lambda a: {"snapshot/W9 after": np.zeros(3)},
+        lambda a: {"diverged": a["diverged"] + 1},
+    ],
+    ids=["the last value", "a missing curve", "an array more", "divergence"],
+)
 def test_an_edited_record_is_refused(edit):
     records.record(SMALL)
     with np.load(records.path(SMALL)) as stored:
@@ -486,10 +527,15 @@ def test_an_edited_record_is_refused(edit):
         records.load(SMALL)
 
 
-@pytest.mark.parametrize(("what", "change"), [
-    ("probes", {"examples": np.array([0, 100, 200, 500])}), ("shapes of 'loss'", {"curve/loss": np.zeros((3, 3))}),
-    ("shapes of 'loss'", {"curve/loss": np.zeros((2, 4))}),
-], ids=["probes", "a probe less", "a seed less"])
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        ("probes", {"examples": np.array([0, 100, 200, 500])}),
+        ("shapes of 'loss'", {"curve/loss": np.zeros((3, 3))}),
+        ("shapes of 'loss'", {"curve/loss": np.zeros((2, 4))}),
+    ],
+    ids=["probes", "a probe less", "a seed less"],
+)
 def test_a_record_of_another_shape_than_its_experiments_is_refused(what, change):
     of_unknown_source(SMALL)  # whose contents no digest protects
     rewritten(records.path(SMALL), **change)

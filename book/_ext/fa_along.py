@@ -62,12 +62,15 @@ def launchers(repository: str, name: str, notebook) -> dict[str, str]:
     if address.netloc != "github.com" or needs_torch(notebook):
         return {}
     owner = address.path.strip("/")
-    return {"Open in Colab": f"https://colab.research.google.com/github/{owner}/blob/{BRANCH}/notebooks/{name}.ipynb",
-            "Open in Binder": f"https://mybinder.org/v2/gh/{owner}/{BRANCH}?labpath=notebooks/{name}.ipynb"}
+    return {
+        "Open in Colab": f"https://colab.research.google.com/github/{owner}/blob/{BRANCH}/notebooks/{name}.ipynb",
+        "Open in Binder": f"https://mybinder.org/v2/gh/{owner}/{BRANCH}?labpath=notebooks/{name}.ipynb",
+    }
 
 
 def along(docname: str, source: Path, repository: str) -> str:
     """The end of a page, as HTML: how to run its notebook alone, and with a repository where its source is."""
+
     def link(address: str, words: str) -> str:
         return f"<a href='{html.escape(address)}'>{words}</a>"
 
@@ -83,13 +86,15 @@ def along(docname: str, source: Path, repository: str) -> str:
     clone = f"git clone {repository}\n" if repository else ""
     package = html.escape(f"%pip install git+{repository}")
     first = f"<p>In Colab, put <code>{package}</code> into a first cell.</p>" if online else ""
-    return ("<details class='along'><summary>Take this notebook along, and run it alone</summary>"
-            f"<p>{' · '.join(links)}</p><p>In the repository, once <code>make book</code> or <code>make test</code> has "
-            "made its environment; the second executes it small, in about a minute:</p>"
-            f"<pre>{html.escape(clone)}.venv/bin/jupyter lab notebooks/{name}.ipynb\n"
-            f".venv/bin/fa_core run {name} --profile smoke --out _build/mine</pre>"
-            f"<p>{needs}. Elsewhere <code>pip install .</code> of the repository is enough for what is trained in the "
-            f"notebook; records of long runs are in the repository alone.</p>{first}</details>")
+    return (
+        "<details class='along'><summary>Take this notebook along, and run it alone</summary>"
+        f"<p>{' · '.join(links)}</p><p>In the repository, once <code>make book</code> or <code>make test</code> has "
+        "made its environment; the second executes it small, in about a minute:</p>"
+        f"<pre>{html.escape(clone)}.venv/bin/jupyter lab notebooks/{name}.ipynb\n"
+        f".venv/bin/fa_core run {name} --profile smoke --out _build/mine</pre>"
+        f"<p>{needs}. Elsewhere <code>pip install .</code> of the repository is enough for what is trained in the "
+        f"notebook; records of long runs are in the repository alone.</p>{first}</details>"
+    )
 
 
 def description(doctree: nodes.document) -> str:
@@ -112,9 +117,14 @@ def ancestors(node: nodes.Node) -> Iterator[nodes.Node]:
 def tags(title: str, text: str, site: str, base: str) -> str:
     """What the head of a page says of it: to search engines, and as a card where it is shared. A picture needs an absolute
     address, `base`, which is that of the published book."""
-    said = {"name='description'": text, "property='og:title'": title, "property='og:description'": text,
-            "property='og:type'": "article", "property='og:site_name'": site}
+    said = {
+        "name='description'": text,
+        "property='og:title'": title,
+        "property='og:description'": text,
+        "property='og:type'": "article",
+        "property='og:site_name'": site,
+    }
     if base:
         said |= {"property='og:image'": f"{base.rstrip('/')}/_static/readme.png"}
     said |= {"name='twitter:card'": "summary_large_image" if base else "summary"}
-    return "\n".join(f"<meta {key} content=\"{html.escape(value)}\">" for key, value in said.items() if value)
+    return "\n".join(f'<meta {key} content="{html.escape(value)}">' for key, value in said.items() if value)

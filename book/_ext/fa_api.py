@@ -10,16 +10,28 @@ import fa_core
 # A page: its title, what it has, and the modules by the first parts of their names; the longest that fits counts.
 GROUPS = {
     "data": ("Data and tasks", "What a network learns from.", ("data",)),
-    "networks": ("Rules and networks", "What learns, and by which rule.",
-                 ("rules", "units", "draws", "linear", "network", "nn", "spiking")),
-    "training": ("Training", "A network learns from a stream of examples, and what it takes to do that fast.",
-                 ("training", "flow", "products", "fused", "compiled", "mkl", "threads", "cluster", "processes", "packs")),
+    "networks": (
+        "Rules and networks",
+        "What learns, and by which rule.",
+        ("rules", "units", "draws", "linear", "network", "nn", "spiking"),
+    ),
+    "training": (
+        "Training",
+        "A network learns from a stream of examples, and what it takes to do that fast.",
+        ("training", "flow", "products", "fused", "compiled", "mkl", "threads", "cluster", "processes", "packs"),
+    ),
     "experiments": ("Experiments", "Every run of this book, described as data.", ("experiments",)),
-    "evidence": ("Measures, records, claims", "What came of the runs, where it is kept, and how it is judged.",
-                 ("measures", "records", "provenance", "verification", "claims")),
+    "evidence": (
+        "Measures, records, claims",
+        "What came of the runs, where it is kept, and how it is judged.",
+        ("measures", "records", "provenance", "verification", "claims"),
+    ),
     "proofs": ("Equations and proofs", "The paper's derivations, and theorems beyond it, derived and checked.", ("proofs",)),
-    "book": ("Figures and notebooks", "How the book is drawn, executed and built.",
-             ("figures", "pictures", "tables", "lookup", "notebooks", "files", "__main__")),
+    "book": (
+        "Figures and notebooks",
+        "How the book is drawn, executed and built.",
+        ("figures", "pictures", "tables", "lookup", "notebooks", "files", "__main__"),
+    ),
 }
 ELSEWHERE = "book"  # where modules are shown that no group names
 
@@ -77,8 +89,10 @@ def page(name: str) -> str:
     parts = []
     for module in members(name):
         defines = ", ".join(f"{{py:obj}}`~fa_core.{module}.{n}`" for n in public(module))
-        parts.append(f"## fa_core.{module}\n\n{says(module)}\n\n"
-                     + (f"{defines}\n\n" if defines else "")
-                     + f":::{{dropdown}} All of fa_core.{module}\n```{{eval-rst}}\n.. automodule:: fa_core.{module}\n"
-                     "   :members:\n```\n:::\n")
+        parts.append(
+            f"## fa_core.{module}\n\n{says(module)}\n\n"
+            + (f"{defines}\n\n" if defines else "")
+            + f":::{{dropdown}} All of fa_core.{module}\n```{{eval-rst}}\n.. automodule:: fa_core.{module}\n"
+            "   :members:\n```\n:::\n"
+        )
     return "\n".join(parts)

@@ -70,8 +70,10 @@ def rows(source: Path) -> dict[str, dict]:
 def complete(what: str, wanted: Iterable[str], found: dict) -> None:
     """Raises ValueError for what the book's notebooks leave out: a page that said so would be published as if whole."""
     if missing := [k for k in wanted if k not in found]:
-        raise ValueError(f"no notebook of the book's sources reports the {what} {', '.join(missing)}: is one missing there, "
-                         "or to be executed again?")
+        raise ValueError(
+            f"no notebook of the book's sources reports the {what} {', '.join(missing)}: is one missing there, "
+            "or to be executed again?"
+        )
 
 
 def counts(source: Path) -> str:
@@ -98,11 +100,13 @@ def later(source: Path, link: Callable[[str], str]) -> str:
 
 def tabled(ledger: dict, rows: dict[str, dict], source: Path, link: Callable[[str], str]) -> str:
     """A table of claims, with its links."""
+
     def cell_of(name: str, id: str) -> str:
         return link(f"notebooks/{name}") + (f"#{anchor(id)}" if id else "")
 
-    return fa_scorecard.table(ledger, {id: rows[id] for id in ledger},
-                              {c.notebook: title(source, c.notebook) for c in ledger.values()}, cell_of)
+    return fa_scorecard.table(
+        ledger, {id: rows[id] for id in ledger}, {c.notebook: title(source, c.notebook) for c in ledger.values()}, cell_of
+    )
 
 
 def anchor(id: str) -> str:
@@ -152,8 +156,15 @@ class Judged(SphinxRole):
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
         address = self.env.app.builder.get_relative_uri(self.env.docname, "book/scorecard")
         words = f"{claims.MARKS[row['verdict']]} {row['verdict']}"
-        return [nodes.reference("", words, refuri=f"{address}#{self.text}", internal=True,
-                                classes=["judged", *fa_scorecard.kind(row["verdict"]).split()])], []
+        return [
+            nodes.reference(
+                "",
+                words,
+                refuri=f"{address}#{self.text}",
+                internal=True,
+                classes=["judged", *fa_scorecard.kind(row["verdict"]).split()],
+            )
+        ], []
 
 
 def with_anchors(app, doctree) -> None:
@@ -202,14 +213,23 @@ def speed(source: Path) -> str:
     for r in results["rows"]:
         ratio = r["ratio"]
         target = "–" if r["target"] is None else f"at most {r['target']:.2g}: {'met' if r['met'] else 'missed'}"
-        rows.append([r["network"], str(r["batch"]), cell(r["contender"]),
-                     f"{ratio['median']:.2g} [{ratio['low']:.2g}, {ratio['high']:.2g}]", target])
+        rows.append(
+            [
+                r["network"],
+                str(r["batch"]),
+                cell(r["contender"]),
+                f"{ratio['median']:.2g} [{ratio['low']:.2g}, {ratio['high']:.2g}]",
+                target,
+            ]
+        )
     machine = results["machine"]
-    return (f"Measured on {results['date'][:10]} at commit {results['commit']} on {machine['processor']} "
-            f"({machine['cores']} cores; {', '.join(machine['instructions'])}), {results['threads']} thread(s), Python "
-            f"{results['python']}, "
-            f"PyTorch {results['torch']}, NumPy {results['numpy']}.\n\n{peers_ahead(results['rows'])}\n\n"
-            + table(["network", "batch", "step", "time / autograd step", "aim"], rows))
+    return (
+        f"Measured on {results['date'][:10]} at commit {results['commit']} on {machine['processor']} "
+        f"({machine['cores']} cores; {', '.join(machine['instructions'])}), {results['threads']} thread(s), Python "
+        f"{results['python']}, "
+        f"PyTorch {results['torch']}, NumPy {results['numpy']}.\n\n{peers_ahead(results['rows'])}\n\n"
+        + table(["network", "batch", "step", "time / autograd step", "aim"], rows)
+    )
 
 
 def peers_ahead(rows: list[dict]) -> str:
@@ -219,12 +239,20 @@ def peers_ahead(rows: list[dict]) -> str:
         return "Of others, only autograd was measured."
     ahead = []
     for peer in peers:
-        ours = [r for r in rows if not r["peer"] and (r["network"], r["batch"]) == (peer["network"], peer["batch"])
-                and "matrix products" not in r["contender"] and "spiking" not in r["contender"]]
+        ours = [
+            r
+            for r in rows
+            if not r["peer"]
+            and (r["network"], r["batch"]) == (peer["network"], peer["batch"])
+            and "matrix products" not in r["contender"]
+            and "spiking" not in r["contender"]
+        ]
         best = min(ours, key=lambda r: r["ratio"]["median"])
         if peer["ratio"]["median"] < best["ratio"]["median"]:
-            ahead.append(f"{peer['contender']} at {peer['network']}, {peer['batch']} "
-                         f"({peer['ratio']['median']:.2g}; {best['contender']}: {best['ratio']['median']:.2g})")
+            ahead.append(
+                f"{peer['contender']} at {peer['network']}, {peer['batch']} "
+                f"({peer['ratio']['median']:.2g}; {best['contender']}: {best['ratio']['median']:.2g})"
+            )
     return f"Ahead of our quickest: {'; '.join(ahead) or 'nobody'}. {len(peers)} measurements of others are compared."
 
 
@@ -233,8 +261,11 @@ def equations(source: Path) -> str:
     found = gathered(source, notebooks.equations, "key")
     complete("equations", (key for keys in proofs.NUMBERED.values() for key in keys), found)
     tally = Counter(row["kind"] for row in found.values())
-    text = [f"Of the {sum(map(len, proofs.NUMBERED.values()))} numbered equations: "
-            + ", ".join(f"**{n} {kind}**" for kind, n in tally.most_common()) + ".\n"]
+    text = [
+        f"Of the {sum(map(len, proofs.NUMBERED.values()))} numbered equations: "
+        + ", ".join(f"**{n} {kind}**" for kind, n in tally.most_common())
+        + ".\n"
+    ]
     for part, keys in proofs.NUMBERED.items():
         rows = []
         for key in keys:
@@ -254,13 +285,24 @@ def formula(latex: str) -> str:
     return ";<br>".join(f"${clause}$" for clause in proofs.clauses(plain))
 
 
-PAGES = {"clone": clone, "counts": counts, "equations": equations, "speed": speed,
-         "modules": lambda source: fa_api.overview(),
-         "api": lambda source, name: fa_api.page(name)}
+PAGES = {
+    "clone": clone,
+    "counts": counts,
+    "equations": equations,
+    "speed": speed,
+    "modules": lambda source: fa_api.overview(),
+    "api": lambda source, name: fa_api.page(name),
+}
 HTML = {"evidence": evidence, "scorecard": scorecard, "later": later}  # given the addresses of other pages
-HTML |= {name: lambda source, link, made=made: made(state(source), link)
-         for name, made in {"machines": fa_status.machines, "executed": fa_status.executed, "records": fa_status.all_records,
-                            "rests": fa_status.rests}.items()}
+HTML |= {
+    name: lambda source, link, made=made: made(state(source), link)
+    for name, made in {
+        "machines": fa_status.machines,
+        "executed": fa_status.executed,
+        "records": fa_status.all_records,
+        "rests": fa_status.rests,
+    }.items()
+}
 
 
 class Generated(SphinxDirective):
@@ -303,7 +345,8 @@ def around(app, pagename, templatename, context, doctree):
         return
     source, title = Path(app.srcdir), re.sub("<[^>]+>", "", context["title"])
     context["metatags"] = context.get("metatags", "") + fa_along.tags(
-        title, fa_along.description(doctree), app.config.html_title or app.config.project, app.config.html_baseurl)
+        title, fa_along.description(doctree), app.config.html_title or app.config.project, app.config.html_baseurl
+    )
     context["body"] += fa_along.along(pagename, source, app.config.repository)
 
 

@@ -29,11 +29,17 @@ def codemeta(cited: dict, address: str) -> dict:
     paper = cited["references"][0]
     article = {"@type": "ScholarlyArticle", "@id": f"https://doi.org/{paper['doi']}", "name": paper["title"]}
     return {
-        "@context": "https://w3id.org/codemeta/3.0", "@type": "SoftwareSourceCode", "name": cited["title"],
-        "description": cited["abstract"], "version": cited["version"], "datePublished": cited["date-released"],
+        "@context": "https://w3id.org/codemeta/3.0",
+        "@type": "SoftwareSourceCode",
+        "name": cited["title"],
+        "description": cited["abstract"],
+        "version": cited["version"],
+        "datePublished": cited["date-released"],
         "author": [{"@type": "Organization", "name": a["name"]} for a in cited["authors"]],
-        "license": [f"https://spdx.org/licenses/{name}" for name in cited["license"]], "keywords": cited["keywords"],
-        "programmingLanguage": "Python", "runtimePlatform": "Python 3.11",
+        "license": [f"https://spdx.org/licenses/{name}" for name in cited["license"]],
+        "keywords": cited["keywords"],
+        "programmingLanguage": "Python",
+        "runtimePlatform": "Python 3.11",
         "referencePublication": article,
     } | ({"codeRepository": address} if address else {})
 
@@ -43,10 +49,17 @@ def zenodo(cited: dict, address: str) -> dict:
     related = [{"identifier": cited["references"][0]["doi"], "relation": "references", "scheme": "doi"}]
     related += [{"identifier": address, "relation": "isSupplementTo", "scheme": "url"}] if address else []
     return {
-        "title": cited["title"], "description": cited["abstract"], "upload_type": "software", "access_right": "open",
-        "version": cited["version"], "publication_date": cited["date-released"],
-        "creators": [{"name": a["name"]} for a in cited["authors"]], "license": cited["license"][0].lower(),
-        "keywords": cited["keywords"], "language": "eng", "related_identifiers": related,
+        "title": cited["title"],
+        "description": cited["abstract"],
+        "upload_type": "software",
+        "access_right": "open",
+        "version": cited["version"],
+        "publication_date": cited["date-released"],
+        "creators": [{"name": a["name"]} for a in cited["authors"]],
+        "license": cited["license"][0].lower(),
+        "keywords": cited["keywords"],
+        "language": "eng",
+        "related_identifiers": related,
     }
 
 
@@ -62,7 +75,8 @@ def files(root: Path = ROOT) -> dict[str, str]:
     made = {"codemeta.json": codemeta(cited, address), ".zenodo.json": zenodo(cited, address)}
     text = (root / "CITATION.cff").read_text(encoding="utf-8")
     return {name: json.dumps(data, indent=2, ensure_ascii=False) + "\n" for name, data in made.items()} | {
-        "CITATION.cff": with_repository(text, address)}
+        "CITATION.cff": with_repository(text, address)
+    }
 
 
 if __name__ == "__main__":

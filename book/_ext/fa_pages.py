@@ -38,7 +38,8 @@ def prepare(app, docname: str, source: list[str]) -> None:
                 output["data"]["image/svg+xml"] = pictures.unpack(vectors)
             if said := output.get("data", {}).get(claims.MIME):
                 output["data"]["text/html"] = output["data"]["text/html"].replace(
-                    "class='verdict'", f"class='verdict {fa_scorecard.kind(said['verdict'])}'", 1)
+                    "class='verdict'", f"class='verdict {fa_scorecard.kind(said['verdict'])}'", 1
+                )
     scorecard = app.builder.get_relative_uri(docname, "book/scorecard")
     scorecard = "#" if "#" in scorecard else f"{scorecard}#"  # all on one page, or not
     reading = notebooks.minutes(notebook)
@@ -79,8 +80,16 @@ def opened(cells: list[dict], reading: int, scorecard: str) -> list[dict]:
         below = rest[at + 1 : at + 2] if is_provenance(rest[at + 1 : at + 2]) else []
         place = markdown(f"The figure is [at the top of the page](#{described['figure']['name']}).")
         rest = [*rest[: at + 1], place, *rest[at + 1 + len(below) :]]
-        front += [{"cell_type": "code", "execution_count": None, "source": "# drawn below", "outputs": shown,
-                   "metadata": {"mystnb": described, "tags": ["remove-input"]}}, *below]
+        front += [
+            {
+                "cell_type": "code",
+                "execution_count": None,
+                "source": "# drawn below",
+                "outputs": shown,
+                "metadata": {"mystnb": described, "tags": ["remove-input"]},
+            },
+            *below,
+        ]
         break
     return first + front + rest
 
@@ -115,8 +124,11 @@ def badges(said: list[dict], reading: int, scorecard: str) -> str:
 def say_where_results_come_from(cells: list[dict], name: str) -> list[dict]:
     """The cells, with the results that they show taken out and said under the figure that they belong to: the next one
     whose caption names the experiment, else the next one, else where they are."""
-    figures = {at: cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption", "") for at, cell in enumerate(cells)
-               if any(pictured(o) for o in cell.get("outputs", ()))}
+    figures = {
+        at: cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption", "")
+        for at, cell in enumerate(cells)
+        if any(pictured(o) for o in cell.get("outputs", ()))
+    }
     below: dict[int, list[dict]] = {}
     for at, cell in enumerate(cells):
         for output in list(cell.get("outputs", ())):
@@ -154,21 +166,31 @@ def provenance(rows: list[dict], name: str) -> str:
         if r["source"] == "record":
             stands = standing(r)
             stale += not stands.current
-            facts = [r["device"], f"{r['wall_seconds'] / 60:.1f}", r["made"][:10], commit_of(r),
-                     f"{'✓' if stands.current else STALE} {stands.text}"]
+            facts = [
+                r["device"],
+                f"{r['wall_seconds'] / 60:.1f}",
+                r["made"][:10],
+                commit_of(r),
+                f"{'✓' if stands.current else STALE} {stands.text}",
+            ]
         else:
             facts = ["made for this page", "", "", "", ""]
-        lines.append("<tr>" + "".join(f"<td>{html.escape(str(v))}</td>" for v in (r["experiment"], r["seeds"], *facts))
-                     + "</tr>")
+        lines.append(
+            "<tr>" + "".join(f"<td>{html.escape(str(v))}</td>" for v in (r["experiment"], r["seeds"], *facts)) + "</tr>"
+        )
     if recorded:
         dates = sorted({r["made"][:10] for r in recorded})
         said += f", made {dates[0]}" + (f" to {dates[-1]}" if dates[1:] else "")
         said += f"; {STALE} {stale} not verified since the code changed" if stale else ""
-    head = "".join(f"<th scope='col'>{h}</th>" for h in ("experiment", "seeds", "device", "minutes", "made", "commit",
-                                                        "by which sources"))
+    head = "".join(
+        f"<th scope='col'>{h}</th>"
+        for h in ("experiment", "seeds", "device", "minutes", "made", "commit", "by which sources")
+    )
     again = f"fa_core record --remake {' '.join(r['experiment'] for r in recorded)}" if recorded else f"fa_core run {name}"
-    return (f"<details class='provenance'><summary>From {said}</summary><div class='wide'><table><thead><tr>{head}</tr>"
-            f"</thead><tbody>{''.join(lines)}</tbody></table></div><p>Make it again: <code>{again}</code></p></details>")
+    return (
+        f"<details class='provenance'><summary>From {said}</summary><div class='wide'><table><thead><tr>{head}</tr>"
+        f"</thead><tbody>{''.join(lines)}</tbody></table></div><p>Make it again: <code>{again}</code></p></details>"
+    )
 
 
 def commit_of(row: dict) -> str:
@@ -209,8 +231,9 @@ def pictures_of(app, doctree) -> None:
         if not image["uri"].endswith(".svg"):
             continue
         light, dark = place[0], image.deepcopy()
-        file = Path(app.srcdir, *([] if image["uri"].startswith("/") else [Path(app.env.docname).parent]),
-                    image["uri"].lstrip("/"))
+        file = Path(
+            app.srcdir, *([] if image["uri"].startswith("/") else [Path(app.env.docname).parent]), image["uri"].lstrip("/")
+        )
         other = file.with_name(f"{file.stem}-dark.svg")
         other.write_text(pictures.dark(file.read_text(encoding="utf-8")), encoding="utf-8")
         dark["uri"] = str(Path(image["uri"]).with_name(other.name))

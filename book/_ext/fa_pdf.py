@@ -40,8 +40,10 @@ def one_page(source: Path, out: Path) -> Path:
     made = subprocess.run([*command, "--all"], check=False)
     pages = sorted((out / "_build" / "singlehtml").rglob("*.html"))
     if made.returncode or not pages:
-        raise PdfError(f"{source} was not rendered as one page (exit status {made.returncode}): see above. "
-                       "`make book` lays the sources out")
+        raise PdfError(
+            f"{source} was not rendered as one page (exit status {made.returncode}): see above. "
+            "`make book` lays the sources out"
+        )
     return max(pages, key=lambda p: p.stat().st_size)
 
 
@@ -57,8 +59,15 @@ def printed(page: Path, chromium) -> bytes:
         shown.evaluate("forPaper()")
 
         def pdf() -> bytes:
-            return shown.pdf(format="A4", margin=MARGIN, outline=True, tagged=True, display_header_footer=True,
-                             header_template="<span></span>", footer_template=FOOTER)
+            return shown.pdf(
+                format="A4",
+                margin=MARGIN,
+                outline=True,
+                tagged=True,
+                display_header_footer=True,
+                header_template="<span></span>",
+                footer_template=FOOTER,
+            )
 
         shown.evaluate("numbers => withNumbers(numbers)", beginnings(pdf()))
         return pdf()
@@ -68,6 +77,7 @@ def printed(page: Path, chromium) -> bytes:
 
 def outline(pdf: PdfReader) -> list[tuple[int, str, int]]:
     """The PDF's own contents: level, title and page, from 1."""
+
     def walk(entries, level):
         for entry in entries:
             if isinstance(entry, list):

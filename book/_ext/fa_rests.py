@@ -63,8 +63,14 @@ class Code:
         found = self.of(ast.Tuple(kept, ast.Load()), within)
         return found | self.of(call.func, within, given=bool(found))
 
-    def of(self, node: ast.AST, within: ast.stmt, keys: frozenset[str] = ANYTHING, given: bool = False,
-           seen: frozenset = frozenset()) -> set[Experiment]:
+    def of(
+        self,
+        node: ast.AST,
+        within: ast.stmt,
+        keys: frozenset[str] = ANYTHING,
+        given: bool = False,
+        seen: frozenset = frozenset(),
+    ) -> set[Experiment]:
         """The experiments that a piece of code can rest on.
 
         `keys`: of a dictionary that it is, the entries that are asked for. `given`: it is given experiments, or names
@@ -97,9 +103,11 @@ class Code:
         """The names that code uses and does not define, each with the keys it is asked for, and whether it is used in no
         other way."""
         own = {n.id for n in _all(node, ast.Name) if isinstance(n.ctx, ast.Store)} | {a.arg for a in _all(node, ast.arg)}
-        among = {t.id: frozenset(str(e.value) for e in g.iter.elts if isinstance(e, ast.Constant))
-                 for g in (*_all(node, ast.comprehension), *_all(node, ast.For))
-                 if isinstance(t := g.target, ast.Name) and isinstance(g.iter, ast.Tuple | ast.List)}
+        among = {
+            t.id: frozenset(str(e.value) for e in g.iter.elts if isinstance(e, ast.Constant))
+            for g in (*_all(node, ast.comprehension), *_all(node, ast.For))
+            if isinstance(t := g.target, ast.Name) and isinstance(g.iter, ast.Tuple | ast.List)
+        }
         asked: dict[str, frozenset] = {}
         bare = Counter(n.id for n in _all(node, ast.Name) if isinstance(n.ctx, ast.Load) and n.id not in own)
         for n in _all(node, ast.Subscript):
@@ -118,8 +126,11 @@ class Code:
             if isinstance(statement, ast.FunctionDef) and statement.name == name:
                 yield statement, statement
                 return
-            for assigned in (a for a in (*_all(statement, ast.Assign), *_all(statement, ast.AugAssign))
-                             if not isinstance(statement, ast.FunctionDef)):
+            for assigned in (
+                a
+                for a in (*_all(statement, ast.Assign), *_all(statement, ast.AugAssign))
+                if not isinstance(statement, ast.FunctionDef)
+            ):
                 targets = assigned.targets if isinstance(assigned, ast.Assign) else [assigned.target]
                 part = _part(targets, assigned.value, name)
                 if part is not None:

@@ -11,16 +11,26 @@ from collections import Counter
 from fa_core import claims
 
 # What a verdict is called in class names, in the order in which verdicts are counted.
-CLASSES = {claims.REPRODUCED: "reproduced", claims.MISSED: "missed", claims.UNDECIDED: "undecided",
-           claims.UNTESTED: "untested", claims.PROPERTY: "property"}
+CLASSES = {
+    claims.REPRODUCED: "reproduced",
+    claims.MISSED: "missed",
+    claims.UNDECIDED: "undecided",
+    claims.UNTESTED: "untested",
+    claims.PROPERTY: "property",
+}
 CLASSES |= {v + claims.STAND_IN: f"{CLASSES[v]} stand-in" for v in (claims.REPRODUCED, claims.MISSED, claims.UNDECIDED)}
 BAND = (30.0, 70.0)  # where a bound with two ends is drawn, in percent of the width
 MARGIN = 4.0  # what a mark needs at the edges
 EDGE = 50.0  # where the end of a bound with one end is drawn
 
 # What a measure without an interval is, in two words.
-AS_IT_STANDS = {"P value": "P", "count": "counted", "extreme": "of all runs", "deterministic": "no chance in it",
-                "code": "by construction"}
+AS_IT_STANDS = {
+    "P value": "P",
+    "count": "counted",
+    "extreme": "of all runs",
+    "deterministic": "no chance in it",
+    "code": "by construction",
+}
 
 NUMBER = r"(-?\d+(?:\.\d+)?(?:e-?\d+)?)"
 ONE = re.compile(rf"(?:P = )?{NUMBER}(?P<unit> %| points)?(?: \(n = \d+\))?")
@@ -141,8 +151,10 @@ def strip(claim: claims.Claim, row: dict) -> str:
     def at(v):
         return place(v, claim.accept, unit)
 
-    low, high = (0.0 if math.isinf(claim.accept[0]) else at(claim.accept[0]),
-                 100.0 if math.isinf(claim.accept[1]) else at(claim.accept[1]))
+    low, high = (
+        0.0 if math.isinf(claim.accept[0]) else at(claim.accept[0]),
+        100.0 if math.isinf(claim.accept[1]) else at(claim.accept[1]),
+    )
     parts = [f"<i class='bound{' exact' if high == low else ''}' style='left:{low:.1f}%;width:{high - low:.1f}%'></i>"]
     if interval and not any(map(math.isnan, interval)):
         begin, end = map(at, interval)
@@ -154,9 +166,11 @@ def strip(claim: claims.Claim, row: dict) -> str:
     return f"<span class='strip' aria-hidden='true'>{''.join(parts)}</span>"
 
 
-LEGEND = ("<p class='legend'><span><i class='bound'></i> the bound</span> "
-          "<span class='reproduced'><i class='ours'></i><i class='interval'></i> ours, with its 95 % interval</span> "
-          "<span><i class='paper'></i> the paper's number</span></p>")
+LEGEND = (
+    "<p class='legend'><span><i class='bound'></i> the bound</span> "
+    "<span class='reproduced'><i class='ours'></i><i class='interval'></i> ours, with its 95 % interval</span> "
+    "<span><i class='paper'></i> the paper's number</span></p>"
+)
 
 
 def used(rows: dict[str, dict]) -> list[str]:
@@ -173,7 +187,8 @@ def evidence(rows: dict[str, dict], page: str) -> str:
             f"<a class='{kind(rows[c.id]['verdict'])}' href='{page}#{text(c.id)}' "
             f"title='{text(c.states)}: {text(rows[c.id]['verdict'])}' "
             f"aria-label='{text(c.id)}: {text(rows[c.id]['verdict'])}'>{claims.MARKS[rows[c.id]['verdict']]}</a>"
-            for c in of_it)
+            for c in of_it
+        )
         groups.append(f"<div><span>{name}</span><span>{squares}</span></div>")
     count = Counter(row["verdict"] for row in rows.values())
     legend = " ".join(f"<span><i class='{kind(v)}'>{claims.MARKS[v]}</i> {count[v]} {v}</span>" for v in used(rows))
@@ -184,20 +199,28 @@ def table(ledger: dict[str, claims.Claim], rows: dict[str, dict], headings: dict
     """The claims of a ledger as a table, a part for each notebook; `headings`: its title by name; `address(name, id)`: that
     of the cell that judges a claim, or without one of the notebook."""
     count = Counter(row["verdict"] for row in rows.values())
-    choices = "".join(f"<label><input type='checkbox' value='{text(v)}' checked> {claims.MARKS[v]} {v} ({count[v]})</label>"
-                      for v in used(rows))
-    filters = ("<form class='claims-filter' data-of='claims' hidden role='search'><label>Search the claims "
-               "<input type='search' autocomplete='off'></label> <output aria-live='polite'></output>"
-               f"<fieldset><legend>Verdict</legend>{choices}</fieldset></form>")
+    choices = "".join(
+        f"<label><input type='checkbox' value='{text(v)}' checked> {claims.MARKS[v]} {v} ({count[v]})</label>"
+        for v in used(rows)
+    )
+    filters = (
+        "<form class='claims-filter' data-of='claims' hidden role='search'><label>Search the claims "
+        "<input type='search' autocomplete='off'></label> <output aria-live='polite'></output>"
+        f"<fieldset><legend>Verdict</legend>{choices}</fieldset></form>"
+    )
     head = "".join(f"<th scope='col'>{h}</th>" for h in ("claim", "as a picture", "paper", "ours", "bound", "verdict"))
     bodies = []
     for name, heading in headings.items():
         of_it = [c for c in ledger.values() if c.notebook == name]
         lines = "".join(line(c, rows[c.id], address(name, c.id)) for c in of_it)
-        bodies.append(f"<tbody><tr class='notebook'><th scope='rowgroup' colspan='6'><a href='{address(name, '')}'>"
-                      f"{text(heading)}</a> <code>make refresh NOTEBOOK={name}</code></th></tr>{lines}</tbody>")
-    return (f"<div>{filters}{LEGEND}<table class='scorecard'><thead><tr>{head}</tr></thead>{''.join(bodies)}</table>"
-            "<p class='claims-none' hidden>No claim has all these words and one of these verdicts.</p></div>")
+        bodies.append(
+            f"<tbody><tr class='notebook'><th scope='rowgroup' colspan='6'><a href='{address(name, '')}'>"
+            f"{text(heading)}</a> <code>make refresh NOTEBOOK={name}</code></th></tr>{lines}</tbody>"
+        )
+    return (
+        f"<div>{filters}{LEGEND}<table class='scorecard'><thead><tr>{head}</tr></thead>{''.join(bodies)}</table>"
+        "<p class='claims-none' hidden>No claim has all these words and one of these verdicts.</p></div>"
+    )
 
 
 def line(claim: claims.Claim, row: dict, address: str) -> str:
@@ -208,18 +231,27 @@ def line(claim: claims.Claim, row: dict, address: str) -> str:
         value, (low, high) = float(c["value"]), (float(c["low"]), float(c["high"]))
         interval = " ({} to {})".format(*(claims.digits(float(v)) for v in c["interval"])) if c["interval"] else ""
         further.append((c["what"], f"{claims.digits(value)}{interval}; bound {claims.interval_text((low, high))}"))
-    more = [("name", claim.id), ("measure", claim.measure), *further, ("runs", str(row["n"] or "")),
-            ("depends on", claim.depends), ("of", claim.source), ("added to the ledger", claim.added),
-            ("why", row["why"] if in_short(row["why"]) != row["why"] else "")]
+    more = [
+        ("name", claim.id),
+        ("measure", claim.measure),
+        *further,
+        ("runs", str(row["n"] or "")),
+        ("depends on", claim.depends),
+        ("of", claim.source),
+        ("added to the ledger", claim.added),
+        ("why", row["why"] if in_short(row["why"]) != row["why"] else ""),
+    ]
     said = "".join(f"<dt>{text(k)}</dt><dd>{text(v)}</dd>" for k, v in more if v)
     said += f"<dt>repeat it</dt><dd><code>make refresh NOTEBOOK={claim.notebook}</code></dd>"
     small = f"<small>{text(certain)}</small>" if certain else ""
     why = f"<small>{text(in_short(row['why']))}</small>" if row["why"] else ""
-    return (f"<tr id='{text(claim.id)}' data-verdict='{text(row['verdict'])}' class='{kind(row['verdict'])}'>"
-            f"<td>{text(claim.states)} <details><summary>more</summary><dl>{said}</dl></details></td>"
-            f"<td>{strip(claim, row)}</td>"
-            f"<td data-label='paper'>{text(claim.paper) or '–'}</td>"
-            f"<td data-label='ours'><strong>{shown}</strong>{small}</td>"
-            f"<td data-label='bound'>{text(claims.interval_text(claim.accept))}</td>"
-            f"<td data-label='verdict'><a class='cell' href='{address}'>{claims.MARKS[row['verdict']]} {row['verdict']}</a>"
-            f"{why}</td></tr>")
+    return (
+        f"<tr id='{text(claim.id)}' data-verdict='{text(row['verdict'])}' class='{kind(row['verdict'])}'>"
+        f"<td>{text(claim.states)} <details><summary>more</summary><dl>{said}</dl></details></td>"
+        f"<td>{strip(claim, row)}</td>"
+        f"<td data-label='paper'>{text(claim.paper) or '–'}</td>"
+        f"<td data-label='ours'><strong>{shown}</strong>{small}</td>"
+        f"<td data-label='bound'>{text(claims.interval_text(claim.accept))}</td>"
+        f"<td data-label='verdict'><a class='cell' href='{address}'>{claims.MARKS[row['verdict']]} {row['verdict']}</a>"
+        f"{why}</td></tr>"
+    )

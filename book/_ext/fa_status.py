@@ -63,8 +63,10 @@ def row(cells: list[str], head: bool = False) -> str:
 def table(head: list[str], rows: list[list[str]], classes: str = "") -> str:
     """A table of cells that are HTML, in a box that scrolls where the table is wider, or `sortable` and long."""
     body, name = "".join(map(row, rows)), f"{head[0]} and {head[1]}"
-    return (f"<div class='book-scrolls {classes}' tabindex='0' role='region' aria-label='{name}'>"
-            f"<table class='book-table {classes}'><thead>{row(head, head=True)}</thead><tbody>{body}</tbody></table></div>")
+    return (
+        f"<div class='book-scrolls {classes}' tabindex='0' role='region' aria-label='{name}'>"
+        f"<table class='book-table {classes}'><thead>{row(head, head=True)}</thead><tbody>{body}</tbody></table></div>"
+    )
 
 
 def machines(state: State, link: Callable[[str], str]) -> str:
@@ -73,11 +75,22 @@ def machines(state: State, link: Callable[[str], str]) -> str:
     for device, letter in state.machines.items():
         made = [r for r in state.records if r.about["device"] == device]
         hours = sum(r.about["wall_seconds"] for r in made) / 3600
-        versions = Counter(f"Python {r.about['versions']['python']}, PyTorch {r.about['versions']['torch']}, "
-                           f"NumPy {r.about['versions']['numpy']}" for r in made)
+        versions = Counter(
+            f"Python {r.about['versions']['python']}, PyTorch {r.about['versions']['torch']}, "
+            f"NumPy {r.about['versions']['numpy']}"
+            for r in made
+        )
         threads = sorted({str(r.about["threads"]) for r in made})
-        rows.append([letter, text(device), str(len(made)), f"{hours:.1f}", text(", ".join(threads)) or "–",
-                     text("; ".join(v for v, _ in versions.most_common())) or "–"])
+        rows.append(
+            [
+                letter,
+                text(device),
+                str(len(made)),
+                f"{hours:.1f}",
+                text(", ".join(threads)) or "–",
+                text("; ".join(v for v, _ in versions.most_common())) or "–",
+            ]
+        )
     return table(["machine", "processor", "records", "hours", "threads", "with"], rows)
 
 
@@ -88,12 +101,18 @@ def executed(state: State, link: Callable[[str], str]) -> str:
         about, shown = notebook.metadata.get("fa_core"), Counter(r["source"] for r in notebooks.results(notebook))
         when = ["–", "–", "–"]
         if about:
-            when = [f"{datetime.fromisoformat(about['executed']):%Y-%m-%d %H:%M}", f"{about['seconds']:.0f}",
-                    state.machines[about["machine"]["device"]]]
+            when = [
+                f"{datetime.fromisoformat(about['executed']):%Y-%m-%d %H:%M}",
+                f"{about['seconds']:.0f}",
+                state.machines[about["machine"]["device"]],
+            ]
         rows.append([f"<a href='{link(f'notebooks/{name}')}'>{name}</a>", *when, str(shown["record"]), str(shown["live"])])
     none = all(r[1] == "–" for r in rows)
-    said = ("None was executed for this build: the pages show the committed outputs." if none else
-            "Times are UTC. Where there is none, the page shows the committed outputs.")
+    said = (
+        "None was executed for this build: the pages show the committed outputs."
+        if none
+        else "Times are UTC. Where there is none, the page shows the committed outputs."
+    )
     head = ["notebook", "executed", "seconds", "machine", "records shown", "runs shown that it made"]
     return f"<p>{said}</p>" + table(head, rows)
 
@@ -104,19 +123,28 @@ def all_records(state: State, link: Callable[[str], str]) -> str:
     for r in state.records:
         name, stands = r.experiment.name, state.standing[r.experiment.name]
         used = " ".join(f"<a href='{link(f'notebooks/{n}')}' title='{n}'>{n[:2]}</a>" for n in state.used_in.get(name, []))
-        rows.append([f"<span id='record-{name}' title='{r.experiment.digest}'>{text(name)}</span>",
-                     str(len(r.experiment.seeds)), state.machines[r.about["device"]], f"{r.about['wall_seconds'] / 60:.1f}",
-                     r.about["made"][:10], f"<code>{text(r.about['commit'][:7])}</code>", used or "–",
-                     f"<span title='{text(stands.text)}'>{verified(stands)}</span>"])
+        rows.append(
+            [
+                f"<span id='record-{name}' title='{r.experiment.digest}'>{text(name)}</span>",
+                str(len(r.experiment.seeds)),
+                state.machines[r.about["device"]],
+                f"{r.about['wall_seconds'] / 60:.1f}",
+                r.about["made"][:10],
+                f"<code>{text(r.about['commit'][:7])}</code>",
+                used or "–",
+                f"<span title='{text(stands.text)}'>{verified(stands)}</span>",
+            ]
+        )
     hours = sum(r.about["wall_seconds"] for r in state.records) / 3600
     current = sum(s.current for s in state.standing.values())
     unused = sum(r[6] == "–" for r in rows)
-    return (f"<p>{len(rows)} records, {hours:.1f} hours in all. {current} of them speak for the code as it is; "
-            f"{len(rows) - current} have not been verified since it changed. {unused} are named in no notebook.</p>"
-            "<form class='book-search' data-of='records' hidden role='search'><label>Search the records "
-            "<input type='search' autocomplete='off'></label> <output aria-live='polite'></output></form>"
-            + table(["experiment", "seeds", "machine", "minutes", "made", "commit", "used in", "verified"], rows,
-                    "sortable"))
+    return (
+        f"<p>{len(rows)} records, {hours:.1f} hours in all. {current} of them speak for the code as it is; "
+        f"{len(rows) - current} have not been verified since it changed. {unused} are named in no notebook.</p>"
+        "<form class='book-search' data-of='records' hidden role='search'><label>Search the records "
+        "<input type='search' autocomplete='off'></label> <output aria-live='polite'></output></form>"
+        + table(["experiment", "seeds", "machine", "minutes", "made", "commit", "used in", "verified"], rows, "sortable")
+    )
 
 
 def verified(stands: verification.Standing) -> str:
@@ -140,12 +168,19 @@ def rests(state: State, link: Callable[[str], str]) -> str:
             continue
         stale = sum(not state.standing[n].current for n in there)
         live = [n for n in names if n not in minutes]
-        rows.append([" ".join(f"<a href='{page}#{id}' title='{text(every[id].states)}'>{id}</a>" for id in ids),
-                     " ".join([*(f"<a href='#record-{n}'>{n}</a>" for n in there),
-                               *(f"{n} (run in the notebook)" for n in live)]),
-                     f"{sum(minutes[n] for n in there):.0f}",
-                     f"{STALE} not {stale} of {len(there)}" if stale else "✓"])
+        rows.append(
+            [
+                " ".join(f"<a href='{page}#{id}' title='{text(every[id].states)}'>{id}</a>" for id in ids),
+                " ".join(
+                    [*(f"<a href='#record-{n}'>{n}</a>" for n in there), *(f"{n} (run in the notebook)" for n in live)]
+                ),
+                f"{sum(minutes[n] for n in there):.0f}",
+                f"{STALE} not {stale} of {len(there)}" if stale else "✓",
+            ]
+        )
     by_itself = sum(len(ids) for names, ids in found.items() if not any(n in minutes for n in names))
-    return (f"<p>{sum(map(len, found.values()))} claims are judged. {by_itself} of them rest on what their notebook itself "
-            "computes when it is executed; the others on these records, at most:</p>"
-            + table(["claims", "records", "minutes", "verified"], rows, "rests"))
+    return (
+        f"<p>{sum(map(len, found.values()))} claims are judged. {by_itself} of them rest on what their notebook itself "
+        "computes when it is executed; the others on these records, at most:</p>"
+        + table(["claims", "records", "minutes", "verified"], rows, "rests")
+    )

@@ -68,8 +68,10 @@ def source() -> str:
         return "original"
     if len(missing) == len(FILES) and not files.named(ENVIRONMENT):
         return "composed"
-    raise DataError(f"no {' and no '.join(missing)} in {where}: unpack {SITE} there, or take away {ENVIRONMENT} and what "
-                    "there is, for the stand-in")
+    raise DataError(
+        f"no {' and no '.join(missing)} in {where}: unpack {SITE} there, or take away {ENVIRONMENT} and what "
+        "there is, for the stand-in"
+    )
 
 
 def folder() -> Path:
@@ -186,11 +188,15 @@ def photograph() -> np.ndarray:
         path = Path(cbook.get_sample_data(PHOTOGRAPH, asfileobj=False))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise DataError(f"Matplotlib has no sample data {PHOTOGRAPH} ({error}): reinstall matplotlib, or set {ENVIRONMENT} "
-                        f"to a folder that holds the files of {SITE}") from error
+        raise DataError(
+            f"Matplotlib has no sample data {PHOTOGRAPH} ({error}): reinstall matplotlib, or set {ENVIRONMENT} "
+            f"to a folder that holds the files of {SITE}"
+        ) from error
     if digest != DIGEST:
-        raise DataError(f"{path}: SHA-256 is {digest}, wanted {DIGEST}: not the photograph that the stand-in is made of; "
-                        "install matplotlib in the version of requirements.lock")
+        raise DataError(
+            f"{path}: SHA-256 is {digest}, wanted {DIGEST}: not the photograph that the stand-in is made of; "
+            "install matplotlib in the version of requirements.lock"
+        )
     with Image.open(path) as image:
         return np.asarray(image.convert("L"))
 
@@ -198,9 +204,12 @@ def photograph() -> np.ndarray:
 def tiles(image: np.ndarray, split: str) -> list[np.ndarray]:
     """The 16 tiles of the photograph for `train`, or the 4 for `test`: one of each column, in different rows."""
     height, width = TILE
-    return [image[height * row : height * (row + 1), width * column : width * (column + 1)]
-            for row in range(image.shape[0] // height) for column in range(image.shape[1] // width)
-            if ((row + 2 * column) % 5 == 0) == (split == "test")]
+    return [
+        image[height * row : height * (row + 1), width * column : width * (column + 1)]
+        for row in range(image.shape[0] // height)
+        for column in range(image.shape[1] // width)
+        if ((row + 2 * column) % 5 == 0) == (split == "test")
+    ]
 
 
 def halved(image: np.ndarray) -> np.ndarray:

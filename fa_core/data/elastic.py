@@ -20,8 +20,16 @@ SIGMA, ALPHA = 6.0, 36.0  # pixels
 ROTATION, SCALING, SHIFT = 7.5, 0.15, 1.0  # degrees, fraction, pixels
 
 
-def distort(images: Tensor, generator: torch.Generator, sigma: float = SIGMA, alpha: float = ALPHA,
-            rotation: float = ROTATION, scaling: float = SCALING, shift: float = SHIFT, fill: float = 0.0) -> Tensor:
+def distort(
+    images: Tensor,
+    generator: torch.Generator,
+    sigma: float = SIGMA,
+    alpha: float = ALPHA,
+    rotation: float = ROTATION,
+    scaling: float = SCALING,
+    shift: float = SHIFT,
+    fill: float = 0.0,
+) -> Tensor:
     """Each of the images `(n, side * side)`, or `(..., side * side)`, under a distortion of its own.
 
     sigma, alpha: the elastic field in pixels, see `elastic`; rotation in degrees, scaling as a fraction of 1 and shift in
@@ -46,7 +54,7 @@ def elastic(n: int, side: int, generator: torch.Generator, sigma: float = SIGMA,
     alpha / (sqrt(12 pi) sigma), everywhere in the image.
     """
     noise = torch.empty(n, 2, side, side).uniform_(-1, 1, generator=generator)
-    smooth = alpha ** 0.5 * smoother(side, sigma).mT
+    smooth = alpha**0.5 * smoother(side, sigma).mT
     # One matrix product over all rows, one over all columns. The axes come out exchanged, which white noise is not
     # changed by.
     return (noise @ smooth).mT.contiguous() @ smooth
@@ -81,8 +89,9 @@ def smoother(side: int, sigma: float) -> Tensor:
     return (G * (kernel.norm() / G.norm(dim=1, keepdim=True))).float()
 
 
-def affine(n: int, side: int, generator: torch.Generator, rotation: float = ROTATION, scaling: float = SCALING,
-           shift: float = SHIFT) -> Tensor:
+def affine(
+    n: int, side: int, generator: torch.Generator, rotation: float = ROTATION, scaling: float = SCALING, shift: float = SHIFT
+) -> Tensor:
     """Displacements `(n, 2, side, side)` of n random linear maps about the image's centre, float32 on the CPU.
 
     Uniformly distributed: the angle on +-rotation degrees, the factor by which either axis is stretched on 1 +- scaling,
@@ -110,6 +119,7 @@ def warp(images: Tensor, displacement: Tensor, fill: float = 0.0) -> Tensor:
     row, column = (d.to(dtype) for d in displacement.unbind(1))
     # grid_sample counts from -1 at the left edge of the first pixel to 1 at the right edge of the last: (column, row).
     grid = torch.stack([column + at, row + at[:, None]], 3).mul_(2 / side).add_(1 / side - 1)
-    out = torch.nn.functional.grid_sample((images.to(dtype) - fill)[:, None], grid, mode="bilinear",
-                                          padding_mode="zeros", align_corners=False)
+    out = torch.nn.functional.grid_sample(
+        (images.to(dtype) - fill)[:, None], grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
     return out.squeeze(1).add_(fill).to(images.dtype)

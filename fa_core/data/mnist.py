@@ -75,9 +75,12 @@ def candidates(folder: Path, name: str) -> list[Path]:
 def read(folder: Path, name: str) -> np.ndarray:
     """One of the four files, decompressed, its digest verified, parsed. What it is, its content says and not its name.
     Raises DataError."""
-    remedy = (f"Restore it, e.g. by git checkout, or reinstall fa_core, or set {ENVIRONMENT} to a folder that holds the "
-              "four MNIST files" if folder == SHIPPED else
-              f"Put the published file there, or take {ENVIRONMENT} away: the four files come with fa_core")
+    remedy = (
+        f"Restore it, e.g. by git checkout, or reinstall fa_core, or set {ENVIRONMENT} to a folder that holds the "
+        "four MNIST files"
+        if folder == SHIPPED
+        else f"Put the published file there, or take {ENVIRONMENT} away: the four files come with fa_core"
+    )
     found = candidates(folder, name)
     if not found:
         raise DataError(f"no {name}.gz (or {name}) in {folder}. {remedy}")
@@ -102,8 +105,9 @@ def checked(path: Path, name: str) -> np.ndarray:
     digest = hashlib.sha256(content).hexdigest()
     if digest != DIGESTS[name]:
         other = next((f" (it is {n})" for n, d in DIGESTS.items() if d == digest), "")
-        raise DataError(f"{path}: SHA-256 of its content is {digest}, wanted {DIGESTS[name]}: not the standard MNIST "
-                        f"file{other}")
+        raise DataError(
+            f"{path}: SHA-256 of its content is {digest}, wanted {DIGESTS[name]}: not the standard MNIST file{other}"
+        )
     return array
 
 

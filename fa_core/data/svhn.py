@@ -81,8 +81,10 @@ def load(split: str = "train", verify: bool = True) -> Digits:
     missing = [name for name in names if not (where / name).is_file()]
     if missing:
         alone = "; for train_32x32.mat alone ask for 'train only'" if missing == ["extra_32x32.mat"] else ""
-        raise DataError(f"no {' and no '.join(missing)} in {where}: fetch with `{COMMAND}`, or set {ENVIRONMENT} to a "
-                        f"folder that holds the files of {SITE}{alone}")
+        raise DataError(
+            f"no {' and no '.join(missing)} in {where}: fetch with `{COMMAND}`, or set {ENVIRONMENT} to a "
+            f"folder that holds the files of {SITE}{alone}"
+        )
     kept = where / ("+".join(name.removesuffix(".mat") for name in names) + ".grey.npy")
     rows = converted(kept, [where / name for name in names], verify)
     if rows is None:
@@ -115,11 +117,15 @@ def count(path: Path) -> int:
         raise unreadable(path, error) from error
     (shape, kind), labels = found.get("X", ((), "")), found.get("y", ((), ""))[0]
     if len(shape) != 4 or shape[:3] != (SIDE, SIDE, 3) or kind != "uint8":
-        raise DataError(f"{path}: X is {f'{shape} {kind}' if shape else 'missing'}, wanted (32, 32, 3, n) uint8: "
-                        f"truncated, or not a file of cropped digits; fetch it with `{COMMAND}`")
+        raise DataError(
+            f"{path}: X is {f'{shape} {kind}' if shape else 'missing'}, wanted (32, 32, 3, n) uint8: "
+            f"truncated, or not a file of cropped digits; fetch it with `{COMMAND}`"
+        )
     if labels != (shape[3], 1):
-        raise DataError(f"{path}: y is {labels or 'missing'}, wanted {(shape[3], 1)}, a label for each image: "
-                        f"truncated, or not a file of cropped digits; fetch it with `{COMMAND}`")
+        raise DataError(
+            f"{path}: y is {labels or 'missing'}, wanted {(shape[3], 1)}, a label for each image: "
+            f"truncated, or not a file of cropped digits; fetch it with `{COMMAND}`"
+        )
     return shape[3]
 
 
@@ -173,8 +179,10 @@ def convert(sources: list[Path], kept: Path, verify: bool = True) -> None:
         files.note(kept, facts, format=FORMAT, shape=shape)
     except OSError as error:
         need = shape[0] * shape[1] / 1e6
-        raise DataError(f"{kept} cannot be written ({error.strerror}): {need:,.0f} MB are wanted in a folder that can be "
-                        f"written to; make room, or link the files into one and set {ENVIRONMENT} to it") from error
+        raise DataError(
+            f"{kept} cannot be written ({error.strerror}): {need:,.0f} MB are wanted in a folder that can be "
+            f"written to; make room, or link the files into one and set {ENVIRONMENT} to it"
+        ) from error
 
 
 def converted(kept: Path, sources: list[Path], verify: bool = True) -> np.ndarray | None:
@@ -209,8 +217,10 @@ def digest(path: Path) -> str:
 def check(path: Path, md5: str) -> None:
     """Raises DataError where this is not the digest of the published file of that name."""
     if md5 != DIGESTS[path.name]:
-        raise DataError(f"{path}: its MD5 is {md5}, wanted {DIGESTS[path.name]}: damaged, truncated, or not the published "
-                        f"file. Take it away and fetch it with `{COMMAND}`")
+        raise DataError(
+            f"{path}: its MD5 is {md5}, wanted {DIGESTS[path.name]}: damaged, truncated, or not the published "
+            f"file. Take it away and fetch it with `{COMMAND}`"
+        )
 
 
 # ---- the download
@@ -242,9 +252,11 @@ def download(names: Iterable[str] = tuple(DIGESTS), site: str = SITE, attempts: 
         found = digest(part)
         if found != DIGESTS[name]:
             part.unlink()
-            raise DataError(f"{site}{name}: the MD5 of what came is {found}, wanted {DIGESTS[name]}; it was thrown away. "
-                            "Try again; if this is all that ever comes, the site has another file, or something on the way "
-                            "answers in its place")
+            raise DataError(
+                f"{site}{name}: the MD5 of what came is {found}, wanted {DIGESTS[name]}; it was thrown away. "
+                "Try again; if this is all that ever comes, the site has another file, or something on the way "
+                "answers in its place"
+            )
         os.replace(part, path)
         print(f"{path}: fetched, and whole")
 
@@ -261,26 +273,33 @@ def fetch(url: str, part: Path, attempts: int = 5, pause: float = 5.0) -> None:
         except urllib.error.HTTPError as error:
             error.close()
             if error.code < 500:
-                raise DataError(f"{url}: the site answers {error.code} {error.reason}; see {SITE} for where the file is "
-                                f"now, and put it into {part.parent}") from error
+                raise DataError(
+                    f"{url}: the site answers {error.code} {error.reason}; see {SITE} for where the file is "
+                    f"now, and put it into {part.parent}"
+                ) from error
             why = f"the site answers {error.code} {error.reason}"
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                raise DataError(f"{part}: the disk is full ({error.strerror}); make room, or move the file to another "
-                                f"folder and set {ENVIRONMENT} to it, and run `{COMMAND}` again: it goes on from "
-                                "there") from error
+                raise DataError(
+                    f"{part}: the disk is full ({error.strerror}); make room, or move the file to another "
+                    f"folder and set {ENVIRONMENT} to it, and run `{COMMAND}` again: it goes on from "
+                    "there"
+                ) from error
             if isinstance(error, PermissionError | IsADirectoryError):
-                raise DataError(f"{part} cannot be written ({error.strerror}): set {ENVIRONMENT} to another "
-                                "folder") from error
+                raise DataError(
+                    f"{part} cannot be written ({error.strerror}): set {ENVIRONMENT} to another folder"
+                ) from error
             why = str(getattr(error, "reason", error))
         except http.client.HTTPException as error:
             why = f"the connection broke ({type(error).__name__})"
         size = part.stat().st_size if part.exists() else 0
         failed = 1 if size > before else failed + 1
         if failed >= attempts:
-            raise DataError(f"{url}: {why}, {failed} times in a row, with {size:,} bytes here. With a network, run "
-                            f"`{COMMAND}` again: it goes on from there. Without, put the file into {part.parent} by other "
-                            "means")
+            raise DataError(
+                f"{url}: {why}, {failed} times in a row, with {size:,} bytes here. With a network, run "
+                f"`{COMMAND}` again: it goes on from there. Without, put the file into {part.parent} by other "
+                "means"
+            )
         time.sleep(pause)
 
 
@@ -308,8 +327,10 @@ def stretch(url: str, part: Path) -> bool:
         total = int(all_of_it) if resumed and all_of_it.isdigit() else have + int(length) if length else None
         if total and total - have > (free := shutil.disk_usage(part.parent).free):
             raise OSError(errno.ENOSPC, f"{(total - have) / 1e6:,.0f} MB to come, {free / 1e6:,.0f} MB free")
-        with part.open("ab" if resumed else "wb") as file, tqdm(
-                total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=None) as bar:
+        with (
+            part.open("ab" if resumed else "wb") as file,
+            tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=None) as bar,
+        ):
             while block := response.read(1 << 16):
                 file.write(block)
                 bar.update(len(block))

@@ -48,8 +48,16 @@ class FixedSet:
     x `(n, n_in)`, y `(n, n_out)`; test_x `(1, m, n_in)`, test_y likewise, labels `(m,)` or None; `validation`: three such.
     """
 
-    def __init__(self, x: Any, y: Tensor, test_x: Tensor, test_y: Tensor, labels: np.ndarray | None,
-                 generators: Sequence[torch.Generator], epochs: int = 1) -> None:
+    def __init__(
+        self,
+        x: Any,
+        y: Tensor,
+        test_x: Tensor,
+        test_y: Tensor,
+        labels: np.ndarray | None,
+        generators: Sequence[torch.Generator],
+        epochs: int = 1,
+    ) -> None:
         self.x, self.y, self.test_x, self.test_y, self.labels = x, y, test_x, test_y, labels
         self.generators, self.epochs = generators, epochs
         self.distortions: Sequence[torch.Generator] = ()
@@ -70,16 +78,28 @@ class FixedSet:
         x = self.x[index]
         if self.distortions:
             sigma, alpha = self.constants
-            x = torch.stack([elastic.distort(images, g, sigma, alpha, fill=self.black)
-                             for images, g in zip(x, self.distortions, strict=True)])
+            x = torch.stack(
+                [
+                    elastic.distort(images, g, sigma, alpha, fill=self.black)
+                    for images, g in zip(x, self.distortions, strict=True)
+                ]
+            )
         return x, self.y[index]
 
 
 class Mapped(FixedSet):
     """A training set of bytes that may stay in a file: `images` `(n, n_in)`, memory-mapped; `scale` makes floats of some."""
 
-    def __init__(self, images: np.ndarray, scale: Scale, y: Tensor, test_x: Tensor, test_y: Tensor,
-                 labels: np.ndarray | None, generators: Sequence[torch.Generator]) -> None:
+    def __init__(
+        self,
+        images: np.ndarray,
+        scale: Scale,
+        y: Tensor,
+        test_x: Tensor,
+        test_y: Tensor,
+        labels: np.ndarray | None,
+        generators: Sequence[torch.Generator],
+    ) -> None:
         super().__init__(images, y, test_x, test_y, labels, generators)
         self.scale = scale
 
@@ -96,9 +116,18 @@ class Drawn:
     labels = None
     distortions: Sequence[torch.Generator] = ()
 
-    def __init__(self, target: Target, n_in: int, generators: Sequence[torch.Generator],
-                 test_generators: Sequence[torch.Generator], device: torch.device | str, dtype: torch.dtype,
-                 uniform: float | None = None, test_size: int = 1000, chunk: int = CHUNK) -> None:
+    def __init__(
+        self,
+        target: Target,
+        n_in: int,
+        generators: Sequence[torch.Generator],
+        test_generators: Sequence[torch.Generator],
+        device: torch.device | str,
+        dtype: torch.dtype,
+        uniform: float | None = None,
+        test_size: int = 1000,
+        chunk: int = CHUNK,
+    ) -> None:
         self.target, self.n_in, self.generators, self.uniform = target, n_in, generators, uniform
         self.device, self.dtype, self.chunk = device, dtype, chunk
         self.test_x, self.test_y = self._draw(test_generators, test_size)
@@ -130,6 +159,7 @@ def quadratic(Q: Tensor, centred: bool = False) -> Target:
 
 def teacher(W: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> Target:
     """The target y = W_2 tanh(W_1 tanh(W_0 x + b_0) + b_1) + b_2 of Fig. 3d, for any number of layers."""
+
     def target(x: Tensor) -> Tensor:
         for w, bias in zip(W[:-1], b[:-1], strict=True):
             x = torch.tanh(torch.baddbmm(bias, x, w))
@@ -147,8 +177,10 @@ def target_function(experiment: Experiment, generators: Sequence[torch.Generator
         return lambda x: x @ T
     if experiment.task == "quadratic":
         return quadratic(draw(generators, (n_out, n_in, n_in), scale), experiment.centred)
-    layers = [(draw(generators, (n, n_above), scale), draw(generators, (1, n_above), scale))
-              for n, n_above in pairwise(experiment.teacher)]
+    layers = [
+        (draw(generators, (n, n_above), scale), draw(generators, (1, n_above), scale))
+        for n, n_above in pairwise(experiment.teacher)
+    ]
     return teacher(*zip(*layers, strict=True))
 
 
@@ -184,6 +216,7 @@ def _from_files(name: str) -> tuple[Part, Part, Scale]:
         def scale(stored: np.ndarray) -> np.ndarray:
             return source.standardise(stored, reference)
     elif base == "autoencoder":
+
         def scale(stored: np.ndarray) -> np.ndarray:
             return (stored / np.float32(255) * np.float32(1.8) - np.float32(0.9)).astype(np.float32)
     else:
@@ -192,6 +225,7 @@ def _from_files(name: str) -> tuple[Part, Part, Scale]:
 
         def scale(stored: np.ndarray) -> np.ndarray:
             return pixels[stored]
+
     return train, test, scale
 
 
@@ -256,10 +290,14 @@ def make(experiment: Experiment, seeds: tuple[int, ...], device: torch.device | 
             black = scale(np.zeros((1, 1), np.uint8)).item()
             task.distort(experiment.distort, [generator(s, "distortions") for s in seeds], black)
     if experiment.batch > task.chunk:
-        raise ValueError(f"a minibatch of {experiment.batch:,} is larger than what task {experiment.task!r} goes through at "
-                         f"a time, {task.chunk:,} training examples: give a smaller batch")
+        raise ValueError(
+            f"a minibatch of {experiment.batch:,} is larger than what task {experiment.task!r} goes through at "
+            f"a time, {task.chunk:,} training examples: give a smaller batch"
+        )
     task.chunk -= task.chunk % experiment.batch  # the last few of an epoch's order, too few for a minibatch, are left out
     if (task.x.shape[1], task.y.shape[1]) != (n_in, n_out):
-        raise ValueError(f"task {experiment.task!r} has {task.x.shape[1]} inputs and {task.y.shape[1]} outputs, "
-                         f"the network {experiment.sizes} has {n_in} and {n_out}")
+        raise ValueError(
+            f"task {experiment.task!r} has {task.x.shape[1]} inputs and {task.y.shape[1]} outputs, "
+            f"the network {experiment.sizes} has {n_in} and {n_out}"
+        )
     return task

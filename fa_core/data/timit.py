@@ -36,9 +36,14 @@ from fa_core.data.mnist import DataError
 ENVIRONMENT = "FA_CORE_TIMIT"
 STOPS = ("b", "d", "g", "p", "t", "k")  # a label is a place in this list
 # The labels of the transcriptions, of which the stops are six.
-PHONES = frozenset(re.findall(r"\S+", """
+PHONES = frozenset(
+    re.findall(
+        r"\S+",
+        """
     b d g p t k dx q bcl dcl gcl pcl tcl kcl jh ch s sh z zh f th v dh m n ng em en eng nx l r w y hh hv el
-    iy ih eh ey ae aa aw ay ah ao oy ow uh uw ux er ax ix axr ax-h pau epi h#"""))
+    iy ih eh ey ae aa aw ay ah ao oy ow uh uw ux er ax ix axr ax-h pau epi h#""",
+    )
+)
 RATE = 16_000  # samples a second
 SENTENCES = {"train": 4620, "test": 1680}  # of the corpus
 STEP, WINDOW = 160, 400  # samples: 10 and 25 ms
@@ -114,8 +119,10 @@ def read_audio(path: Path) -> np.ndarray:
     except (EOFError, ValueError, LookupError, Warning) as error:
         raise DataError(f"{path} is damaged ({error}): restore it from your copy of TIMIT") from error
     if (samples.ndim, samples.dtype.itemsize, rate) != (1, 2, RATE):
-        raise DataError(f"{path}: {1 if samples.ndim == 1 else samples.shape[1]} channel(s) of {8 * samples.dtype.itemsize} "
-                        f"bits at {rate} Hz, wanted 1 of 16 bits at {RATE} Hz: it is no file of TIMIT's")
+        raise DataError(
+            f"{path}: {1 if samples.ndim == 1 else samples.shape[1]} channel(s) of {8 * samples.dtype.itemsize} "
+            f"bits at {rate} Hz, wanted 1 of 16 bits at {RATE} Hz: it is no file of TIMIT's"
+        )
     return samples / 32768
 
 
@@ -138,10 +145,13 @@ def sphere(content: bytes, path: Path) -> tuple[int, np.ndarray]:
     header = {field[0]: field[2] if len(field) > 2 else "" for field in fields}
     coding = header.get("sample_coding") or "pcm"
     if coding != "pcm":
-        raise DataError(f"{path}: samples are coded as {coding!r}: unpack the corpus first (sph2pipe -p, "
-                        "or NIST's w_decode)")
-    channels, width, rate, count = (int(header.get(key) or default) for key, default in (
-        ("channel_count", 1), ("sample_n_bytes", 2), ("sample_rate", 0), ("sample_count", -1)))
+        raise DataError(
+            f"{path}: samples are coded as {coding!r}: unpack the corpus first (sph2pipe -p, or NIST's w_decode)"
+        )
+    channels, width, rate, count = (
+        int(header.get(key) or default)
+        for key, default in (("channel_count", 1), ("sample_n_bytes", 2), ("sample_rate", 0), ("sample_count", -1))
+    )
     data = content[size:]
     if len(data) != channels * width * count:
         raise ValueError(f"{len(data)} bytes of samples, its header wants {channels * width * count}")
@@ -220,23 +230,33 @@ def sentences(where: Path) -> Found:
         same = first.setdefault((split, p.parent.name.lower(), names[-1]), p)
         if same is not p:
             if same.read_bytes() != p.read_bytes():
-                raise DataError(f"{same} and {p} are of one sentence and differ: set {ENVIRONMENT} to a folder that holds "
-                                "one copy of TIMIT")
+                raise DataError(
+                    f"{same} and {p} are of one sentence and differ: set {ENVIRONMENT} to a folder that holds "
+                    "one copy of TIMIT"
+                )
             copies.append(p)
     parts = {split: [p for key, p in first.items() if key[0] == split] for split in ("train", "test")}
     kind = "corpus" if any(parts.values()) else "sample" if first else None
     if kind == "sample":
         if not all(re.fullmatch(r"dr\d-\w+", speaker) for _, speaker, _ in first):
-            raise DataError(f"{where} holds transcriptions, but no TRAIN and TEST, and no folders dr1-... as NLTK's sample "
-                            f"has: set {ENVIRONMENT} to the folder above, that holds TRAIN and TEST")
+            raise DataError(
+                f"{where} holds transcriptions, but no TRAIN and TEST, and no folders dr1-... as NLTK's sample "
+                f"has: set {ENVIRONMENT} to the folder above, that holds TRAIN and TEST"
+            )
         held_out = sorted({speaker for _, speaker, _ in first})[3::4]
-        parts = {"train": [p for key, p in first.items() if key[1] not in held_out],
-                 "test": [p for key, p in first.items() if key[1] in held_out]}
+        parts = {
+            "train": [p for key, p in first.items() if key[1] not in held_out],
+            "test": [p for key, p in first.items() if key[1] in held_out],
+        }
     stems = {(p.parent, p.stem.lower()) for p in there if p.suffix.lower() == ".phn"}
     silent = [p for p in there if p.suffix.lower() == ".wav" and (p.parent, p.stem.lower()) not in stems]
     beside = [p for key, p in first.items() if kind == "corpus" and key[0] is None]
-    reasons = (("files that a Mac or an archive put there", hidden), ("second copies", copies),
-               ("audio without a transcription", silent), ("outside TRAIN and TEST", beside))
+    reasons = (
+        ("files that a Mac or an archive put there", hidden),
+        ("second copies", copies),
+        ("audio without a transcription", silent),
+        ("outside TRAIN and TEST", beside),
+    )
     return Found(kind, parts, [(why, left) for why, left in reasons if left])
 
 
@@ -250,8 +270,10 @@ def whole() -> None:
     kind, parts, _ = sentences(folder())
     for split, wanted in SENTENCES.items():
         if kind != "corpus" or len(parts[split]) != wanted:
-            raise DataError(f"{folder()} holds {len(parts[split]):,} sentences for the {split} set, the corpus has "
-                            f"{wanted:,}: set {ENVIRONMENT} to the folder of the whole corpus, with its TRAIN and TEST")
+            raise DataError(
+                f"{folder()} holds {len(parts[split]):,} sentences for the {split} set, the corpus has "
+                f"{wanted:,}: set {ENVIRONMENT} to the folder of the whole corpus, with its TRAIN and TEST"
+            )
 
 
 def load(split: str = "train") -> Frames:
@@ -266,29 +288,39 @@ def _load(where: Path, split: str) -> Frames:
     kind, parts, left_out = sentences(where)
     if not parts[split]:
         what = f"no TIMIT in {where}" if kind is None else f"the TIMIT in {where} has no sentence for the {split} set"
-        raise DataError(f"{what}: set {ENVIRONMENT} to the folder that holds TRAIN and TEST, or NLTK's sample "
-                        "(nltk.download('timit'))")
+        raise DataError(
+            f"{what}: set {ENVIRONMENT} to the folder that holds TRAIN and TEST, or NLTK's sample (nltk.download('timit'))"
+        )
     found = []
     for phn in parts[split]:
-        audio = next((p for p in sorted(phn.parent.glob("*")) if p.suffix.lower() == ".wav"
-                      and p.stem.lower() == phn.stem.lower()), None)
+        audio = next(
+            (p for p in sorted(phn.parent.glob("*")) if p.suffix.lower() == ".wav" and p.stem.lower() == phn.stem.lower()),
+            None,
+        )
         if audio is None:
             raise DataError(f"{phn} has no .WAV beside it: restore it from your copy of TIMIT")
         signal, phones = read_audio(audio), read_phones(phn)
         # The last silence may end a little after the audio; a stop may not, and nothing begins there.
         beyond = next((p for p in phones if p[0] >= len(signal) or (p[2] in STOPS and p[1] > len(signal))), None)
         if beyond:
-            raise DataError(f"{phn}: {beyond[2]!r} from sample {beyond[0]} to {beyond[1]}, and {audio.name} has "
-                            f"{len(signal)}: one of the two is of another sentence. Restore them from your copy of TIMIT")
+            raise DataError(
+                f"{phn}: {beyond[2]!r} from sample {beyond[0]} to {beyond[1]}, and {audio.name} has "
+                f"{len(signal)}: one of the two is of another sentence. Restore them from your copy of TIMIT"
+            )
         found.append(frames(signal, phones))
     whole_set = Frames(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
     for array in whole_set:
         array.flags.writeable = False
     speakers = {phn.parent.name.lower() for phn in parts[split]}
-    print(f"TIMIT ({kind}) in {where}, {split} set: {len(speakers)} speakers, {len(found):,} sentences, "
-          f"{len(whole_set.labels):,} frames of stops" + "".join(
-              f"; left out: {len(left):,} {why} ({left[0].relative_to(where)}{', ...' if len(left) > 1 else ''})"
-              for why, left in left_out), file=sys.stderr)
+    print(
+        f"TIMIT ({kind}) in {where}, {split} set: {len(speakers)} speakers, {len(found):,} sentences, "
+        f"{len(whole_set.labels):,} frames of stops"
+        + "".join(
+            f"; left out: {len(left):,} {why} ({left[0].relative_to(where)}{', ...' if len(left) > 1 else ''})"
+            for why, left in left_out
+        ),
+        file=sys.stderr,
+    )
     return whole_set
 
 

@@ -23,8 +23,22 @@ from fa_core.units import UNITS
 
 DRAWN = ("linear", "teacher", "quadratic")  # tasks whose examples are drawn, of a target function
 PRODUCTS = ("", "oneDNN", "bfloat16", "compiled")
-NOTEBOOKS = ("mnist", "deep", "spiking", "mechanics", "xor", "extended", "extended_20", "svhn", "timit", "momentum",
-             "autoencoders", "autoencoders_brief", "switch", "after")
+NOTEBOOKS = (
+    "mnist",
+    "deep",
+    "spiking",
+    "mechanics",
+    "xor",
+    "extended",
+    "extended_20",
+    "svhn",
+    "timit",
+    "momentum",
+    "autoencoders",
+    "autoencoders_brief",
+    "switch",
+    "after",
+)
 
 
 @dataclass(frozen=True)
@@ -172,8 +186,7 @@ class Experiment(Described):
     """The same of B."""
     fields: Fields | None = None
     """The first hidden layer is locally connected."""
-    given: Annotated[tuple[tuple[str, tuple[float, ...]], ...],
-                     several(pair(kinds.TEXT, several(number())))] = ()
+    given: Annotated[tuple[tuple[str, tuple[float, ...]], ...], several(pair(kinds.TEXT, several(number())))] = ()
     """Initial values, in every run, in place of drawn ones: pairs (array, values), e.g. ("W1", (0.15, -0.13))."""
 
     # ---- learning
@@ -232,8 +245,14 @@ class Experiment(Described):
             elif not isinstance(value, kind | None):
                 raise ValueError(f"{name} wants {kind.__name__} or None; got {value!r}")
         kinds.check(self, FIELDS)
-        choices = {"task": (*datasets.names(), "xor", *DRAWN), "hidden": UNITS, "output": UNITS,
-                   "distribution": ("uniform", "normal"), "dtype": ("float32", "float64"), "products": PRODUCTS}
+        choices = {
+            "task": (*datasets.names(), "xor", *DRAWN),
+            "hidden": UNITS,
+            "output": UNITS,
+            "distribution": ("uniform", "normal"),
+            "dtype": ("float32", "float64"),
+            "products": PRODUCTS,
+        }
         for field, known in choices.items():
             if getattr(self, field) not in known:
                 raise ValueError(f"unknown {field} {getattr(self, field)!r}; there are: {', '.join(filter(None, known))}")
@@ -258,33 +277,43 @@ class Experiment(Described):
         layers = len(self.sizes) - 1
         if layers < 1:
             raise ValueError(f"sizes {self.sizes}: a network has at least two layers of units")
-        for field, wanted in (("weights", layers), ("density", layers), ("feedback", layers - 1),
-                              ("feedback_density", layers - 1)):
+        for field, wanted in (
+            ("weights", layers),
+            ("density", layers),
+            ("feedback", layers - 1),
+            ("feedback_density", layers - 1),
+        ):
             value = getattr(self, field)
             if isinstance(value, tuple) and len(value) != wanted:
                 raise ValueError(f"{field} has {len(value)} values, the network {self.sizes} wants {wanted}")
         if self.dropout and len(self.dropout) != layers:
-            raise ValueError(f"dropout wants a share of 0 or more and below 1 for each layer of W, {layers}, "
-                             f"got {self.dropout}")
+            raise ValueError(
+                f"dropout wants a share of 0 or more and below 1 for each layer of W, {layers}, got {self.dropout}"
+            )
         if self.fields:
             maps, size, side = self.fields
             inputs, units = side**2, maps * (side - size + 1) ** 2
             if self.sizes[:2] != (inputs, units):
-                raise ValueError(f"fields {tuple(self.fields)} want {inputs} inputs and {units} units in the first "
-                                 f"hidden layer, the network {self.sizes} has others")
+                raise ValueError(
+                    f"fields {tuple(self.fields)} want {inputs} inputs and {units} units in the first "
+                    f"hidden layer, the network {self.sizes} has others"
+                )
             if self.density:
                 raise ValueError("give density or fields: a layer's connections are removed by the one or the other")
         arrays = self.shapes()
         for name, values in self.given:
             if name not in arrays or len(values) != math.prod(arrays[name]):
-                raise ValueError(f"given {name} with {len(values)} values: there are "
-                                 + ", ".join(f"{k} ({math.prod(shape)})" for k, shape in arrays.items()))
+                raise ValueError(
+                    f"given {name} with {len(values)} values: there are "
+                    + ", ".join(f"{k} ({math.prod(shape)})" for k, shape in arrays.items())
+                )
         for name in (*self.snapshots, *self.traced):
             if name not in arrays:
                 raise ValueError(f"the network {self.sizes} has no array {name!r}; there are: {', '.join(arrays)}")
         if not 0 <= self.features <= min(self.sizes[:2]):
-            raise ValueError(f"features wants a number of singular vectors of W0, 0 to {min(self.sizes[:2])}, got "
-                             f"{self.features}")
+            raise ValueError(
+                f"features wants a number of singular vectors of W0, 0 to {min(self.sizes[:2])}, got {self.features}"
+            )
 
     def _check_task(self) -> None:
         if (self.task == "teacher") != bool(self.teacher):
@@ -301,8 +330,9 @@ class Experiment(Described):
         if self.plateau or self.stages:
             raise ValueError(f"plateau and stages go by epochs, which task {self.task!r} has not")
         if self.held_out:
-            raise ValueError(f"held_out wants a number of training examples of a data set, got {self.held_out} for task "
-                             f"{self.task!r}")
+            raise ValueError(
+                f"held_out wants a number of training examples of a data set, got {self.held_out} for task {self.task!r}"
+            )
 
     def _check_course(self) -> None:
         layers = len(self.sizes) - 1
@@ -323,33 +353,45 @@ class Experiment(Described):
         factors = [f for _, factor in self.schedule for f in (factor if isinstance(factor, tuple) else (factor,))]
         share = self.rate * max(factors) * self.batch * self.weight_decay
         if share > 1:
-            raise ValueError(f"weight_decay {self.weight_decay:g} takes more than all of W away at a step: rate * batch * "
-                             f"weight_decay is {share:g}, wanted 1 or less")
-        events = {"switch": tuple(at for at, _ in self.switch),
-                  "redraw_feedback": () if isinstance(self.redraw_feedback, bool) else self.redraw_feedback}
+            raise ValueError(
+                f"weight_decay {self.weight_decay:g} takes more than all of W away at a step: rate * batch * "
+                f"weight_decay is {share:g}, wanted 1 or less"
+            )
+        events = {
+            "switch": tuple(at for at, _ in self.switch),
+            "redraw_feedback": () if isinstance(self.redraw_feedback, bool) else self.redraw_feedback,
+        }
         for field, at in events.items():
             if any(n % self.batch for n in at) or tuple(sorted(set(at))) != at:
-                raise ValueError(f"{field} must name multiples of batch ({self.batch}) in increasing order, each once; got "
-                                 f"{at}")
+                raise ValueError(
+                    f"{field} must name multiples of batch ({self.batch}) in increasing order, each once; got {at}"
+                )
         if self.switch and self.switch[-1][0] >= self.examples:
             raise ValueError(f"switch at example {self.switch[-1][0]} would never come: there are {self.examples}")
         if self.stages and self.plateau:
             raise ValueError("give plateau or stages: the rate is lowered by the one rule or by the other")
         if self.stages and not self.held_out and not datasets.find(self.task)[1]:
-            raise ValueError(f"stages go by a validation error: give held_out, how many training examples of {self.task!r} "
-                             "are not learned from")
+            raise ValueError(
+                f"stages go by a validation error: give held_out, how many training examples of {self.task!r} "
+                "are not learned from"
+            )
 
     def _check_products(self) -> None:
         if self.products == "compiled":
-            for what, wanted in ((f"minibatches of {self.batch}", self.batch == 1), ("dropout", not self.dropout),
-                                 ("distortions", not self.distort),
-                                 ("rough units", "logistic, rough" not in (self.hidden, self.output)),
-                                 *((f"rule {rule.name!r}", rule.chain) for rule in self.all_rules())):
+            for what, wanted in (
+                (f"minibatches of {self.batch}", self.batch == 1),
+                ("dropout", not self.dropout),
+                ("distortions", not self.distort),
+                ("rough units", "logistic, rough" not in (self.hidden, self.output)),
+                *((f"rule {rule.name!r}", rule.chain) for rule in self.all_rules()),
+            ):
                 if not wanted:
                     raise ValueError(f"products 'compiled' are not there for {what}: leave products at ''")
         elif self.products and any(rule.changes_feedback() or rule.name not in rules.RULES for rule in self.all_rules()):
-            raise ValueError(f"products {self.products!r} are not there for a rule that changes B, or one of your own: "
-                             "leave products at ''")
+            raise ValueError(
+                f"products {self.products!r} are not there for a rule that changes B, or one of your own: "
+                "leave products at ''"
+            )
         elif self.products and self.momentum:
             raise ValueError(f"products {self.products!r} are not there with momentum: leave the one or the other out")
         if self.products == "oneDNN" and self.dtype != "float32":
@@ -366,8 +408,11 @@ class Experiment(Described):
     def shapes(self) -> dict[str, tuple[int, int]]:
         """The shape of each array of a network, by its name: W0, W1, ..., b0, ..., B1, ..."""
         W = list(pairwise(self.sizes))
-        return ({f"W{i}": shape for i, shape in enumerate(W)} | {f"b{i}": (1, n) for i, (_, n) in enumerate(W)}
-                | {f"B{i}": shape for i, shape in enumerate(self.all_rules()[0].feedback.shapes(self.sizes), start=1)})
+        return (
+            {f"W{i}": shape for i, shape in enumerate(W)}
+            | {f"b{i}": (1, n) for i, (_, n) in enumerate(W)}
+            | {f"B{i}": shape for i, shape in enumerate(self.all_rules()[0].feedback.shapes(self.sizes), start=1)}
+        )
 
     def rates_at(self, example: int) -> tuple[float, ...]:
         """The learning rate of each layer of W in force when `example` examples have been seen."""
@@ -388,45 +433,64 @@ class Experiment(Described):
 
     def table(self) -> dict[str, str]:
         """What it is, for people: a row for each field that says something, then the conventions."""
-        rows = {"experiment": f"{self.name} ({self.digest})", "network": "-".join(map(str, self.sizes)),
-                "units": f"{self.hidden}, outputs {self.output}"}
+        rows = {
+            "experiment": f"{self.name} ({self.digest})",
+            "network": "-".join(map(str, self.sizes)),
+            "units": f"{self.hidden}, outputs {self.output}",
+        }
         scale = "U[-{0:g}, {0:g}]" if self.distribution == "uniform" else "N(0, {0:g}^2)"
 
         def draw(value: float | tuple[float, ...]) -> str:
             return ", ".join(scale.format(v) for v in (value if isinstance(value, tuple) else (value,)))
 
-        rows |= {"rule": f"{self.rule}", "task": f"{self.task}", "initial W": draw(self.weights),
-                 "initial biases": "as W" if self.biases is None else draw(self.biases), "B": draw(self.feedback),
-                 "learning rate": f"{self.rate:g} per example, {self.rate * self.batch:g} of the minibatch mean",
-                 "batch": str(self.batch), "examples": f"{self.examples:,}",
-                 "seeds": f"{len(self.seeds)} ({self.seeds[0]} to {self.seeds[-1]})"}
+        rows |= {
+            "rule": f"{self.rule}",
+            "task": f"{self.task}",
+            "initial W": draw(self.weights),
+            "initial biases": "as W" if self.biases is None else draw(self.biases),
+            "B": draw(self.feedback),
+            "learning rate": f"{self.rate:g} per example, {self.rate * self.batch:g} of the minibatch mean",
+            "batch": str(self.batch),
+            "examples": f"{self.examples:,}",
+            "seeds": f"{len(self.seeds)} ({self.seeds[0]} to {self.seeds[-1]})",
+        }
         if (data := self.data()) and data.classified and self.targets != (0.0, 1.0):
             rows["targets"] = f"{self.targets[0]:g}, {self.targets[1]:g}"
         if self.fields:
             rows["receptive fields"] = "{0} maps of {1}x{1}, untied".format(*self.fields)
         if self.plateau:
-            rows["rate lowered"] = (f"tenfold after an epoch in which the training error falls by less than "
-                                    f"{100 * self.plateau.share:g} %, at most {self.plateau.times} times")
+            rows["rate lowered"] = (
+                f"tenfold after an epoch in which the training error falls by less than "
+                f"{100 * self.plateau.share:g} %, at most {self.plateau.times} times"
+            )
         if self.stages:
             cuts, patience, least = self.stages
-            rows["stages"] = (f"{cuts + 1}, each until the validation error has had no new lowest value"
-                              + (f" (by {100 * least:g} %)" if least else "")
-                              + f" for {patience} epochs; the rate falls tenfold from one to the next")
+            rows["stages"] = (
+                f"{cuts + 1}, each until the validation error has had no new lowest value"
+                + (f" (by {100 * least:g} %)" if least else "")
+                + f" for {patience} epochs; the rate falls tenfold from one to the next"
+            )
         if self.held_out:
             rows["validation"] = f"on the last {self.held_out:,} training examples, which are not learned from"
         if self.distort:
             rows["elastic distortions"] = "sigma {:g}, alpha {:g} pixels".format(*self.distort)
         if self.products:
-            rows["matrix products"] = {"oneDNN": "by oneDNN, in learning",
-                                       "bfloat16": "of numbers rounded to bfloat16, in learning",
-                                       "compiled": "in a compiled loop over the examples, in learning"}[self.products]
+            rows["matrix products"] = {
+                "oneDNN": "by oneDNN, in learning",
+                "bfloat16": "of numbers rounded to bfloat16, in learning",
+                "compiled": "in a compiled loop over the examples, in learning",
+            }[self.products]
         if self.task in DRAWN:
-            rows["target"] = (f"U[-{self.target:g}, {self.target:g}]" + (", centred" if self.centred else "")
-                              + (f", {'-'.join(map(str, self.teacher))}, tanh" if self.teacher else ""))
+            rows["target"] = (
+                f"U[-{self.target:g}, {self.target:g}]"
+                + (", centred" if self.centred else "")
+                + (f", {'-'.join(map(str, self.teacher))}, tanh" if self.teacher else "")
+            )
         if len(self.schedule) > 1 or isinstance(self.schedule[0][1], tuple):
             rows["schedule"] = ", ".join(
                 f"x {' / '.join(f'{g:g}' for g in f) if isinstance(f, tuple) else f'{f:g}'} from example {s:,}"
-                for s, f in self.schedule)
+                for s, f in self.schedule
+            )
         if self.switch:
             rows["switch"] = ", ".join(f"{name} from example {s:,}" for s, name in self.switch)
         for field in ("momentum", "weight_decay", "density", "feedback_density", "redraw_feedback", "dropout", "given"):
@@ -463,8 +527,12 @@ class Table:
         span = len(self.columns)
         body = "".join(
             f"<tr><th scope='row' style='text-align:left'>{label}</th>"
-            + (f"<td colspan='{span}' style='text-align:left'>{values[0]}</td>" if len(values) == 1 else
-               "".join(f"<td style='text-align:left'><b>{v}</b></td>" for v in values)) + "</tr>"
+            + (
+                f"<td colspan='{span}' style='text-align:left'>{values[0]}</td>"
+                if len(values) == 1
+                else "".join(f"<td style='text-align:left'><b>{v}</b></td>" for v in values)
+            )
+            + "</tr>"
             for label, values in self.rows()
         )
         return f"<table>{body}</table>"
@@ -489,6 +557,7 @@ FIRST = ("mnist-rough", "mnist-features-*", "note9-*", "fig4-long", "mnist-onlin
 
 def by_priority(chosen: Iterable[Experiment]) -> list[Experiment]:
     """Experiments in the order of `FIRST`; those that it does not name follow as they were."""
+
     def rank(experiment: Experiment) -> int:
         return next((n for n, name in enumerate(FIRST) if fnmatch.fnmatchcase(experiment.name, name)), len(FIRST))
 
@@ -498,8 +567,10 @@ def by_priority(chosen: Iterable[Experiment]) -> list[Experiment]:
 def must_be_one(experiment: object) -> None:
     """Raises TypeError for what is no experiment, such as the name of one."""
     if not isinstance(experiment, Described):
-        raise TypeError(f"an experiment is wanted, and this is {experiment!r}: `fa_core.experiments.find(name)` gives one "
-                        "by its name, and `fa_core list` shows the names")
+        raise TypeError(
+            f"an experiment is wanted, and this is {experiment!r}: `fa_core.experiments.find(name)` gives one "
+            "by its name, and `fa_core list` shows the names"
+        )
 
 
 def find(name: str) -> Experiment:

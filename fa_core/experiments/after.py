@@ -20,13 +20,27 @@ def slug(rule: str) -> str:
 LENGTH = 60_000
 RATES = (0.004, 0.008, 0.016, 0.032)
 _small = Experiment(
-    name="after", task="teacher", teacher=(30, 20, 10, 10), sizes=(30, 20, 10, 10), rule="backprop", rate=RATES[0],
-    examples=LENGTH, seeds=tuple(range(20)), batch=10, weights=0.1, feedback=0.5, target=0.5, hidden="tanh", output="linear",
-    weight_decay=0.01, probes=(*range(0, 2000, 100), *range(2000, LENGTH + 1, 1000)),
+    name="after",
+    task="teacher",
+    teacher=(30, 20, 10, 10),
+    sizes=(30, 20, 10, 10),
+    rule="backprop",
+    rate=RATES[0],
+    examples=LENGTH,
+    seeds=tuple(range(20)),
+    batch=10,
+    weights=0.1,
+    feedback=0.5,
+    target=0.5,
+    hidden="tanh",
+    output="linear",
+    weight_decay=0.01,
+    probes=(*range(0, 2000, 100), *range(2000, LENGTH + 1, 1000)),
 )
 _trial = _small.but(seeds=tuple(range(100, 110)), examples=20_000, probes=(0, 20_000))
-SMALL_TRIALS = {rule: tuple(_trial.but(name=f"after-trial-{slug(rule)}-{r:g}", rule=rule, rate=r) for r in RATES)
-                for rule in RULES}
+SMALL_TRIALS = {
+    rule: tuple(_trial.but(name=f"after-trial-{slug(rule)}-{r:g}", rule=rule, rate=r) for r in RATES) for rule in RULES
+}
 
 # ---- depth: twenty hidden layers of 20 units, from a start at which a signal dies away on its way through W, and from one
 # at which it keeps about its size
@@ -34,55 +48,118 @@ DEPTH, WIDTH = 20, 20
 STARTS = {"small": 0.1, "large": 0.4}
 DEEP_RULES = RULES[:3]
 DEEP_RATES = (0.0005, 0.001, 0.002, 0.004)
-_deep = _small.but(sizes=(30, *(WIDTH,) * DEPTH, 10), weight_decay=0.0, batch=20, seeds=tuple(range(10)),
-                   probes=tuple(range(0, LENGTH + 1, 6000)))
+_deep = _small.but(
+    sizes=(30, *(WIDTH,) * DEPTH, 10),
+    weight_decay=0.0,
+    batch=20,
+    seeds=tuple(range(10)),
+    probes=tuple(range(0, LENGTH + 1, 6000)),
+)
 DEEP_TRIALS = {
-    (start, rule): tuple(_deep.but(name=f"after-deep-trial-{start}-{slug(rule)}-{r:g}", rule=rule, rate=r, weights=scale,
-                                   seeds=(100, 101, 102, 103), examples=12_000, probes=(0, 12_000)) for r in DEEP_RATES)
-    for start, scale in STARTS.items() for rule in DEEP_RULES
+    (start, rule): tuple(
+        _deep.but(
+            name=f"after-deep-trial-{start}-{slug(rule)}-{r:g}",
+            rule=rule,
+            rate=r,
+            weights=scale,
+            seeds=(100, 101, 102, 103),
+            examples=12_000,
+            probes=(0, 12_000),
+        )
+        for r in DEEP_RATES
+    )
+    for start, scale in STARTS.items()
+    for rule in DEEP_RULES
 }
 
 # ---- Fig. 3's network, 784-1000-10, with the labels sent in place of the error. Backprop, feedback alignment, which is
 # direct where there is one hidden layer, and shallow learning are Fig. 3's own runs.
 PROJECTION = "direct random target projection"
 EPOCHS = 5
-_fig3 = mnist.FEEDBACK_ALIGNMENT.but(name="after-fig3-target-projection", rule=PROJECTION, seeds=(0, 1, 2), snapshots=(),
-                                     examples=EPOCHS * mnist.EPOCH, probes=mnist.probes(EPOCHS * mnist.EPOCH),
-                                     snapshot_runs=None, snapshot_units=None)
+_fig3 = mnist.FEEDBACK_ALIGNMENT.but(
+    name="after-fig3-target-projection",
+    rule=PROJECTION,
+    seeds=(0, 1, 2),
+    snapshots=(),
+    examples=EPOCHS * mnist.EPOCH,
+    probes=mnist.probes(EPOCHS * mnist.EPOCH),
+    snapshot_runs=None,
+    snapshot_units=None,
+)
 BETAS = (0.02, 0.1, 0.5, 1.0, 2.0)
-FIG3_TRIALS = tuple(_fig3.but(name=f"after-fig3-trial-{b:g}", task="mnist validation", feedback=b, seeds=(100,),
-                              examples=50_000, probes=(0, 50_000)) for b in BETAS)
+FIG3_TRIALS = tuple(
+    _fig3.but(
+        name=f"after-fig3-trial-{b:g}",
+        task="mnist validation",
+        feedback=b,
+        seeds=(100,),
+        examples=50_000,
+        probes=(0, 50_000),
+    )
+    for b in BETAS
+)
 
 # ---- four hidden layers of 800 tanh units on MNIST (Nøkland 2016); B sends each layer a signal of about one size
 WIDE_EPOCHS = 2
 WIDE_RATES = (0.0003, 0.001, 0.003)
 WIDE_FEEDBACK = {"backprop": 0.1, "feedback alignment": (0.06, 0.06, 0.06, 0.1), "direct feedback alignment": 0.1}
-_wide = _fig3.but(sizes=(784, 800, 800, 800, 800, 10), hidden="tanh", weights=0.05, weight_decay=0.0, products="bfloat16",
-                  schedule=((0, 1.0),), examples=WIDE_EPOCHS * mnist.EPOCH,
-                  probes=mnist.epochs(0, 0.1, 0.2, 0.5, 1, 1.5, 2))
+_wide = _fig3.but(
+    sizes=(784, 800, 800, 800, 800, 10),
+    hidden="tanh",
+    weights=0.05,
+    weight_decay=0.0,
+    products="bfloat16",
+    schedule=((0, 1.0),),
+    examples=WIDE_EPOCHS * mnist.EPOCH,
+    probes=mnist.epochs(0, 0.1, 0.2, 0.5, 1, 1.5, 2),
+)
 WIDE_TRIALS = {
-    rule: tuple(_wide.but(name=f"after-wide-trial-{slug(rule)}-{r:g}", task="mnist validation", rule=rule, rate=r,
-                          feedback=b, seeds=(100,), examples=20_000, probes=(0, 20_000)) for r in WIDE_RATES)
+    rule: tuple(
+        _wide.but(
+            name=f"after-wide-trial-{slug(rule)}-{r:g}",
+            task="mnist validation",
+            rule=rule,
+            rate=r,
+            feedback=b,
+            seeds=(100,),
+            examples=20_000,
+            probes=(0, 20_000),
+        )
+        for r in WIDE_RATES
+    )
     for rule, b in WIDE_FEEDBACK.items()
 }
 
 # ---- what was chosen, and the reported runs
-SMALL_RATE = {"backprop": 0.016, "feedback alignment": 0.008, "direct feedback alignment": 0.008, "sign symmetry": 0.016,
-              "Kolen-Pollack": 0.016}
+SMALL_RATE = {
+    "backprop": 0.016,
+    "feedback alignment": 0.008,
+    "direct feedback alignment": 0.008,
+    "sign symmetry": 0.016,
+    "Kolen-Pollack": 0.016,
+}
 SMALL = {rule: _small.but(name=f"after-{slug(rule)}", rule=rule, rate=r) for rule, r in SMALL_RATE.items()}
 # Without decay nothing takes the difference between B and W' away.
 NO_DECAY = SMALL["Kolen-Pollack"].but(name="after-control-no-decay", weight_decay=0.0)
 REDRAWN = SMALL["direct feedback alignment"].but(name="after-control-redrawn", redraw_feedback=True)
 
-DEEP_RATE = {("small", "backprop"): 0.0005, ("small", "feedback alignment"): 0.001,
-             ("small", "direct feedback alignment"): 0.004, ("large", "backprop"): 0.002}
-DEEP = {(start, rule): _deep.but(name=f"after-deep-{start}-{slug(rule)}", rule=rule, rate=r, weights=STARTS[start])
-        for (start, rule), r in DEEP_RATE.items()}
+DEEP_RATE = {
+    ("small", "backprop"): 0.0005,
+    ("small", "feedback alignment"): 0.001,
+    ("small", "direct feedback alignment"): 0.004,
+    ("large", "backprop"): 0.002,
+}
+DEEP = {
+    (start, rule): _deep.but(name=f"after-deep-{start}-{slug(rule)}", rule=rule, rate=r, weights=STARTS[start])
+    for (start, rule), r in DEEP_RATE.items()
+}
 
 # The largest of the three is best for each rule, so that the best rate may lie beyond.
 WIDE_RATE = dict.fromkeys(WIDE_FEEDBACK, 0.003)
-WIDE = {rule: _wide.but(name=f"after-wide-{slug(rule)}", rule=rule, rate=r, feedback=WIDE_FEEDBACK[rule])
-        for rule, r in WIDE_RATE.items()}
+WIDE = {
+    rule: _wide.but(name=f"after-wide-{slug(rule)}", rule=rule, rate=r, feedback=WIDE_FEEDBACK[rule])
+    for rule, r in WIDE_RATE.items()
+}
 
 FIG3_BETA = 2.0
 FIG3 = _fig3.but(feedback=FIG3_BETA)
@@ -94,20 +171,53 @@ def chosen(trials: tuple[Experiment, ...], field: str, value: float) -> Experime
 
 
 SEARCHES = (
-    *(Search(name=f"after, {rule}", trials=SMALL_TRIALS[rule], chosen=chosen(SMALL_TRIALS[rule], "rate", r),
-             reported=(SMALL[rule],), settles=("rate",), criterion="nse", beside="after")
-      for rule, r in SMALL_RATE.items()),
-    *(Search(name=f"after, {start} start, {rule}", trials=DEEP_TRIALS[start, rule],
-             chosen=chosen(DEEP_TRIALS[start, rule], "rate", r), settles=("rate", "weights"), criterion="nse",
-             reported=(DEEP[start, rule],), beside=f"after, {start} start") for (start, rule), r in DEEP_RATE.items()),
-    *(Search(name=f"after, on MNIST, {rule}", trials=WIDE_TRIALS[rule], chosen=chosen(WIDE_TRIALS[rule], "rate", r),
-             reported=(WIDE[rule],), settles=("rate", "feedback"), beside="after, on MNIST")
-      for rule, r in WIDE_RATE.items()),
-    Search(name="after, target projection", trials=FIG3_TRIALS, chosen=chosen(FIG3_TRIALS, "feedback", FIG3_BETA),
-           reported=(FIG3,), settles=("feedback",)),
+    *(
+        Search(
+            name=f"after, {rule}",
+            trials=SMALL_TRIALS[rule],
+            chosen=chosen(SMALL_TRIALS[rule], "rate", r),
+            reported=(SMALL[rule],),
+            settles=("rate",),
+            criterion="nse",
+            beside="after",
+        )
+        for rule, r in SMALL_RATE.items()
+    ),
+    *(
+        Search(
+            name=f"after, {start} start, {rule}",
+            trials=DEEP_TRIALS[start, rule],
+            chosen=chosen(DEEP_TRIALS[start, rule], "rate", r),
+            settles=("rate", "weights"),
+            criterion="nse",
+            reported=(DEEP[start, rule],),
+            beside=f"after, {start} start",
+        )
+        for (start, rule), r in DEEP_RATE.items()
+    ),
+    *(
+        Search(
+            name=f"after, on MNIST, {rule}",
+            trials=WIDE_TRIALS[rule],
+            chosen=chosen(WIDE_TRIALS[rule], "rate", r),
+            reported=(WIDE[rule],),
+            settles=("rate", "feedback"),
+            beside="after, on MNIST",
+        )
+        for rule, r in WIDE_RATE.items()
+    ),
+    Search(
+        name="after, target projection",
+        trials=FIG3_TRIALS,
+        chosen=chosen(FIG3_TRIALS, "feedback", FIG3_BETA),
+        reported=(FIG3,),
+        settles=("feedback",),
+    ),
 )
 
-TRIALS = (*(t for group in (*SMALL_TRIALS.values(), *DEEP_TRIALS.values(), *WIDE_TRIALS.values()) for t in group),
-          *FIG3_TRIALS)
+TRIALS = (
+    *(t for group in (*SMALL_TRIALS.values(), *DEEP_TRIALS.values(), *WIDE_TRIALS.values()) for t in group),
+    *FIG3_TRIALS,
+)
 RECORDED = (*TRIALS, *SMALL.values(), NO_DECAY, REDRAWN, *DEEP.values(), *WIDE.values(), FIG3)
 LIVE = ()

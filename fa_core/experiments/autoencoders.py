@@ -26,29 +26,61 @@ def even(sizes: tuple[int, ...], gain: float = 1.0) -> tuple[float, ...]:
     return tuple(round(gain * (3 / n) ** 0.5, 4) for n in sizes[2:])
 
 
-def trial(number: int, rule: str, sizes: tuple[int, ...], mean: float, weights: float | tuple[float, ...],
-          gain: float = 1.0) -> Experiment:
+def trial(
+    number: int, rule: str, sizes: tuple[int, ...], mean: float, weights: float | tuple[float, ...], gain: float = 1.0
+) -> Experiment:
     """A trial of the first round, at one rate; `mean`: of the minibatch's mean; `gain`: of the topmost B, see `even`."""
     width, kind = sizes[3], rule.split(",")[0].replace(" ", "-")
     return Experiment(
-        name=f"note9-trial-{width}-{kind}-{number}", task="autoencoder validation", sizes=sizes, rule=rule,
-        rate=mean / BATCH, batch=BATCH, examples=ROUND * TRIAL, seeds=(100,), weights=weights,
-        feedback=(*even(sizes)[:-1], even(sizes, gain)[-1]), hidden="tanh", output="tanh", weight_decay=1e-6,
-        probes=probes(ROUND, TRIAL), products="bfloat16")
+        name=f"note9-trial-{width}-{kind}-{number}",
+        task="autoencoder validation",
+        sizes=sizes,
+        rule=rule,
+        rate=mean / BATCH,
+        batch=BATCH,
+        examples=ROUND * TRIAL,
+        seeds=(100,),
+        weights=weights,
+        feedback=(*even(sizes)[:-1], even(sizes, gain)[-1]),
+        hidden="tanh",
+        output="tanh",
+        weight_decay=1e-6,
+        probes=probes(ROUND, TRIAL),
+        products="bfloat16",
+    )
 
 
 def settings(rule: str, sizes: tuple[int, ...]) -> tuple[tuple, ...]:
     """(rate, scale of W) and for feedback alignment (..., gain of B): eight of them."""
     half, whole = fan_in(sizes, 0.5), fan_in(sizes, 1.0)
     if rule == BACKPROP:
-        return ((3e-3, 0.05), (1e-2, 0.05), (3e-2, 0.05), (1e-2, half), (3e-2, half), (3e-3, whole), (1e-2, whole),
-                (3e-2, whole))
-    return ((3e-3, 0.03), (1e-2, 0.03), (3e-2, 0.03), (3e-3, 0.03, 3.0), (1e-2, 0.03, 3.0), (1e-2, half), (1e-2, half, 3.0),
-            (1e-2, whole))
+        return (
+            (3e-3, 0.05),
+            (1e-2, 0.05),
+            (3e-2, 0.05),
+            (1e-2, half),
+            (3e-2, half),
+            (3e-3, whole),
+            (1e-2, whole),
+            (3e-2, whole),
+        )
+    return (
+        (3e-3, 0.03),
+        (1e-2, 0.03),
+        (3e-2, 0.03),
+        (3e-3, 0.03, 3.0),
+        (1e-2, 0.03, 3.0),
+        (1e-2, half),
+        (1e-2, half, 3.0),
+        (1e-2, whole),
+    )
 
 
-FIRST = {(sizes, rule): tuple(trial(n, rule, sizes, *setting) for n, setting in enumerate(settings(rule, sizes), 1))
-         for sizes in (NARROW, WIDE) for rule in (FEEDBACK, BACKPROP)}
+FIRST = {
+    (sizes, rule): tuple(trial(n, rule, sizes, *setting) for n, setting in enumerate(settings(rule, sizes), 1))
+    for sizes in (NARROW, WIDE)
+    for rule in (FEEDBACK, BACKPROP)
+}
 
 RECORDED = tuple(e for trials in FIRST.values() for e in trials)
 LIVE = ()

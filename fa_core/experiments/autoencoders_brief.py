@@ -36,9 +36,21 @@ def trial(rule: str, sizes: tuple[int, ...], rate: float, weights: float, batch:
     """A run at one rate throughout; `rate` of the minibatch's mean."""
     return Experiment(
         name=f"autoencoder-trial-{called(rule, sizes, f'{rate:g}', f'{weights:g}')}",
-        task="autoencoder validation", sizes=sizes, rule=rule, rate=rate / batch, batch=batch, examples=passes * TRIAL,
-        seeds=(100,), weights=weights, feedback=even(sizes), hidden="tanh", output="tanh", weight_decay=1e-6,
-        probes=tuple(n * TRIAL for n in range(passes + 1)), products="bfloat16")
+        task="autoencoder validation",
+        sizes=sizes,
+        rule=rule,
+        rate=rate / batch,
+        batch=batch,
+        examples=passes * TRIAL,
+        seeds=(100,),
+        weights=weights,
+        feedback=even(sizes),
+        hidden="tanh",
+        output="tanh",
+        weight_decay=1e-6,
+        probes=tuple(n * TRIAL for n in range(passes + 1)),
+        products="bfloat16",
+    )
 
 
 # Through the bottleneck a run of backprop may lose what it has learned, at rates that are safe for two passes: its trials
@@ -57,28 +69,51 @@ def best(width: int, rule: str, sizes: tuple[int, ...], **lasting: Any) -> Exper
     """The network of these sizes, trained by a rule at the rate that its trials with a bottleneck of this width gave;
     `lasting`: for how long, and at which rates."""
     chosen = next(e for e in TRIALS[width, rule] if e.rate * e.batch == RATES[width, rule])
-    return chosen.but(name=f"autoencoder-{called(rule, sizes)}", task="autoencoder", sizes=sizes, feedback=even(sizes),
-                      seeds=SEEDS, **lasting)
+    return chosen.but(
+        name=f"autoencoder-{called(rule, sizes)}",
+        task="autoencoder",
+        sizes=sizes,
+        feedback=even(sizes),
+        seeds=SEEDS,
+        **lasting,
+    )
 
 
 LONG, SHORT = (course(passes, begin=((0, 1.0),)) for passes in (12, 8))
 NARROW = {rule: best(10, rule, narrow(10), **LONG) for rule in ("backprop", FEEDBACK)}
-WITHOUT = {rule: best(1000, rule, WIDE, examples=8 * EPOCH, schedule=((0, 1.0), (7 * EPOCH, 0.1)), probes=SHORT["probes"])
-           for rule in ("backprop", FEEDBACK)}
+WITHOUT = {
+    rule: best(1000, rule, WIDE, examples=8 * EPOCH, schedule=((0, 1.0), (7 * EPOCH, 0.1)), probes=SHORT["probes"])
+    for rule in ("backprop", FEEDBACK)
+}
 # Bottlenecks in between, of one seed.
-BETWEEN = {(width, rule): best(10, rule, narrow(width), **SHORT).but(seeds=SEEDS[:1]) for width in WIDTHS[1:]
-           for rule in NARROW}
+BETWEEN = {
+    (width, rule): best(10, rule, narrow(width), **SHORT).but(seeds=SEEDS[:1]) for width in WIDTHS[1:] for rule in NARROW
+}
 # A control: no feedback below the outputs.
-CONTROL = NARROW[FEEDBACK].but(name="autoencoder-control-no-feedback", feedback=0.0, seeds=SEEDS[:1],
-                               **course(4, begin=((0, 1.0),)))
+CONTROL = NARROW[FEEDBACK].but(
+    name="autoencoder-control-no-feedback", feedback=0.0, seeds=SEEDS[:1], **course(4, begin=((0, 1.0),))
+)
 
 SEARCHES = tuple(
-    Search(name=f"autoencoder with {width} in the middle, {rule}", trials=TRIALS[width, rule],
-           chosen=next(e for e in TRIALS[width, rule] if e.rate * e.batch == RATES[width, rule]), reported=(runs[rule],),
-           settles=("rate", "batch", "weights"), criterion="loss", beside=f"autoencoder with {width} in the middle",
-           later="an earlier search had other minibatches, fewer rates and shorter trials; its runs had been seen")
-    for width, runs in ((10, NARROW), (1000, WITHOUT)) for rule in SCALES)
+    Search(
+        name=f"autoencoder with {width} in the middle, {rule}",
+        trials=TRIALS[width, rule],
+        chosen=next(e for e in TRIALS[width, rule] if e.rate * e.batch == RATES[width, rule]),
+        reported=(runs[rule],),
+        settles=("rate", "batch", "weights"),
+        criterion="loss",
+        beside=f"autoencoder with {width} in the middle",
+        later="an earlier search had other minibatches, fewer rates and shorter trials; its runs had been seen",
+    )
+    for width, runs in ((10, NARROW), (1000, WITHOUT))
+    for rule in SCALES
+)
 
-RECORDED = (*(e for trials in TRIALS.values() for e in trials), *NARROW.values(), *WITHOUT.values(), *BETWEEN.values(),
-            CONTROL)
+RECORDED = (
+    *(e for trials in TRIALS.values() for e in trials),
+    *NARROW.values(),
+    *WITHOUT.values(),
+    *BETWEEN.values(),
+    CONTROL,
+)
 LIVE = ()

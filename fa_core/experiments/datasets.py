@@ -1,8 +1,8 @@
 """The data sets that an experiment's task may name, and your own. Their files are read in `fa_core.data`.
 
-    task="mnist"               the training set is learned from, the test set is tested on
-    task="mnist validation"    the last examples of the training set are tested on, and not learned from
-    task=DataSet("mine", train=(x, labels), test=(x, labels))
+task="mnist"               the training set is learned from, the test set is tested on
+task="mnist validation"    the last examples of the training set are tested on, and not learned from
+task=DataSet("mine", train=(x, labels), test=(x, labels))
 """
 
 import dataclasses
@@ -40,9 +40,11 @@ class DataSet:
             inputs, answers = (np.asarray(a) for a in getattr(self, part))
             whole = np.issubdtype(answers.dtype, np.integer)
             if inputs.ndim != 2 or answers.ndim != (1 if whole else 2) or len(inputs) != len(answers) or not len(inputs):
-                raise ValueError(f"data set {self.name!r}, {part}: wanted inputs (n, n_in), and labels (n,), whole "
-                                 f"numbers, or outputs (n, n_out); got {inputs.dtype} {inputs.shape} and {answers.dtype} "
-                                 f"{answers.shape}")
+                raise ValueError(
+                    f"data set {self.name!r}, {part}: wanted inputs (n, n_in), and labels (n,), whole "
+                    f"numbers, or outputs (n, n_out); got {inputs.dtype} {inputs.shape} and {answers.dtype} "
+                    f"{answers.shape}"
+                )
             if not np.isfinite(inputs).all() or not np.isfinite(answers).all() or (whole and answers.min() < 0):
                 raise ValueError(f"data set {self.name!r}, {part}: inputs and outputs must be finite, and labels 0 or more")
             object.__setattr__(self, part, (inputs, answers))
@@ -54,8 +56,9 @@ class DataSet:
     def arrays(self) -> tuple[Part, Part]:
         """Its own training set and test set. Raises ValueError where it has not both."""
         if self.train is None or self.test is None:
-            raise ValueError(f"data set {self.name!r} has no arrays: give train=(inputs, answers) and "
-                             "test=(inputs, answers)")
+            raise ValueError(
+                f"data set {self.name!r} has no arrays: give train=(inputs, answers) and test=(inputs, answers)"
+            )
         return self.train, self.test
 
     def digest(self) -> str:
@@ -73,18 +76,23 @@ class DataSet:
         n_in = inputs.shape[1]
         n_out = 1 + max(int(answers.max()), int(tested.max())) if self.classified else answers.shape[1]
         if sizes[0] != n_in or sizes[-1] < n_out or (sizes[-1] > n_out and not self.classified):
-            raise ValueError(f"data set {self.name!r} wants {n_in} inputs and {n_out} outputs"
-                             f"{' or more' * self.classified}, the network {sizes} has others")
+            raise ValueError(
+                f"data set {self.name!r} wants {n_in} inputs and {n_out} outputs"
+                f"{' or more' * self.classified}, the network {sizes} has others"
+            )
 
 
-DATASETS = {data.name: data for data in (
-    DataSet("mnist", held_out=10_000, of_mnist=True),
-    DataSet("backgrounds", held_out=10_000, of_mnist=True),
-    DataSet("svhn", held_out=26_032),
-    DataSet("timit", held_out=10_000),  # the whole corpus
-    DataSet("timit at hand", held_out=10_000),  # what there is of it
-    DataSet("autoencoder", classified=False, held_out=10_000),  # MNIST's images, which are the wanted outputs too
-)}
+DATASETS = {
+    data.name: data
+    for data in (
+        DataSet("mnist", held_out=10_000, of_mnist=True),
+        DataSet("backgrounds", held_out=10_000, of_mnist=True),
+        DataSet("svhn", held_out=26_032),
+        DataSet("timit", held_out=10_000),  # the whole corpus
+        DataSet("timit at hand", held_out=10_000),  # what there is of it
+        DataSet("autoencoder", classified=False, held_out=10_000),  # MNIST's images, which are the wanted outputs too
+    )
+}
 OWN: dict[str, DataSet] = {}  # data sets that experiments were given as objects; see `register`
 
 

@@ -34,6 +34,7 @@ def begun(outputs: float, layers: int = 4, *cuts: tuple[int, float]) -> Schedule
     The limit of stability of the outputs' own weights is rate |h|^2 < 2, h the activity of the last hidden layer, which
     grows.
     """
+
     def factors(hidden: float) -> tuple[float, ...]:
         return (*(hidden,) * (layers - 1), outputs * (hidden or 1.0))
 
@@ -45,69 +46,142 @@ def begun(outputs: float, layers: int = 4, *cuts: tuple[int, float]) -> Schedule
 # feedback alignment the scales of W and of B, of backprop those of W, and of both the rates. Outputs at the rate of all
 # others, `outputs` = 1, are what the note's one rate says.
 PLAIN = Experiment(
-    name="note5-trial", task="mnist validation", sizes=SIZES, rule=FEEDBACK, rate=1e-2 / BATCH, batch=BATCH,
-    examples=2 * TRIAL, seeds=(100, 101), weights=0.02, feedback=(0.07, 0.07, 0.5), hidden="tanh", output="tanh",
-    targets=(-0.9, 0.9), weight_decay=1e-6, probes=probes(2, TRIAL), products="bfloat16",
+    name="note5-trial",
+    task="mnist validation",
+    sizes=SIZES,
+    rule=FEEDBACK,
+    rate=1e-2 / BATCH,
+    batch=BATCH,
+    examples=2 * TRIAL,
+    seeds=(100, 101),
+    weights=0.02,
+    feedback=(0.07, 0.07, 0.5),
+    hidden="tanh",
+    output="tanh",
+    targets=(-0.9, 0.9),
+    weight_decay=1e-6,
+    probes=probes(2, TRIAL),
+    products="bfloat16",
 )
 
 
-def trial(number: int, rule: str, mean: float, weights: float, outputs: float, lower: float = 0.07,
-          top: float = 0.5) -> Experiment:
+def trial(
+    number: int, rule: str, mean: float, weights: float, outputs: float, lower: float = 0.07, top: float = 0.5
+) -> Experiment:
     """A trial of the first round; `mean`: the rate of the minibatch's mean; `outputs`: see `begun`; `lower` and `top`: B's
     scales."""
-    return PLAIN.but(name=f"note5-trial-{rule.split(',')[0].replace(' ', '-')}-{number}", rule=rule, rate=mean / BATCH,
-                     weights=weights, feedback=(lower, lower, top), schedule=begun(outputs))
+    return PLAIN.but(
+        name=f"note5-trial-{rule.split(',')[0].replace(' ', '-')}-{number}",
+        rule=rule,
+        rate=mean / BATCH,
+        weights=weights,
+        feedback=(lower, lower, top),
+        schedule=begun(outputs),
+    )
 
 
 FIRST = {
-    FEEDBACK: tuple(trial(n, FEEDBACK, *setting) for n, setting in enumerate((
-        (1e-2, 0.02, 1.0), (5e-3, 0.02, 1.0), (1e-2, 0.02, 1.0, 0.07, 0.25), (1e-2, 0.02, 0.2), (4e-2, 0.02, 0.05),
-        (1e-2, 0.02, 0.2, 0.045, 0.5), (1e-2, 0.02, 0.1, 0.07, 1.0), (2e-2, 0.02, 0.1)), 1)),
-    BACKPROP: tuple(trial(n, BACKPROP, *setting) for n, setting in enumerate((
-        (1e-2, 0.05, 1.0), (3e-2, 0.05, 1.0), (3e-2, 0.08, 1.0), (3e-2, 0.05, 0.2), (3e-2, 0.08, 0.2), (6e-2, 0.05, 0.1),
-        (1e-1, 0.05, 0.1), (1e-1, 0.05, 0.2)), 1)),
+    FEEDBACK: tuple(
+        trial(n, FEEDBACK, *setting)
+        for n, setting in enumerate(
+            (
+                (1e-2, 0.02, 1.0),
+                (5e-3, 0.02, 1.0),
+                (1e-2, 0.02, 1.0, 0.07, 0.25),
+                (1e-2, 0.02, 0.2),
+                (4e-2, 0.02, 0.05),
+                (1e-2, 0.02, 0.2, 0.045, 0.5),
+                (1e-2, 0.02, 0.1, 0.07, 1.0),
+                (2e-2, 0.02, 0.1),
+            ),
+            1,
+        )
+    ),
+    BACKPROP: tuple(
+        trial(n, BACKPROP, *setting)
+        for n, setting in enumerate(
+            (
+                (1e-2, 0.05, 1.0),
+                (3e-2, 0.05, 1.0),
+                (3e-2, 0.08, 1.0),
+                (3e-2, 0.05, 0.2),
+                (3e-2, 0.08, 0.2),
+                (6e-2, 0.05, 0.1),
+                (1e-1, 0.05, 0.1),
+                (1e-1, 0.05, 0.2),
+            ),
+            1,
+        )
+    ),
 }
+
 
 def longer(trial: Experiment) -> Experiment:
     """A trial of the second round: the setting of one of the first, for twelve epochs, with cuts of the rate."""
     factors = trial.schedule[1][1]
     outputs = factors[-1] if isinstance(factors, tuple) else factors
-    return trial.but(name=trial.name.replace("trial", "second"), seeds=(102,), examples=12 * TRIAL, probes=probes(12, TRIAL),
-                     schedule=begun(outputs, 4, (7 * TRIAL, 0.1), (10 * TRIAL, 0.01)))
+    return trial.but(
+        name=trial.name.replace("trial", "second"),
+        seeds=(102,),
+        examples=12 * TRIAL,
+        probes=probes(12, TRIAL),
+        schedule=begun(outputs, 4, (7 * TRIAL, 0.1), (10 * TRIAL, 0.01)),
+    )
 
 
 # The best three of each, by the numbers of their trials.
-SECOND = {rule: tuple(longer(FIRST[rule][n - 1]) for n in best)
-          for rule, best in ((FEEDBACK, (8, 4, 7)), (BACKPROP, (5, 3, 4)))}
+SECOND = {
+    rule: tuple(longer(FIRST[rule][n - 1]) for n in best) for rule, best in ((FEEDBACK, (8, 4, 7)), (BACKPROP, (5, 3, 4)))
+}
 
 CHOSEN = {FEEDBACK: SECOND[FEEDBACK][1], BACKPROP: SECOND[BACKPROP][2]}
 
 
 def reported(trial: Experiment, name: str) -> Experiment:
     """The setting of a trial, in stages to its own end, on all images but those held out; tested on the test images."""
-    return trial.but(name=name, task="mnist", seeds=SEEDS, held_out=HELD_OUT, stages=STAGES, examples=MOST * EPOCH,
-                     probes=probes(MOST, EPOCH), schedule=trial.schedule[:2])
+    return trial.but(
+        name=name,
+        task="mnist",
+        seeds=SEEDS,
+        held_out=HELD_OUT,
+        stages=STAGES,
+        examples=MOST * EPOCH,
+        probes=probes(MOST, EPOCH),
+        schedule=trial.schedule[:2],
+    )
 
 
 FEEDBACK_ALIGNMENT = reported(CHOSEN[FEEDBACK], "note5-feedback-alignment").but(
-    snapshots=("W0",), snapshot_runs=1, snapshot_units=36)
+    snapshots=("W0",), snapshot_runs=1, snapshot_units=36
+)
 BACKPROPAGATION = reported(CHOSEN[BACKPROP], "note5-backprop")
 # One rate for all layers, as the note has it: the best trial of that kind of the last round that has one.
-ONE_RATE = {FEEDBACK: reported(FIRST[FEEDBACK][1], "note5-one-rate-feedback-alignment"),
-            BACKPROP: reported(SECOND[BACKPROP][1], "note5-one-rate-backprop")}
+ONE_RATE = {
+    FEEDBACK: reported(FIRST[FEEDBACK][1], "note5-one-rate-feedback-alignment"),
+    BACKPROP: reported(SECOND[BACKPROP][1], "note5-one-rate-backprop"),
+}
 
 # Backprop's weight decay, times the rate; the first of them is the note's, and the trial that was taken. No other is better,
 # so that the reported run is of the decay that was searched for.
-DECAYS = (CHOSEN[BACKPROP], *(CHOSEN[BACKPROP].but(name=f"note5-decay-{d:g}", weight_decay=d)
-                              for d in (1e-5, 1e-4, 1e-3, 1e-2)))
+DECAYS = (
+    CHOSEN[BACKPROP],
+    *(CHOSEN[BACKPROP].but(name=f"note5-decay-{d:g}", weight_decay=d) for d in (1e-5, 1e-4, 1e-3, 1e-2)),
+)
 
 
-def search(number: str, rule: str, trials: tuple[Experiment, ...], chosen: Experiment, network: str = "plain network",
-           **more: Any) -> Search:
+def search(
+    number: str, rule: str, trials: tuple[Experiment, ...], chosen: Experiment, network: str = "plain network", **more: Any
+) -> Search:
     """A round of the search for one algorithm's setting."""
     of = "" if network == "plain network" else f" {network},"
-    return Search(name=f"note 5,{of} {rule.split(',')[0]}, {number} round", trials=trials, chosen=chosen,
-                  settles=("rate", "weights", "feedback", "schedule"), beside=f"note 5, {network}, {number} round", **more)
+    return Search(
+        name=f"note 5,{of} {rule.split(',')[0]}, {number} round",
+        trials=trials,
+        chosen=chosen,
+        settles=("rate", "weights", "feedback", "schedule"),
+        beside=f"note 5, {network}, {number} round",
+        **more,
+    )
 
 
 # ---- what the note adds, one on top of the other, by feedback alignment alone, from the setting of the plain network.
@@ -116,9 +190,18 @@ def search(number: str, rule: str, trials: tuple[Experiment, ...], chosen: Exper
 TOPMOST, MIDDLE, LOWEST = (0.0, 0.0, 0.0, 0.5), (0.0, 0.0, 0.5, 0.0), (0.0, 0.5, 0.0, 0.0)
 DROPOUT_TRIALS = tuple(
     CHOSEN[FEEDBACK].but(name=f"note5-dropout-trial-{n}", dropout=dropout, feedback=feedback)
-    for n, (dropout, feedback) in enumerate((
-        (TOPMOST, (0.07, 0.07, 0.5)), (MIDDLE, (0.07, 0.07, 0.5)), (LOWEST, (0.07, 0.07, 0.5)),
-        ((0.0, 0.0, 0.0, 0.25), (0.07, 0.07, 0.5)), (TOPMOST, (0.14, 0.14, 0.5)), (TOPMOST, (0.07, 0.07, 1.0))), 1))
+    for n, (dropout, feedback) in enumerate(
+        (
+            (TOPMOST, (0.07, 0.07, 0.5)),
+            (MIDDLE, (0.07, 0.07, 0.5)),
+            (LOWEST, (0.07, 0.07, 0.5)),
+            ((0.0, 0.0, 0.0, 0.25), (0.07, 0.07, 0.5)),
+            (TOPMOST, (0.14, 0.14, 0.5)),
+            (TOPMOST, (0.07, 0.07, 1.0)),
+        ),
+        1,
+    )
+)
 DROPOUT = reported(DROPOUT_TRIALS[1], "note5-dropout")  # none of the six came to what the network without dropout did
 
 # ---- ten hidden layers of 1000 units, searched as the plain network is, the second round with the best two. From
@@ -127,40 +210,105 @@ SAME = (3 / 1000) ** 0.5
 TEN_SIZES = (784, *(1000,) * 10, 10)
 
 
-def ten(number: int, rule: str, mean: float, weights: float, outputs: float, last: float, feedback: float = 1.0,
-        top: float = 0.5) -> Experiment:
+def ten(
+    number: int, rule: str, mean: float, weights: float, outputs: float, last: float, feedback: float = 1.0, top: float = 0.5
+) -> Experiment:
     """A trial of the first round; `weights` and `feedback`: the scales of W and B below the outputs, in terms of `SAME`;
     `last`: that of the outputs' W; the others as in `trial`."""
     return trial(number, rule, mean, 1.0, outputs).but(
-        name=f"note5-ten-trial-{rule.split(',')[0].replace(' ', '-')}-{number}", sizes=TEN_SIZES,
-        weights=(*(weights * SAME,) * 10, last), feedback=(*(feedback * SAME,) * 9, top), schedule=begun(outputs, 11))
+        name=f"note5-ten-trial-{rule.split(',')[0].replace(' ', '-')}-{number}",
+        sizes=TEN_SIZES,
+        weights=(*(weights * SAME,) * 10, last),
+        feedback=(*(feedback * SAME,) * 9, top),
+        schedule=begun(outputs, 11),
+    )
 
 
 TEN_FIRST = {
-    FEEDBACK: tuple(ten(n, FEEDBACK, mean, w, outputs, 0.02, lower, top) for n, (mean, w, outputs, lower, top) in enumerate((
-        (1e-2, 1.0, 1.0, 1.1, 0.5), (1e-2, 1.0, 0.2, 1.1, 0.5), (2e-2, 1.0, 0.1, 1.1, 0.5), (1e-2, 0.75, 0.2, 1.1, 0.5),
-        (2e-2, 0.75, 0.1, 1.1, 0.5), (1e-2, 0.75, 0.2, 1.25, 0.5), (1e-2, 1.0, 0.1, 1.1, 1.0),
-        (2e-2, 0.75, 0.1, 1.0, 0.5)), 1)),
-    BACKPROP: tuple(ten(n, BACKPROP, mean, w, outputs, w * SAME) for n, (mean, w, outputs) in enumerate((
-        (1e-2, 1.5, 1.0), (3e-2, 1.5, 1.0), (1e-2, 1.0, 1.0), (3e-2, 1.0, 0.2), (3e-2, 1.5, 0.2), (1e-2, 1.5, 0.2),
-        (3e-2, 1.8, 0.2), (6e-2, 1.5, 0.1)), 1)),
+    FEEDBACK: tuple(
+        ten(n, FEEDBACK, mean, w, outputs, 0.02, lower, top)
+        for n, (mean, w, outputs, lower, top) in enumerate(
+            (
+                (1e-2, 1.0, 1.0, 1.1, 0.5),
+                (1e-2, 1.0, 0.2, 1.1, 0.5),
+                (2e-2, 1.0, 0.1, 1.1, 0.5),
+                (1e-2, 0.75, 0.2, 1.1, 0.5),
+                (2e-2, 0.75, 0.1, 1.1, 0.5),
+                (1e-2, 0.75, 0.2, 1.25, 0.5),
+                (1e-2, 1.0, 0.1, 1.1, 1.0),
+                (2e-2, 0.75, 0.1, 1.0, 0.5),
+            ),
+            1,
+        )
+    ),
+    BACKPROP: tuple(
+        ten(n, BACKPROP, mean, w, outputs, w * SAME)
+        for n, (mean, w, outputs) in enumerate(
+            (
+                (1e-2, 1.5, 1.0),
+                (3e-2, 1.5, 1.0),
+                (1e-2, 1.0, 1.0),
+                (3e-2, 1.0, 0.2),
+                (3e-2, 1.5, 0.2),
+                (1e-2, 1.5, 0.2),
+                (3e-2, 1.8, 0.2),
+                (6e-2, 1.5, 0.1),
+            ),
+            1,
+        )
+    ),
 }
 
-_ROUNDS = {rule: search("first", rule, FIRST[rule], best, reported=())
-           for rule, best in ((FEEDBACK, FIRST[FEEDBACK][7]), (BACKPROP, FIRST[BACKPROP][4]))}
-SEARCHES = (*_ROUNDS.values(), *(
-    search("second", rule, SECOND[rule], CHOSEN[rule], reported=(run,), after=_ROUNDS[rule])
-    for rule, run in ((FEEDBACK, FEEDBACK_ALIGNMENT), (BACKPROP, BACKPROPAGATION))),
-    Search(name="note 5, backprop, weight decay", trials=DECAYS, chosen=DECAYS[0], settles=("weight_decay",),
-           reported=(BACKPROPAGATION,), later="the reported run had been made, with the note's decay, which no other beats"),
-    Search(name="note 5, dropout", trials=DROPOUT_TRIALS, chosen=DROPOUT_TRIALS[1], reported=(DROPOUT,),
-           settles=("dropout", "feedback", "rate", "weights", "schedule")))
+_ROUNDS = {
+    rule: search("first", rule, FIRST[rule], best, reported=())
+    for rule, best in ((FEEDBACK, FIRST[FEEDBACK][7]), (BACKPROP, FIRST[BACKPROP][4]))
+}
+SEARCHES = (
+    *_ROUNDS.values(),
+    *(
+        search("second", rule, SECOND[rule], CHOSEN[rule], reported=(run,), after=_ROUNDS[rule])
+        for rule, run in ((FEEDBACK, FEEDBACK_ALIGNMENT), (BACKPROP, BACKPROPAGATION))
+    ),
+    Search(
+        name="note 5, backprop, weight decay",
+        trials=DECAYS,
+        chosen=DECAYS[0],
+        settles=("weight_decay",),
+        reported=(BACKPROPAGATION,),
+        later="the reported run had been made, with the note's decay, which no other beats",
+    ),
+    Search(
+        name="note 5, dropout",
+        trials=DROPOUT_TRIALS,
+        chosen=DROPOUT_TRIALS[1],
+        reported=(DROPOUT,),
+        settles=("dropout", "feedback", "rate", "weights", "schedule"),
+    ),
+)
 
 # ---- ReLU used directly, by the note's own recipe: one rate, no slow start, no stages; and the piecewise-linear unit by the
 # very same. One epoch of all images shows it.
-DIRECT = {unit: PLAIN.but(name=f"note5-direct-{unit}", task="mnist", hidden=unit, schedule=((0, 1.0),), seeds=SEEDS,
-                          examples=60_000, probes=tuple(range(0, 60_001, 6_000))) for unit in ("relu", "leaky")}
+DIRECT = {
+    unit: PLAIN.but(
+        name=f"note5-direct-{unit}",
+        task="mnist",
+        hidden=unit,
+        schedule=((0, 1.0),),
+        seeds=SEEDS,
+        examples=60_000,
+        probes=tuple(range(0, 60_001, 6_000)),
+    )
+    for unit in ("relu", "leaky")
+}
 
-RECORDED = (*(e for searched in (FIRST, SECOND, TEN_FIRST) for trials in searched.values() for e in trials),
-            FEEDBACK_ALIGNMENT, BACKPROPAGATION, *ONE_RATE.values(), *DECAYS[1:], *DROPOUT_TRIALS, DROPOUT, *DIRECT.values())
+RECORDED = (
+    *(e for searched in (FIRST, SECOND, TEN_FIRST) for trials in searched.values() for e in trials),
+    FEEDBACK_ALIGNMENT,
+    BACKPROPAGATION,
+    *ONE_RATE.values(),
+    *DECAYS[1:],
+    *DROPOUT_TRIALS,
+    DROPOUT,
+    *DIRECT.values(),
+)
 LIVE = ()

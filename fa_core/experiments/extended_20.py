@@ -25,25 +25,45 @@ def probes(epochs: int, every: int = 1, epoch: int = EPOCH) -> tuple[int, ...]:
 # ---- the search
 TRIAL = 50_000  # examples to an epoch without those that are tested on
 FEEDBACK_TRIAL = Experiment(
-    name="extended-trial", task="mnist validation", sizes=SIZES, rule="feedback alignment, outputs gated", rate=1e-2 / BATCH,
-    batch=BATCH, examples=6 * TRIAL, seeds=(100,), weights=0.02, feedback=(0.07, 0.07, 0.5), hidden="tanh", output="tanh",
-    targets=(-0.9, 0.9), weight_decay=1e-6, probes=tuple(n * TRIAL for n in range(7)), products="bfloat16",
+    name="extended-trial",
+    task="mnist validation",
+    sizes=SIZES,
+    rule="feedback alignment, outputs gated",
+    rate=1e-2 / BATCH,
+    batch=BATCH,
+    examples=6 * TRIAL,
+    seeds=(100,),
+    weights=0.02,
+    feedback=(0.07, 0.07, 0.5),
+    hidden="tanh",
+    output="tanh",
+    targets=(-0.9, 0.9),
+    weight_decay=1e-6,
+    probes=tuple(n * TRIAL for n in range(7)),
+    products="bfloat16",
     schedule=(*WARM, (4 * TRIAL, 0.1), (5 * TRIAL, 0.01)),
 )
 BACKPROP_TRIAL = FEEDBACK_TRIAL.but(rule="backprop")
 FEEDBACK_TRIALS = tuple(
-    FEEDBACK_TRIAL.but(name=f"extended-trial-feedback-alignment-{rate:g}-{top:g}", rate=rate / BATCH,
-                       feedback=(0.07, 0.07, top))
-    for rate in (0.005, 0.01) for top in (0.5, 1.0))
+    FEEDBACK_TRIAL.but(
+        name=f"extended-trial-feedback-alignment-{rate:g}-{top:g}", rate=rate / BATCH, feedback=(0.07, 0.07, top)
+    )
+    for rate in (0.005, 0.01)
+    for top in (0.5, 1.0)
+)
 BACKPROP_TRIALS = tuple(
     BACKPROP_TRIAL.but(name=f"extended-trial-backprop-{rate:g}-{w:g}", rate=rate / BATCH, weights=w)
-    for rate in (0.03, 0.1) for w in (0.04, 0.08))
+    for rate in (0.03, 0.1)
+    for w in (0.04, 0.08)
+)
 # In minibatches a fifth as large, at a rate of their mean that is a third of that of the best above.
 SMALLER = 20
-FEEDBACK_TRIALS += (FEEDBACK_TRIAL.but(name="extended-trial-feedback-alignment-smaller", batch=SMALLER,
-                                       rate=3e-3 / SMALLER),)
-BACKPROP_TRIALS += (BACKPROP_TRIAL.but(name="extended-trial-backprop-smaller", batch=SMALLER, rate=1e-2 / SMALLER,
-                                       weights=0.08),)
+FEEDBACK_TRIALS += (
+    FEEDBACK_TRIAL.but(name="extended-trial-feedback-alignment-smaller", batch=SMALLER, rate=3e-3 / SMALLER),
+)
+BACKPROP_TRIALS += (
+    BACKPROP_TRIAL.but(name="extended-trial-backprop-smaller", batch=SMALLER, rate=1e-2 / SMALLER, weights=0.08),
+)
 
 # ---- the plain tanh network: the best trial of each, for as long as there was time for. Large minibatches suit neither: as
 # much is learnt in an epoch of smaller ones at a lower rate of the mean, which is further from the limit of stability of the
@@ -52,13 +72,16 @@ BACKPROP_TRIALS += (BACKPROP_TRIAL.but(name="extended-trial-backprop-smaller", b
 EPOCHS = 14
 PLAIN = {"task": "mnist", "seeds": SEEDS, "examples": EPOCHS * EPOCH, "probes": probes(EPOCHS, 2), "plateau": (0.05, 2)}
 FEEDBACK_ALIGNMENT = FEEDBACK_TRIALS[4].but(
-    name="extended-tanh-feedback-alignment", schedule=WARM, snapshots=("W0",), snapshot_runs=1, snapshot_units=36, **PLAIN)
+    name="extended-tanh-feedback-alignment", schedule=WARM, snapshots=("W0",), snapshot_runs=1, snapshot_units=36, **PLAIN
+)
 BACKPROP = BACKPROP_TRIALS[4].but(name="extended-tanh-backprop", schedule=WARM, **PLAIN)
 # Backprop from weights as small as feedback alignment's are, for one epoch.
 ONCE = {"examples": EPOCH, "probes": tuple(range(0, EPOCH + 1, 10_000)), "plateau": (), "snapshots": ()}
 SMALL = BACKPROP.but(name="extended-small-backprop", weights=0.02, **ONCE)
-CONTROLS = tuple(FEEDBACK_ALIGNMENT.but(name=f"extended-control-{name}", seeds=SEEDS[:2], **ONCE, **change)
-                 for name, change in (("no-feedback", {"feedback": 0.0}), ("redrawn", {"redraw_feedback": True})))
+CONTROLS = tuple(
+    FEEDBACK_ALIGNMENT.but(name=f"extended-control-{name}", seeds=SEEDS[:2], **ONCE, **change)
+    for name, change in (("no-feedback", {"feedback": 0.0}), ("redrawn", {"redraw_feedback": True}))
+)
 
 # ---- what may be added, with feedback alignment alone. The outputs' weights learn by themselves at first, until the error
 # has no large mean left, which would drive units of all kinds the same way for all images; from then on B may be larger, and
@@ -79,8 +102,7 @@ def course(epochs: int, epoch: int = EPOCH, begin: tuple = OUTPUTS_FIRST) -> dic
     """The changes by which learning lasts so many epochs; the rate is lowered tenfold after 7 and after 9 tenths of them,
     rounded down."""
     cuts = tuple((epochs * n // 10 * epoch, factor) for n, factor in ((7, 0.1), (9, 0.01)))
-    return {"examples": epochs * epoch, "schedule": (*begin, *cuts),
-            "probes": probes(epochs, max(1, epochs // 12), epoch)}
+    return {"examples": epochs * epoch, "schedule": (*begin, *cuts), "probes": probes(epochs, max(1, epochs // 12), epoch)}
 
 
 LONG = course(8, TRIAL)
@@ -99,8 +121,9 @@ def leaky(mean: float, weights: float, *feedback: float) -> Experiment:
 
 def local(weights: float, *feedback: float) -> Experiment:
     """A short trial of receptive fields; `weights` of these."""
-    return SHORT.but(sizes=(784, 6 * 23**2, 1500, 1500, 10), fields=FIELDS, weights=(weights, 0.02, 0.02, 0.02),
-                     feedback=feedback)
+    return SHORT.but(
+        sizes=(784, 6 * 23**2, 1500, 1500, 10), fields=FIELDS, weights=(weights, 0.02, 0.02, 0.02), feedback=feedback
+    )
 
 
 def numbered(name: str, trials: Iterable[Experiment], **change: Any) -> tuple[Experiment, ...]:
@@ -110,11 +133,26 @@ def numbered(name: str, trials: Iterable[Experiment], **change: Any) -> tuple[Ex
 
 ADDED_TRIALS = {
     "dropout": numbered("dropout", (dropped(0.07, 0.07, 0.5), dropped(0.14, 0.14, 0.5), dropped(0.3, 0.3, 0.5))),
-    "leaky": numbered("leaky", (leaky(3e-3, 0.02, 0.03, 0.03, 0.3), leaky(6e-3, 0.04, 0.03, 0.03, 0.1),
-                                leaky(1e-2, 0.04, 0.03, 0.03, 0.1), leaky(2e-2, 0.04, 0.03, 0.03, 0.1),
-                                leaky(1e-2, 0.04, 0.02, 0.02, 0.06))),
-    "local": numbered("local", (local(0.1, 0.1, 0.07, 0.5), local(0.1, 0.3, 0.07, 0.5), local(0.2, 1.0, 0.14, 0.5),
-                                local(0.2, 1.0, 0.3, 0.5), local(0.2, 1.0, 0.14, 1.0))),
+    "leaky": numbered(
+        "leaky",
+        (
+            leaky(3e-3, 0.02, 0.03, 0.03, 0.3),
+            leaky(6e-3, 0.04, 0.03, 0.03, 0.1),
+            leaky(1e-2, 0.04, 0.03, 0.03, 0.1),
+            leaky(2e-2, 0.04, 0.03, 0.03, 0.1),
+            leaky(1e-2, 0.04, 0.02, 0.02, 0.06),
+        ),
+    ),
+    "local": numbered(
+        "local",
+        (
+            local(0.1, 0.1, 0.07, 0.5),
+            local(0.1, 0.3, 0.07, 0.5),
+            local(0.2, 1.0, 0.14, 0.5),
+            local(0.2, 1.0, 0.3, 0.5),
+            local(0.2, 1.0, 0.14, 1.0),
+        ),
+    ),
 }
 LONG_TRIALS = {
     "dropout": numbered("long-dropout", (dropped(0.03, 0.03, 0.25), *ADDED_TRIALS["dropout"][:2]), **LONG),
@@ -129,13 +167,24 @@ def staged(weights: float | tuple[float, ...], *later: float) -> Experiment:
     """A trial of two epochs; `later`: the factors of the layers' rates after 25,000 examples."""
     begin = ((0, (0.0, 0.0, 0.0, 3.0)), (5000, (0.33, 0.33, 0.33, 3.0)), (25_000, later))
     return leaky(3e-3, 0.04, 0.03, 0.03, 1.0).but(
-        weights=weights, seeds=(100, 101, 102), examples=2 * TRIAL, schedule=(*begin, (70_000, 0.1)),
-        probes=probes(2, epoch=TRIAL))
+        weights=weights,
+        seeds=(100, 101, 102),
+        examples=2 * TRIAL,
+        schedule=(*begin, (70_000, 0.1)),
+        probes=probes(2, epoch=TRIAL),
+    )
 
 
-STAGED_TRIALS = numbered("staged-leaky", (
-    staged(0.04, 2.0, 1.0, 1.0, 0.5), staged((0.06, 0.04, 0.04, 0.02), 2.0, 1.0, 1.0, 0.5), staged(0.04, 1.0, 1.0, 1.0, 1.0),
-    staged(0.04, 1.0, 0.5, 0.5, 0.5), staged(0.04, 4.0, 1.0, 1.0, 0.5)))
+STAGED_TRIALS = numbered(
+    "staged-leaky",
+    (
+        staged(0.04, 2.0, 1.0, 1.0, 0.5),
+        staged((0.06, 0.04, 0.04, 0.02), 2.0, 1.0, 1.0, 0.5),
+        staged(0.04, 1.0, 1.0, 1.0, 1.0),
+        staged(0.04, 1.0, 0.5, 0.5, 0.5),
+        staged(0.04, 4.0, 1.0, 1.0, 0.5),
+    ),
+)
 
 
 def added(trial: Experiment, name: str, epochs: int = 14, begin: tuple = OUTPUTS_FIRST) -> Experiment:
@@ -167,9 +216,16 @@ MEDIUM = 50
 def ten(mean: float, feedback: float, top: float, last: float = SAME) -> Experiment:
     """A trial of feedback alignment with ten hidden layers; `feedback`: B's scale below the outputs', in terms of `SAME`;
     `last`: the scale of the outputs' W; `mean` as in `leaky`."""
-    return SHORT.but(sizes=(784, *(1000,) * 10, 10), batch=MEDIUM, rate=mean / MEDIUM, weights=(*(SAME,) * 10, last),
-                     feedback=(*(feedback * SAME,) * 9, top), examples=TRIAL, schedule=outputs_first(11),
-                     probes=(0, TRIAL // 2, TRIAL))
+    return SHORT.but(
+        sizes=(784, *(1000,) * 10, 10),
+        batch=MEDIUM,
+        rate=mean / MEDIUM,
+        weights=(*(SAME,) * 10, last),
+        feedback=(*(feedback * SAME,) * 9, top),
+        examples=TRIAL,
+        schedule=outputs_first(11),
+        probes=(0, TRIAL // 2, TRIAL),
+    )
 
 
 def ten_backprop(mean: float, weights: float) -> Experiment:
@@ -178,53 +234,116 @@ def ten_backprop(mean: float, weights: float) -> Experiment:
 
 
 TEN_TRIALS = {
-    "feedback alignment": numbered("ten-feedback-alignment", (
-        ten(6e-3, 1.0, 0.5), ten(1e-2, 1.0, 0.5), ten(6e-3, 1.0, 0.25), ten(6e-3, 1.0, 0.5, 0.02), ten(6e-3, 1.1, 0.5, 0.02),
-        ten(1e-2, 1.1, 0.5, 0.02))),
-    "backprop": numbered("ten-backprop", (
-        ten_backprop(1e-2, SAME), ten_backprop(3e-2, SAME), ten_backprop(5e-3, 0.08), ten_backprop(1e-2, 0.08),
-        ten_backprop(3e-2, 0.08), ten_backprop(1e-2, 0.1))),
+    "feedback alignment": numbered(
+        "ten-feedback-alignment",
+        (
+            ten(6e-3, 1.0, 0.5),
+            ten(1e-2, 1.0, 0.5),
+            ten(6e-3, 1.0, 0.25),
+            ten(6e-3, 1.0, 0.5, 0.02),
+            ten(6e-3, 1.1, 0.5, 0.02),
+            ten(1e-2, 1.1, 0.5, 0.02),
+        ),
+    ),
+    "backprop": numbered(
+        "ten-backprop",
+        (
+            ten_backprop(1e-2, SAME),
+            ten_backprop(3e-2, SAME),
+            ten_backprop(5e-3, 0.08),
+            ten_backprop(1e-2, 0.08),
+            ten_backprop(3e-2, 0.08),
+            ten_backprop(1e-2, 0.1),
+        ),
+    ),
 }
 TEN_EPOCHS = 9
-TEN = added(TEN_TRIALS["feedback alignment"][4], "extended-ten-feedback-alignment", TEN_EPOCHS,
-            outputs_first(11)).but(
-    snapshots=("W0",), snapshot_runs=1, snapshot_units=36)
+TEN = added(TEN_TRIALS["feedback alignment"][4], "extended-ten-feedback-alignment", TEN_EPOCHS, outputs_first(11)).but(
+    snapshots=("W0",), snapshot_runs=1, snapshot_units=36
+)
 TEN_BACKPROP = added(TEN_TRIALS["backprop"][3], "extended-ten-backprop", TEN_EPOCHS, WARM)
 
 # ---- digits over photographs
-BACKGROUNDS = tuple(e.but(name=e.name.replace("tanh", "backgrounds"), task="backgrounds", examples=6 * TRIAL, snapshots=(),
-                          probes=tuple(n * TRIAL for n in range(7)))
-                    for e in (BACKPROP, FEEDBACK_ALIGNMENT))
+BACKGROUNDS = tuple(
+    e.but(
+        name=e.name.replace("tanh", "backgrounds"),
+        task="backgrounds",
+        examples=6 * TRIAL,
+        snapshots=(),
+        probes=tuple(n * TRIAL for n in range(7)),
+    )
+    for e in (BACKPROP, FEEDBACK_ALIGNMENT)
+)
 
 # ---- the protocol
 
 
 def search(name: str, trials: tuple[Experiment, ...], best: int, run: Experiment, **more: Any) -> Search:
     """A search that settled how `run` is made by its trial of index `best`."""
-    return Search(name=name, trials=trials, chosen=trials[best], reported=(run,),
-                  settles=("rate", "batch", "weights", "feedback", "schedule"), **more)
+    return Search(
+        name=name,
+        trials=trials,
+        chosen=trials[best],
+        reported=(run,),
+        settles=("rate", "batch", "weights", "feedback", "schedule"),
+        **more,
+    )
 
 
-_FIFTH = {"beside": "in minibatches of 20",
-          "later": "the fifth trial of either algorithm was added when the first runs of the others' best had been seen"}
+_FIFTH = {
+    "beside": "in minibatches of 20",
+    "later": "the fifth trial of either algorithm was added when the first runs of the others' best had been seen",
+}
 _TEN = {"beside": "ten layers", "later": "the records of the trials were made when the runs were over"}
 SEARCHES = (
     search("plain network, backprop", BACKPROP_TRIALS, 4, BACKPROP, **_FIFTH),
     search("plain network, feedback alignment", FEEDBACK_TRIALS, 4, FEEDBACK_ALIGNMENT, **_FIFTH),
     search("dropout, short trials", ADDED_TRIALS["dropout"], 1, DROPOUT),
-    search("dropout, long trials", LONG_TRIALS["dropout"], 2, DROPOUT,
-           later="one reported seed had been run before, with another scale of the topmost B"),
+    search(
+        "dropout, long trials",
+        LONG_TRIALS["dropout"],
+        2,
+        DROPOUT,
+        later="one reported seed had been run before, with another scale of the topmost B",
+    ),
     search("receptive fields, short trials", ADDED_TRIALS["local"], 4, LOCAL),
-    search("receptive fields, long trials", LONG_TRIALS["local"], 2, LOCAL,
-           later="the runs had been made before with the same setting, by the short trials"),
-    search("leaky unit, in stages", STAGED_TRIALS, 1, LEAKY,
-           later="the setting of the short trials had been run on a reported seed, and given up"),
+    search(
+        "receptive fields, long trials",
+        LONG_TRIALS["local"],
+        2,
+        LOCAL,
+        later="the runs had been made before with the same setting, by the short trials",
+    ),
+    search(
+        "leaky unit, in stages",
+        STAGED_TRIALS,
+        1,
+        LEAKY,
+        later="the setting of the short trials had been run on a reported seed, and given up",
+    ),
     search("ten layers, backprop", TEN_TRIALS["backprop"], 3, TEN_BACKPROP, **_TEN),
     search("ten layers, feedback alignment", TEN_TRIALS["feedback alignment"], 4, TEN, **_TEN),
 )
 
-RECORDED = (*FEEDBACK_TRIALS, *BACKPROP_TRIALS,
-            *(e for group in (ADDED_TRIALS, LONG_TRIALS, TEN_TRIALS) for trials in group.values() for e in trials),
-            *STAGED_TRIALS, FEEDBACK_ALIGNMENT, BACKPROP, SMALL, *CONTROLS, DROPOUT, LEAKY, RELU_TRIAL, RELU, LOCAL, ELASTIC,
-            LARGER, DECAYING, TEN, TEN_BACKPROP, *BACKGROUNDS)
+RECORDED = (
+    *FEEDBACK_TRIALS,
+    *BACKPROP_TRIALS,
+    *(e for group in (ADDED_TRIALS, LONG_TRIALS, TEN_TRIALS) for trials in group.values() for e in trials),
+    *STAGED_TRIALS,
+    FEEDBACK_ALIGNMENT,
+    BACKPROP,
+    SMALL,
+    *CONTROLS,
+    DROPOUT,
+    LEAKY,
+    RELU_TRIAL,
+    RELU,
+    LOCAL,
+    ELASTIC,
+    LARGER,
+    DECAYING,
+    TEN,
+    TEN_BACKPROP,
+    *BACKGROUNDS,
+)
 LIVE = ()

@@ -23,28 +23,38 @@ class Kind(NamedTuple):
 
 def whole(least: int = 0, most: int = MOST) -> Kind:
     """A whole number, and not a truth value."""
-    return Kind(lambda v: isinstance(v, int) and not isinstance(v, bool) and least <= v <= most,
-                f"a whole number of {least} or more" + ("" if most == MOST else f", at most {most}"))
+    return Kind(
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and least <= v <= most,
+        f"a whole number of {least} or more" + ("" if most == MOST else f", at most {most}"),
+    )
 
 
 def number(least: float = -math.inf, most: float = math.inf, below: float = math.inf) -> Kind:
     """A finite number."""
     bounds = [f"{least:g} or more"] if least > -math.inf else []
     bounds += [f"at most {most:g}"] if most < math.inf else [f"below {below:g}"] if below < math.inf else []
-    return Kind(lambda v: isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)
-                and least <= v <= most and v < below, "a finite number" + (f", {' and '.join(bounds)}" if bounds else ""))
+    return Kind(
+        lambda v: (
+            isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) and least <= v <= most and v < below
+        ),
+        "a finite number" + (f", {' and '.join(bounds)}" if bounds else ""),
+    )
 
 
 def several(kind: Kind, count: int | None = None) -> Kind:
     """A tuple of values of a kind, of any number of them or of `count`."""
-    return Kind(lambda v: isinstance(v, tuple) and (count is None or len(v) == count) and all(map(kind.holds, v)),
-                f"a tuple of {'' if count is None else f'{count}, '}each {kind.words}")
+    return Kind(
+        lambda v: isinstance(v, tuple) and (count is None or len(v) == count) and all(map(kind.holds, v)),
+        f"a tuple of {'' if count is None else f'{count}, '}each {kind.words}",
+    )
 
 
 def pair(first: Kind, second: Kind) -> Kind:
     """A tuple of two values of two kinds."""
-    return Kind(lambda v: isinstance(v, tuple) and len(v) == 2 and first.holds(v[0]) and second.holds(v[1]),
-                f"a pair of {first.words} and {second.words}")
+    return Kind(
+        lambda v: isinstance(v, tuple) and len(v) == 2 and first.holds(v[0]) and second.holds(v[1]),
+        f"a pair of {first.words} and {second.words}",
+    )
 
 
 def either(*kinds: Kind) -> Kind:
@@ -60,8 +70,10 @@ def just(value: object) -> Kind:
 TEXT = Kind(lambda v: isinstance(v, str), "a text")
 SWITCH = Kind(lambda v: isinstance(v, bool), "True or False")
 # It becomes the name of a file.
-NAME = Kind(lambda v: isinstance(v, str) and re.fullmatch(r"\w[\w.+-]*", v) is not None,
-            "a name of letters, digits and . _ + - that begins with a letter or a digit")
+NAME = Kind(
+    lambda v: isinstance(v, str) and re.fullmatch(r"\w[\w.+-]*", v) is not None,
+    "a name of letters, digits and . _ + - that begins with a letter or a digit",
+)
 SEEDS = several(whole(most=2**63 - 1))
 SCALE = number(0)  # of a draw
 SCALES = either(SCALE, several(SCALE))

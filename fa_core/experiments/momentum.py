@@ -18,9 +18,20 @@ def probes(last: int) -> tuple[int, ...]:
 
 
 PLAIN = Experiment(
-    name="momentum-0", task="teacher", teacher=(30, 20, 10, 10), sizes=(30, 20, 10, 10), rule="feedback alignment",
-    rate=RATE, examples=EXAMPLES, seeds=tuple(range(20)), weights=0.1, feedback=0.5, target=0.5, hidden="tanh",
-    output="linear", probes=probes(EXAMPLES),
+    name="momentum-0",
+    task="teacher",
+    teacher=(30, 20, 10, 10),
+    sizes=(30, 20, 10, 10),
+    rule="feedback alignment",
+    rate=RATE,
+    examples=EXAMPLES,
+    seeds=tuple(range(20)),
+    weights=0.1,
+    feedback=0.5,
+    target=0.5,
+    hidden="tanh",
+    output="linear",
+    probes=probes(EXAMPLES),
 )
 # Seeds share their initial network, target and examples, whatever the momentum.
 BY_MOMENTUM = {m: PLAIN.but(name=f"momentum-{m:g}", momentum=m) for m in MOMENTA}
@@ -30,8 +41,14 @@ BY_RATE = {m: PLAIN.but(name=f"momentum-as-rate-{m:g}", rate=RATE / (1 - m)) for
 SHORT = {m: e.but(name=f"momentum-short-{m:g}", examples=8000, probes=probes(8000)) for m, e in BY_MOMENTUM.items()}
 
 # ---- controls
-_control = PLAIN.but(name="momentum-control", momentum=0.9, seeds=tuple(range(10)), examples=20_000,
-                     probes=tuple(range(0, 20_001, 1000)), snapshots=("W0", "W1"))
+_control = PLAIN.but(
+    name="momentum-control",
+    momentum=0.9,
+    seeds=tuple(range(10)),
+    examples=20_000,
+    probes=tuple(range(0, 20_001, 1000)),
+    snapshots=("W0", "W1"),
+)
 CONTROLS = {
     "feedback alignment": _control.but(name="momentum-control-none"),
     "B = 0": _control.but(name="momentum-control-no-feedback", feedback=0.0),
@@ -39,13 +56,16 @@ CONTROLS = {
 }
 
 # ---- maps: seeds 100 onwards
-_map = PLAIN.but(name="momentum-map", seeds=tuple(range(100, 110)), examples=30_000,
-                 probes=tuple(range(0, 30_001, 500)))
+_map = PLAIN.but(name="momentum-map", seeds=tuple(range(100, 110)), examples=30_000, probes=tuple(range(0, 30_001, 500)))
 RATES = (0.0005, 0.002, 0.004, 0.008, 0.016, 0.032)
 RATE_MAP = {(r, m): _map.but(name=f"momentum-{m:g}-rate-{r:g}", rate=r, momentum=m) for r in RATES for m in MOMENTA}
 SCALES = {"weights": (0.02, 0.3), "feedback": (0.2, 1.0), "target": (1.0,)}
-SCALE_MAP = {(field, v, m): _map.but(name=f"momentum-{m:g}-{field}-{v:g}", momentum=m, **{field: v})
-             for field, values in SCALES.items() for v in values for m in MOMENTA}
+SCALE_MAP = {
+    (field, v, m): _map.but(name=f"momentum-{m:g}-{field}-{v:g}", momentum=m, **{field: v})
+    for field, values in SCALES.items()
+    for v in values
+    for m in MOMENTA
+}
 
 RECORDED = (*BY_MOMENTUM.values(), *BY_RATE.values(), *RATE_MAP.values(), *SCALE_MAP.values())
 LIVE = (*SHORT.values(), *CONTROLS.values())

@@ -72,8 +72,11 @@ def problems(search: Search) -> list[str]:
     if len({(t.task, t.seeds, t.examples, t.rule) for t in s.trials}) > 1:
         found.append("the trials differ in task, rule, seeds or length")
     if s.after:
-        found += [f"{t.name} is of no setting of {s.after.name}" for t in s.trials
-                  if all(differs(t, earlier, s.settles) for earlier in s.after.trials)]
+        found += [
+            f"{t.name} is of no setting of {s.after.name}"
+            for t in s.trials
+            if all(differs(t, earlier, s.settles) for earlier in s.after.trials)
+        ]
     tried = {seed for t in s.trials for seed in t.seeds}
     for run in s.reported:
         if seeds := sorted(tried & set(run.seeds)):
@@ -92,9 +95,15 @@ def unequal(searches: Iterable[Search]) -> list[str]:
     efforts: dict[str, dict[str, tuple[int, int, int]]] = {}
     for s in searches:
         efforts.setdefault(s.beside or s.name, {})[s.name] = (len(s.trials), len(s.trials[0].seeds), s.trials[0].examples)
-    return [f"{beside}: " + "; ".join(f"{name}, {n} trials of {seeds} seeds and {examples:,} examples"
-                                      for name, (n, seeds, examples) in sorted(by_name.items()))
-            for beside, by_name in efforts.items() if len(set(by_name.values())) > 1]
+    return [
+        f"{beside}: "
+        + "; ".join(
+            f"{name}, {n} trials of {seeds} seeds and {examples:,} examples"
+            for name, (n, seeds, examples) in sorted(by_name.items())
+        )
+        for beside, by_name in efforts.items()
+        if len(set(by_name.values())) > 1
+    ]
 
 
 def ranked(search: Search, score: Callable[[Described, str], float]) -> list[Described]:
@@ -109,6 +118,9 @@ def contradictions(search: Search, score: Callable[[Described, str], float]) -> 
     found = [] if ranked(s, score)[0] == s.chosen else [f"{s.chosen.name} was taken, {ranked(s, score)[0].name} is the best"]
     if s.after:
         best = ranked(s.after, score)[: len(s.trials)]
-        found += [f"{t.name} is of none of the best {len(s.trials)} settings of {s.after.name}" for t in s.trials
-                  if all(differs(t, earlier, s.settles) for earlier in best)]
+        found += [
+            f"{t.name} is of none of the best {len(s.trials)} settings of {s.after.name}"
+            for t in s.trials
+            if all(differs(t, earlier, s.settles) for earlier in best)
+        ]
     return found

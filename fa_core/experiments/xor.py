@@ -9,10 +9,22 @@ from fa_core.experiments import Experiment
 
 EPOCHS = 5_000
 SMALL = Experiment(
-    name="xor-small-feedback-alignment", task="xor", sizes=(2, 2, 1), rule="feedback alignment", rate=0.5,
-    examples=4 * EPOCHS, seeds=tuple(range(200)), weights=1.0, biases=0.0, feedback=1.0, distribution="normal",
-    given=(("W1", (0.15, -0.13)), ("B1", (-3.75, -4.53))), probes=tuple(range(0, 4 * EPOCHS + 1, 40)),
-    snapshots=("W1", "B1"), traced=("W1",), dtype="float64",
+    name="xor-small-feedback-alignment",
+    task="xor",
+    sizes=(2, 2, 1),
+    rule="feedback alignment",
+    rate=0.5,
+    examples=4 * EPOCHS,
+    seeds=tuple(range(200)),
+    weights=1.0,
+    biases=0.0,
+    feedback=1.0,
+    distribution="normal",
+    given=(("W1", (0.15, -0.13)), ("B1", (-3.75, -4.53))),
+    probes=tuple(range(0, 4 * EPOCHS + 1, 40)),
+    snapshots=("W1", "B1"),
+    traced=("W1",),
+    dtype="float64",
 )
 SMALL_BACKPROP = SMALL.but(name="xor-small-backprop", rule="backprop")
 # W and B have the sizes of the values printed for the small network.

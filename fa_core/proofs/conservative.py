@@ -46,16 +46,19 @@ def jacobian(M=B):
 
 def printed_jacobian():
     """Eq. 79 as printed, h and e written out."""
-    return sp.Matrix([[h**2, -h, -W * x * h + e * x, -W + e],
-                      [-h, -1, -W * x, -W],
-                      [-B * h * x, -B * x, -B * W * x**2, -B * W * x],
-                      [-B * h, -B, -B * W * x, -B * W]]).applyfunc(sp.expand)
+    return sp.Matrix(
+        [
+            [h**2, -h, -W * x * h + e * x, -W + e],
+            [-h, -1, -W * x, -W],
+            [-B * h * x, -B * x, -B * W * x**2, -B * W * x],
+            [-B * h, -B, -B * W * x, -B * W],
+        ]
+    ).applyfunc(sp.expand)
 
 
 def pairs_that_differ(J) -> list[tuple[str, str]]:
     """The pairs across the diagonal of a 4 x 4 Jacobian that are not identically equal, by the names of parameters."""
-    return [(PARAMETERS[i], PARAMETERS[j]) for i in range(4) for j in range(i + 1, 4)
-            if sp.expand(J[i, j] - J[j, i]) != 0]
+    return [(PARAMETERS[i], PARAMETERS[j]) for i in range(4) for j in range(i + 1, 4) if sp.expand(J[i, j] - J[j, i]) != 0]
 
 
 def curl(M=B):
@@ -100,6 +103,7 @@ sigma = sp.Function("sigma")
 @cache
 def symbolic(n_i: int, n_h: int, n_o: int, pairs: int = 2):
     """Symbolic parameters of a network whose squashing function is unknown, and for each pair x, h, D, e."""
+
     def matrix(name, *shape):
         return sp.Matrix(*shape, lambda i, j: sp.Symbol(f"{name}{i}{j}", real=True))
 
@@ -159,6 +163,7 @@ def follows_at_any_size(name: str) -> bool:
 
 # --- Numerically --------------------------------------------------------------------------------------------------
 
+
 @dataclass(frozen=True)
 class Network:
     """A tanh network and a training set: W `(n_o, n_h)`, b `(n_o, 1)`, A `(n_h, n_i)`, c `(n_h, 1)`, B `(n_h, n_o)`,
@@ -212,29 +217,50 @@ class Network:
         H, D, E = self._pass
         n_o, pairs = E.shape
         at_hidden = self.W[:, :, None] * D  # of each output by what goes into each hidden unit
-        blocks = (np.einsum("ko,hp->kpoh", np.eye(n_o), H), np.einsum("ko,p->kpo", np.eye(n_o), np.ones(pairs)),
-                  np.einsum("khp,ip->kphi", at_hidden, self.X), np.einsum("khp->kph", at_hidden))
+        blocks = (
+            np.einsum("ko,hp->kpoh", np.eye(n_o), H),
+            np.einsum("ko,p->kpo", np.eye(n_o), np.ones(pairs)),
+            np.einsum("khp,ip->kphi", at_hidden, self.X),
+            np.einsum("khp->kph", at_hidden),
+        )
         return -np.concatenate([m.reshape(n_o * pairs, -1) for m in blocks], axis=1)
 
     def hessian(self, step: float = 1e-5):
         """Second derivatives of the loss, by central differences of the gradient; symmetrised."""
-        columns = [(self.at(self.theta - step * d).flow("backprop") - self.at(self.theta + step * d).flow("backprop"))
-                   / (2 * step) for d in np.eye(self.theta.size)]
+        columns = [
+            (self.at(self.theta - step * d).flow("backprop") - self.at(self.theta + step * d).flow("backprop")) / (2 * step)
+            for d in np.eye(self.theta.size)
+        ]
         return (np.array(columns) + np.array(columns).T) / 2
 
 
 def instance(seed: int, n_i: int = 2, n_h: int = 2, n_o: int = 2, pairs: int = 12, linear: bool = False) -> Network:
     """A random small network, and random pairs that it cannot fit exactly."""
     rng = np.random.default_rng(seed)
-    shapes = {"W": (n_o, n_h), "b": (n_o, 1), "A": (n_h, n_i), "c": (n_h, 1), "B": (n_h, n_o), "X": (n_i, pairs),
-              "Y": (n_o, pairs)}
+    shapes = {
+        "W": (n_o, n_h),
+        "b": (n_o, 1),
+        "A": (n_h, n_i),
+        "c": (n_h, 1),
+        "B": (n_h, n_o),
+        "X": (n_i, pairs),
+        "Y": (n_o, pairs),
+    }
     return Network(**{k: rng.standard_normal(s) for k, s in shapes.items()}, linear=linear)
 
 
 def at_a_minimum(net: Network) -> Network:
     """The network at a local minimum of its loss, or on the way to one, by Levenberg and Marquardt's method."""
-    found = least_squares(lambda theta: net.at(theta).errors.ravel(), net.theta, lambda theta: net.at(theta).jacobian(),
-                          method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=500)
+    found = least_squares(
+        lambda theta: net.at(theta).errors.ravel(),
+        net.theta,
+        lambda theta: net.at(theta).jacobian(),
+        method="lm",
+        xtol=1e-15,
+        ftol=1e-15,
+        gtol=1e-15,
+        max_nfev=500,
+    )
     return net.at(found.x)
 
 
@@ -249,8 +275,12 @@ def minima(count: int, noise: float = 0.3, **options) -> list[Network]:
         net = instance(seed, **options)
         net = at_a_minimum(replace(net, Y=net.Y - net.errors + noise * net.Y))
         seed += 1
-        if (np.abs(net.flow("backprop")).max() < 1e-7 and net.loss > 1e-2 and np.abs(net.theta).max() < 20
-                and np.linalg.eigvalsh(net.hessian())[0] > 1e-3):
+        if (
+            np.abs(net.flow("backprop")).max() < 1e-7
+            and net.loss > 1e-2
+            and np.abs(net.theta).max() < 20
+            and np.linalg.eigvalsh(net.hessian())[0] > 1e-3
+        ):
             found.append(net)
     return found
 
@@ -277,6 +307,7 @@ def euler(net: Network, rate: float, time: float, rule: str) -> np.ndarray:
 
 def exact(net: Network, time: float, rule: str) -> np.ndarray:
     """theta after that time of the flow."""
+
     def velocity(_, theta):
         return net.at(theta).flow(rule)
 
@@ -284,6 +315,7 @@ def exact(net: Network, time: float, rule: str) -> np.ndarray:
 
 
 # --- The checks ---------------------------------------------------------------------------------------------------
+
 
 def _backprop(name: str):
     return lambda: follows_at_any_size(name) and follows_the_gradient(name)
@@ -307,11 +339,13 @@ def _eq68():
 
 def _eq71(name: str):
     """With B = W' feedback alignment's updates must be backprop's, eqs. 66 and 67; without eta they are not."""
+
     def check():
         theta, data = symbolic(2, 2, 1)
         eta = sp.Symbol("eta")
         ours = updates(theta, data, theta["W"].T)[name]
         backprop = eta * minus_gradient(theta, data, name)
+
         def zero(M):
             return M.applyfunc(lambda d: sp.expand(d.doit())).is_zero_matrix
 
@@ -341,11 +375,18 @@ def _eq74():
 
 def _scalar(name: str):
     """The scalar updates are eqs. 69-72 for one pair, sizes 1-1-1 and sigma the identity."""
+
     def check():
         theta, data = symbolic(1, 1, 1, pairs=1)
         general = updates(theta, data, sp.Matrix([[B]]))[name][0]
-        names = {theta["W"][0]: W, theta["b"][0]: b, theta["A"][0]: A, theta["c"][0]: c, data[0][0][0]: x,
-                 sp.Symbol("t000", real=True): target}
+        names = {
+            theta["W"][0]: W,
+            theta["b"][0]: b,
+            theta["A"][0]: A,
+            theta["c"][0]: c,
+            data[0][0][0]: x,
+            sp.Symbol("t000", real=True): target,
+        }
         plain = general.subs(names).replace(sigma, lambda s: s).doit()
         return sp.expand(plain - scalar_flow()[PARAMETERS.index(name)]) == 0
 
@@ -358,11 +399,16 @@ def _eq79():
     D = (printed_jacobian() - J).applyfunc(sp.expand)
     wrong = {(i, j): D[i, j] for i in range(4) for j in range(4) if D[i, j] != 0}
     elements = set(wrong) == {(0, 0), (0, 3)} and sp.expand(wrong[0, 0] - 2 * h**2) == 0
-    return (elements and sp.expand(wrong[0, 3] - W * (h - 1)) == 0 and len(pairs_that_differ(J)) == 4
-            and not pairs_that_differ(jacobian(W)))
+    return (
+        elements
+        and sp.expand(wrong[0, 3] - W * (h - 1)) == 0
+        and len(pairs_that_differ(J)) == 4
+        and not pairs_that_differ(jacobian(W))
+    )
 
 
 # --- The worlds in which what the page shows is evaluated ----------------------------------------------------------
+
 
 @kept
 def scalars():
@@ -373,10 +419,21 @@ def scalars():
     first = {f"\\mathcal F_{p}": sp.diff(F, p) for p in THETA}
     ours = dict(zip((r"\dot W", r"\dot b", r"\dot A", r"\dot c"), scalar_flow(), strict=True))
     J, hessian = jacobian(), sp.hessian(F, list(THETA))
-    yield first | second | ours | {
-        "W": W, "A": A, "B": B, "x": x, "h": h, "e": e,
-        r"d\dot\theta/d\theta": tuple(tuple(J.row(i)) for i in range(4)),
-        r"\partial^2\mathcal F/\partial\theta\partial\theta": tuple(tuple(hessian.row(i)) for i in range(4))}
+    yield (
+        first
+        | second
+        | ours
+        | {
+            "W": W,
+            "A": A,
+            "B": B,
+            "x": x,
+            "h": h,
+            "e": e,
+            r"d\dot\theta/d\theta": tuple(tuple(J.row(i)) for i in range(4)),
+            r"\partial^2\mathcal F/\partial\theta\partial\theta": tuple(tuple(hessian.row(i)) for i in range(4)),
+        }
+    )
 
 
 def scalars_of_backprop():
@@ -388,6 +445,7 @@ def scalars_of_backprop():
 def networks(rule: str = "backprop"):
     """Random networks of several sizes, tanh and linear: their parts, the updates by that rule at a rate of 0.1, and the
     gradient of the loss by central differences."""
+
     def worlds():
         for seed, (n_i, n_h, n_o) in itertools.product(range(4), ((2, 2, 2), (3, 2, 1), (1, 4, 2))):
             net = instance(seed, n_i, n_h, n_o, pairs=4, linear=seed == 3)
@@ -397,23 +455,50 @@ def networks(rule: str = "backprop"):
                 shaped = zip(PARAMETERS, np.split(vector, ends), strict=True)
                 return {name: v.reshape(getattr(net, name).shape) for name, v in shaped}
 
-            slope = np.array([(net.at(net.theta + 1e-5 * d).loss - net.at(net.theta - 1e-5 * d).loss) / 2e-5
-                              for d in np.eye(net.theta.size)])
+            slope = np.array(
+                [
+                    (net.at(net.theta + 1e-5 * d).loss - net.at(net.theta - 1e-5 * d).loss) / 2e-5
+                    for d in np.eye(net.theta.size)
+                ]
+            )
             flow = net.flow(rule)
             H, D, E = net._pass
-            pairs = [{"x": net.X[:, [p]], "y^*": net.Y[:, [p]], "a": (net.A @ net.X + net.c)[:, [p]], "h": H[:, [p]],
-                      "D": D[:, [p]], "e": E[:, [p]], "y": (net.Y - E)[:, [p]]} for p in range(4)]
+            pairs = [
+                {
+                    "x": net.X[:, [p]],
+                    "y^*": net.Y[:, [p]],
+                    "a": (net.A @ net.X + net.c)[:, [p]],
+                    "h": H[:, [p]],
+                    "D": D[:, [p]],
+                    "e": E[:, [p]],
+                    "y": (net.Y - E)[:, [p]],
+                }
+                for p in range(4)
+            ]
 
             def point(theta, x, y, net=net):
                 one = replace(net.at(theta), X=x, Y=y)
                 return one.loss
 
-            yield pairs[0] | {"data": pairs, "W": net.W, "b": net.b, "A": net.A, "c": net.c, "B": net.B, r"\eta": 0.1,
-                              r"\sigma": (lambda v: v) if net.linear else np.tanh, r"\theta": net.theta, "L": point,
-                              r"\mathcal L": lambda theta, net=net: net.at(theta).loss, "tolerance": 1e-7,
-                              r"\dot \theta": flow[:, None], r"\nabla \mathcal L": slope[:, None],
-                              **{f"\\Delta {k}": 0.1 * v for k, v in parts(flow).items()},
-                              **{f"\\partial\\mathcal L/\\partial {k}": v for k, v in parts(slope).items()}}
+            yield pairs[0] | {
+                "data": pairs,
+                "W": net.W,
+                "b": net.b,
+                "A": net.A,
+                "c": net.c,
+                "B": net.B,
+                r"\eta": 0.1,
+                r"\sigma": (lambda v: v) if net.linear else np.tanh,
+                r"\theta": net.theta,
+                "L": point,
+                r"\mathcal L": lambda theta, net=net: net.at(theta).loss,
+                "tolerance": 1e-7,
+                r"\dot \theta": flow[:, None],
+                r"\nabla \mathcal L": slope[:, None],
+                **{f"\\Delta {k}": 0.1 * v for k, v in parts(flow).items()},
+                **{f"\\partial\\mathcal L/\\partial {k}": v for k, v in parts(slope).items()},
+            }
+
     return worlds
 
 
@@ -437,42 +522,97 @@ EQUATIONS = (
     Equation("SI 61", r"h = \sigma(a)", DEFINITION, "the network", held_in(networks())),
     Equation("SI 62", r"a = A x + c", DEFINITION, "the network", held_in(networks())),
     Equation("SI 63", r"\mathcal{L}(\theta) = \sum L(\theta, x, y^*)", DEFINITION, "the total loss", held_in(networks())),
-    Equation("SI 64", r"\Delta W = \eta \sum e h^{\mathsf T} = -\eta\, \frac{\partial \mathcal L}{\partial W}", DERIVED,
-             _sizes, held_in(networks(), also=_backprop("W"))),
-    Equation("SI 65", r"\Delta b = \eta \sum e = -\eta\, \frac{\partial \mathcal L}{\partial b}", DERIVED, _sizes,
-             held_in(networks(), also=_backprop("b"))),
-    Equation("SI 66", r"\Delta A = \eta \sum ((W^{\mathsf T} e) \odot D) x^{\mathsf T}"
-             r" = -\eta\, \frac{\partial \mathcal L}{\partial A}", DERIVED, _sizes,
-             held_in(networks(), also=_backprop("A"))),
-    Equation("SI 67", r"\Delta c = \eta \sum W^{\mathsf T} e = -\eta\, \frac{\partial \mathcal L}{\partial c}", WRONG,
-             f"{_sizes}; without D the second equality fails", held_in(networks(), also=_eq67),
-             r"\Delta c = \eta \sum (W^{\mathsf T} e) \odot D = -\eta\, \frac{\partial \mathcal L}{\partial c}"),
-    Equation("SI 68", r"\dot\theta = -\nabla \mathcal L", CHECKED,
-             f"gradient descent converges to it with order 1 in the rate, {INSTANCES} random 2-2-2 tanh networks",
-             held_in(networks(), also=_eq68)),
-    Equation("SI 69", r"\Delta W = \eta \sum e h^{\mathsf T}", DEFINITION, "the rule",
-             held_in(networks("feedback alignment"))),
+    Equation(
+        "SI 64",
+        r"\Delta W = \eta \sum e h^{\mathsf T} = -\eta\, \frac{\partial \mathcal L}{\partial W}",
+        DERIVED,
+        _sizes,
+        held_in(networks(), also=_backprop("W")),
+    ),
+    Equation(
+        "SI 65",
+        r"\Delta b = \eta \sum e = -\eta\, \frac{\partial \mathcal L}{\partial b}",
+        DERIVED,
+        _sizes,
+        held_in(networks(), also=_backprop("b")),
+    ),
+    Equation(
+        "SI 66",
+        r"\Delta A = \eta \sum ((W^{\mathsf T} e) \odot D) x^{\mathsf T}"
+        r" = -\eta\, \frac{\partial \mathcal L}{\partial A}",
+        DERIVED,
+        _sizes,
+        held_in(networks(), also=_backprop("A")),
+    ),
+    Equation(
+        "SI 67",
+        r"\Delta c = \eta \sum W^{\mathsf T} e = -\eta\, \frac{\partial \mathcal L}{\partial c}",
+        WRONG,
+        f"{_sizes}; without D the second equality fails",
+        held_in(networks(), also=_eq67),
+        r"\Delta c = \eta \sum (W^{\mathsf T} e) \odot D = -\eta\, \frac{\partial \mathcal L}{\partial c}",
+    ),
+    Equation(
+        "SI 68",
+        r"\dot\theta = -\nabla \mathcal L",
+        CHECKED,
+        f"gradient descent converges to it with order 1 in the rate, {INSTANCES} random 2-2-2 tanh networks",
+        held_in(networks(), also=_eq68),
+    ),
+    Equation(
+        "SI 69", r"\Delta W = \eta \sum e h^{\mathsf T}", DEFINITION, "the rule", held_in(networks("feedback alignment"))
+    ),
     Equation("SI 70", r"\Delta b = \eta \sum e", DEFINITION, "the rule", held_in(networks("feedback alignment"))),
-    Equation("SI 71", r"\Delta A = \sum ((B e) \odot D) x^{\mathsf T}", WRONG,
-             "must be eq. 66 for B = W': sizes 2-2-1, unknown sigma; and as it is run",
-             held_in(networks("feedback alignment"), also=_eq71("A")),
-             r"\Delta A = \eta \sum ((B e) \odot D) x^{\mathsf T}"),
-    Equation("SI 72", r"\Delta c = \sum (B e) \odot D", WRONG,
-             "must be eq. 67, corrected, for B = W': sizes 2-2-1, unknown sigma; and as it is run",
-             held_in(networks("feedback alignment"), also=_eq71("c")), r"\Delta c = \eta \sum (B e) \odot D"),
-    Equation("SI 73", r"(\dot W, \dot b, \dot A, \dot c) = (\mathcal F_W, \mathcal F_A, \mathcal F_b, \mathcal F_c)",
-             WRONG, "backprop's scalar flow, F = L, the loss: none of the four printed equalities holds, for the sign, and "
-             "two for the order", held_in(scalars_of_backprop, also=_eq73),
-             r"(\dot W, \dot b, \dot A, \dot c) = -(\mathcal F_W, \mathcal F_b, \mathcal F_A, \mathcal F_c)"),
-    Equation("SI 74", _second("WAbc"), WRONG,
-             "F = L in the scalar case: the rows run over W, b, A, c and the columns over W, A, b, c, so that as printed "
-             "the matrix is not symmetric", held_in(scalars, also=_eq74), _second("WbAc")),
-    Equation("SI 75", r"\dot W = e h", DERIVED, "eq. 69 for sizes 1-1-1, one pair, sigma the identity",
-             held_in(scalars, also=_scalar("W"))),
+    Equation(
+        "SI 71",
+        r"\Delta A = \sum ((B e) \odot D) x^{\mathsf T}",
+        WRONG,
+        "must be eq. 66 for B = W': sizes 2-2-1, unknown sigma; and as it is run",
+        held_in(networks("feedback alignment"), also=_eq71("A")),
+        r"\Delta A = \eta \sum ((B e) \odot D) x^{\mathsf T}",
+    ),
+    Equation(
+        "SI 72",
+        r"\Delta c = \sum (B e) \odot D",
+        WRONG,
+        "must be eq. 67, corrected, for B = W': sizes 2-2-1, unknown sigma; and as it is run",
+        held_in(networks("feedback alignment"), also=_eq71("c")),
+        r"\Delta c = \eta \sum (B e) \odot D",
+    ),
+    Equation(
+        "SI 73",
+        r"(\dot W, \dot b, \dot A, \dot c) = (\mathcal F_W, \mathcal F_A, \mathcal F_b, \mathcal F_c)",
+        WRONG,
+        "backprop's scalar flow, F = L, the loss: none of the four printed equalities holds, for the sign, and "
+        "two for the order",
+        held_in(scalars_of_backprop, also=_eq73),
+        r"(\dot W, \dot b, \dot A, \dot c) = -(\mathcal F_W, \mathcal F_b, \mathcal F_A, \mathcal F_c)",
+    ),
+    Equation(
+        "SI 74",
+        _second("WAbc"),
+        WRONG,
+        "F = L in the scalar case: the rows run over W, b, A, c and the columns over W, A, b, c, so that as printed "
+        "the matrix is not symmetric",
+        held_in(scalars, also=_eq74),
+        _second("WbAc"),
+    ),
+    Equation(
+        "SI 75",
+        r"\dot W = e h",
+        DERIVED,
+        "eq. 69 for sizes 1-1-1, one pair, sigma the identity",
+        held_in(scalars, also=_scalar("W")),
+    ),
     Equation("SI 76", r"\dot b = e", DERIVED, "eq. 70, likewise", held_in(scalars, also=_scalar("b"))),
     Equation("SI 77", r"\dot A = B e x", DERIVED, "eq. 71, corrected, likewise", held_in(scalars, also=_scalar("A"))),
     Equation("SI 78", r"\dot c = B e", DERIVED, "eq. 72, corrected, likewise", held_in(scalars, also=_scalar("c"))),
-    Equation("SI 79", _derivative("h^2 & -h & -W x h + e x & -W + e"), WRONG,
-             "all 16 elements derived: the first and the last of the first row are misprinted; 4 of 6 pairs differ",
-             held_in(scalars, also=_eq79), _derivative("-h^2 & -h & -W x h + e x & -W h + e")),
+    Equation(
+        "SI 79",
+        _derivative("h^2 & -h & -W x h + e x & -W + e"),
+        WRONG,
+        "all 16 elements derived: the first and the last of the first row are misprinted; 4 of 6 pairs differ",
+        held_in(scalars, also=_eq79),
+        _derivative("-h^2 & -h & -W x h + e x & -W h + e"),
+    ),
 )

@@ -1,7 +1,7 @@
 """Supplementary Note 15, eqs. 50-59: pseudobackprop, delta = W^+ e, and the Gauss-Newton step of the hidden units.
 
-    y = W h,   h = sigma(A x),   e = y* - y,   delta_GN = -e_h^+ e = W^+ e                        (eqs. 54, 55)
-    dA = eta (delta_GN o D) x',   D = sigma'(A x),   dh = eta D^2 x'x delta_GN + O(eta^2)         (eqs. 57-59)
+y = W h,   h = sigma(A x),   e = y* - y,   delta_GN = -e_h^+ e = W^+ e                        (eqs. 54, 55)
+dA = eta (delta_GN o D) x',   D = sigma'(A x),   dh = eta D^2 x'x delta_GN + O(eta^2)         (eqs. 57-59)
 """
 
 import itertools
@@ -27,6 +27,7 @@ UNITS: dict[str, tuple[Callable, Callable]] = {  # sigma and its derivative, as 
 
 
 # --- Numerically -----------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class Network:
@@ -72,15 +73,21 @@ def instance(seed: int, units: str = "tanh") -> Network:
     """A random network of random sizes, n_h above or below n_o; W of full rank."""
     rng = np.random.default_rng(seed)
     n_i, n_h, n_o = rng.integers(2, 31), rng.integers(2, 21), rng.integers(2, 11)
-    return Network(rng.standard_normal((n_h, n_i)) / np.sqrt(n_i), rng.uniform(-1, 1, (n_o, n_h)),
-                   rng.standard_normal(n_i), rng.uniform(-1, 1, n_o), units)
+    return Network(
+        rng.standard_normal((n_h, n_i)) / np.sqrt(n_i),
+        rng.uniform(-1, 1, (n_o, n_h)),
+        rng.standard_normal(n_i),
+        rng.uniform(-1, 1, n_o),
+        units,
+    )
 
 
 def relative_errors(net: Network, rates, delta=None, D=None):
     """|dh - predicted| / |predicted| (Euclidean) at each rate, `(rates,)`; delta, D: in place of W^+ e and sigma'(A x)."""
     delta = net.gauss_newton if delta is None else delta
-    return np.array([np.linalg.norm(net.change_of_h(delta, r, D) - net.predicted(r)) / np.linalg.norm(net.predicted(r))
-                     for r in rates])
+    return np.array(
+        [np.linalg.norm(net.change_of_h(delta, r, D) - net.predicted(r)) / np.linalg.norm(net.predicted(r)) for r in rates]
+    )
 
 
 def slope(rates, errors) -> float:
@@ -95,6 +102,7 @@ def small_rates(net: Network, points: int = 5):
 
 
 # --- Symbolically ----------------------------------------------------------------------------------------------
+
 
 def errors_of(n_h: int, n_o: int):
     """h, and e: n_o functions of h about which nothing is assumed."""
@@ -112,8 +120,10 @@ def any_size() -> dict:
     n_o, n_h = pseudoinverse.n_o, pseudoinverse.n_h
     H, J, W, P = (MatrixSymbol(*a) for a in (("H", n_h, n_h), ("J", n_o, n_h), ("W", n_o, n_h), ("P", n_h, n_o)))
     rules = {(H.T,): (H,), (Inverse(H), H): (), (W, P, W): (W,), (P, W, P): (P,), (P.T, W.T): (W, P), (W.T, P.T): (P, W)}
-    column = {name: MatrixSymbol(name, n, 1) for name, n in (("h", n_h), ("d", n_h), ("s", n_h), ("g", n_h), ("e", n_o),
-                                                            ("y*", n_o))}
+    column = {
+        name: MatrixSymbol(name, n, 1)
+        for name, n in (("h", n_h), ("d", n_h), ("s", n_h), ("g", n_h), ("e", n_o), ("y*", n_o))
+    }
     return column | {"H": H, "J": J, "W": W, "W+": P, "rules": rules}
 
 
@@ -139,8 +149,9 @@ def jacobian_symbols(n_o: int, n_h: int):
 def is_pseudoinverse(M, N, d=1) -> bool:
     """Whether N / d is the Moore-Penrose inverse of M, explicit matrices of symbols, by the four conditions of Penrose; d is
     not to be identically zero."""
-    return sp.expand(d) != 0 and all(map(_is_zero, (
-        M * N * M - d * M, N * M * N - d * N, (M * N).T - M * N, (N * M).T - N * M)))
+    return sp.expand(d) != 0 and all(
+        map(_is_zero, (M * N * M - d * M, N * M * N - d * N, (M * N).T - M * N, (N * M).T - N * M))
+    )
 
 
 def by_columns(J):
@@ -162,7 +173,8 @@ def damped_inverse_holds() -> bool:
     rules = {(U.T, U): (), (V.T, V): (), (D.T,): (D,), (inverse.T,): (inverse,), (D, inverse): (), (inverse, D): ()}
     J, X = U * D * V.T, V * K * D * U.T
     return equal(J.T * J * X + lam * X, V * (D * D + lam * sp.Identity(r)) * K * D * U.T, rules) and (
-        pseudoinverse.is_pseudoinverse(J, V * inverse * U.T, rules))
+        pseudoinverse.is_pseudoinverse(J, V * inverse * U.T, rules)
+    )
 
 
 def _eq53():
@@ -187,7 +199,8 @@ def _eq55():
     """e_h = -W for e = y* - W h, and (-W)^+ = -W^+."""
     s = any_size()
     return equal(rate(s["y*"] - s["W"] * s["h"], {s["h"]: s["d"]}), -s["W"] * s["d"]) and pseudoinverse.is_pseudoinverse(
-        -s["W"], -s["W+"], s["rules"])
+        -s["W"], -s["W+"], s["rules"]
+    )
 
 
 def symbolic_network(n_i=2, n_h=2, n_o=2, sigma=sp.tanh):
@@ -245,18 +258,31 @@ def _eq59():
     d = sp.Symbol("d")
     holds = sp.expand((first - last).doit()) == 0
     ratio = sp.cancel((second / last).subs(D, d))
-    return holds and ratio == sp.cancel(d * (x[0] ** 3 + x[1] ** 3) / (x[0] ** 2 + x[1] ** 2)) and all(
-        abs(slope(r, relative_errors(n, r)) - 1) < 0.1
-        for n in (instance(s) for s in range(100)) for r in (small_rates(n),))
+    return (
+        holds
+        and ratio == sp.cancel(d * (x[0] ** 3 + x[1] ** 3) / (x[0] ** 2 + x[1] ** 2))
+        and all(
+            abs(slope(r, relative_errors(n, r)) - 1) < 0.1
+            for n in (instance(s) for s in range(100))
+            for r in (small_rates(n),)
+        )
+    )
 
 
 # --- The worlds in which what the page shows is evaluated ----------------------------------------------------------
 
+
 def second_order_models():
     """Symbols: the stationary point of the second-order model of L, d from h; L_h is the one that makes it stationary."""
     s = any_size()
-    return [{"L_{hh}": s["H"], "L_h": -(s["H"] * s["d"]).T, r"\Delta h": s["d"],
-             "equal": lambda difference, slack: equal(difference, slack, s["rules"])}]
+    return [
+        {
+            "L_{hh}": s["H"],
+            "L_h": -(s["H"] * s["d"]).T,
+            r"\Delta h": s["d"],
+            "equal": lambda difference, slack: equal(difference, slack, s["rules"]),
+        }
+    ]
 
 
 def any_errors():
@@ -281,8 +307,13 @@ def unknown_errors():
     for shape in SHAPES:
         h, e = errors_of(*shape)
         L = (e.T * e)[0] / 2
-        yield {"e": e, "e_h": e.jacobian(h), "e_{hh}": tuple(sp.hessian(e_k, h) for e_k in e),
-               "L_h": sp.Matrix([L]).jacobian(h), "L_{hh}": sp.hessian(L, h)}
+        yield {
+            "e": e,
+            "e_h": e.jacobian(h),
+            "e_{hh}": tuple(sp.hessian(e_k, h) for e_k in e),
+            "L_h": sp.Matrix([L]).jacobian(h),
+            "L_{hh}": sp.hessian(L, h),
+        }
 
 
 @kept
@@ -294,8 +325,14 @@ def damped_steps():
         U, _, V = np.linalg.svd(rng.standard_normal((n_o, n_h)), full_matrices=False)
         J, e = U * rng.uniform(1, 2, min(n_o, n_h)) @ V, rng.standard_normal((n_o, 1))
         step = np.linalg.lstsq(J, -e, rcond=None)[0]
-        yield {"e_h": J, "e": e, r"\Delta h": step, "I": np.eye(n_h), "limits": {r"\lambda\to0^+": {r"\lambda": 1e-6}},
-               "tolerance": 1e-5}
+        yield {
+            "e_h": J,
+            "e": e,
+            r"\Delta h": step,
+            "I": np.eye(n_h),
+            "limits": {r"\lambda\to0^+": {r"\lambda": 1e-6}},
+            "tolerance": 1e-5,
+        }
 
 
 def _central(f, shape, step: float = 1e-5):
@@ -318,10 +355,19 @@ def networks(rate: float = 1e-6):
         column = {"h": net.hidden(), "x": net.x, "e": net.e, "y": net.target - net.e, r"\delta_{GN}": net.gauss_newton}
         sigma, slope = UNITS[units]
         yield {k: v[:, None] for k, v in column.items()} | {
-            "A": net.A, "W": net.W, "D": net.D, r"\eta": rate, r"\sigma": sigma, r"\sigma'": slope, "e_h": -net.W,
-            "gradient": -rate * _central(loss, net.A.shape), "pseudo": pseudo,
-            r"\Delta h": net.change_of_h(net.gauss_newton, rate), "tolerance": 1e-5,
-            "index": {"i": n_i, "j": n_h, "k": len(net.W)}}
+            "A": net.A,
+            "W": net.W,
+            "D": net.D,
+            r"\eta": rate,
+            r"\sigma": sigma,
+            r"\sigma'": slope,
+            "e_h": -net.W,
+            "gradient": -rate * _central(loss, net.A.shape),
+            "pseudo": pseudo,
+            r"\Delta h": net.change_of_h(net.gauss_newton, rate),
+            "tolerance": 1e-5,
+            "index": {"i": n_i, "j": n_h, "k": len(net.W)},
+        }
 
 
 def changing(which: str):
@@ -337,36 +383,79 @@ def as_matrices():
 _shapes = "n_h x n_o = " + ", ".join(f"{a}x{b}" for a, b in SHAPES)
 
 EQUATIONS = (
-    Equation("SI 50", r"\Delta h = -L_{hh}^{-1} L_h^{\mathsf T}", DERIVED,
-             "stationary point of the second-order model of L, L_hh invertible",
-             held_in(second_order_models, also=_eq50)),
-    Equation("SI 51", r"L_h = e^{\mathsf T} e_h", DERIVED, f"the chain rule; and unknown functions e(h), {_shapes}",
-             held_in(any_errors, along_a_line, unknown_errors, also=_eq51)),
-    Equation("SI 52", r"L_{hh} = e_h^{\mathsf T} e_h + e^{\mathsf T} e_{hh}", DERIVED,
-             f"along every line through h, which fixes a symmetric matrix; and unknown functions e(h), {_shapes}, where "
-             "e'e_hh is the sum over k of e_k times its Hessian", held_in(along_a_line, unknown_errors)),
-    Equation("SI 53", r"\Delta h = -(e_h^{\mathsf T} e_h)^{-1} e_h^{\mathsf T} e = -e_h^+ e", WRONG,
-             "for n_h > n_o the rank of e_h'e_h is at most n_o, and the inverse does not exist; the limit by singular "
-             "vectors and Penrose's four conditions, all sizes; explicit symbolic Jacobians up to 3x2 and 2x3; 50 random "
-             "ones", held_in(damped_steps, also=_eq53),
-             r"\Delta h = -\lim_{\lambda \to 0^+} (e_h^{\mathsf T} e_h + \lambda I)^{-1} e_h^{\mathsf T} e = -e_h^+ e"),
+    Equation(
+        "SI 50",
+        r"\Delta h = -L_{hh}^{-1} L_h^{\mathsf T}",
+        DERIVED,
+        "stationary point of the second-order model of L, L_hh invertible",
+        held_in(second_order_models, also=_eq50),
+    ),
+    Equation(
+        "SI 51",
+        r"L_h = e^{\mathsf T} e_h",
+        DERIVED,
+        f"the chain rule; and unknown functions e(h), {_shapes}",
+        held_in(any_errors, along_a_line, unknown_errors, also=_eq51),
+    ),
+    Equation(
+        "SI 52",
+        r"L_{hh} = e_h^{\mathsf T} e_h + e^{\mathsf T} e_{hh}",
+        DERIVED,
+        f"along every line through h, which fixes a symmetric matrix; and unknown functions e(h), {_shapes}, where "
+        "e'e_hh is the sum over k of e_k times its Hessian",
+        held_in(along_a_line, unknown_errors),
+    ),
+    Equation(
+        "SI 53",
+        r"\Delta h = -(e_h^{\mathsf T} e_h)^{-1} e_h^{\mathsf T} e = -e_h^+ e",
+        WRONG,
+        "for n_h > n_o the rank of e_h'e_h is at most n_o, and the inverse does not exist; the limit by singular "
+        "vectors and Penrose's four conditions, all sizes; explicit symbolic Jacobians up to 3x2 and 2x3; 50 random "
+        "ones",
+        held_in(damped_steps, also=_eq53),
+        r"\Delta h = -\lim_{\lambda \to 0^+} (e_h^{\mathsf T} e_h + \lambda I)^{-1} e_h^{\mathsf T} e = -e_h^+ e",
+    ),
     Equation("SI 54", r"y = W h = W \sigma(A x)", DEFINITION, "the network", held_in(as_matrices)),
-    Equation("SI 55", r"\delta_{GN} = -e_h^+ e = W^+ e", DERIVED,
-             "e_h = -W, and (-W)+ = -W+ by Penrose's four conditions; and as numbers", held_in(as_matrices, also=_eq55)),
-    Equation("SI 56", r"\Delta A_i^j = \eta \sum_k e^k W_j^k D^j x^i \text{ with } D^j = \sigma'(h^j)", WRONG,
-             "the gradient of L by the chain rule, all sizes; element by element for two tanh or logistic units, two inputs "
-             "and two outputs, and in 24 random networks of tanh, logistic and linear units; with D at h it differs",
-             held_in(changing("gradient"), also=_eq56),
-             r"\Delta A_i^j = \eta \sum_k e^k W_j^k D^j x^i \text{ with } D^j = \sigma'(\sum_i A_i^j x^i)"),
-    Equation("SI 57", r"\Delta A_i^j = \eta \sum_k e^k W_k^+ D^j x^i", WRONG,
-             "pseudobackprop as it is run, 24 random networks: W_k^+ lacks its index j", held_in(changing("pseudo")),
-             r"\Delta A_i^j = \eta \sum_k e^k (W^+)_k^j D^j x^i"),
-    Equation("SI 58", r"\Delta h^j = \sigma(\sum_i (A_i^j + \Delta A_i^j) x^i) - \sigma(\sum_i A_i^j x^i)",
-             DEFINITION, "the change of h", held_in(changing("pseudo"))),
-    Equation("SI 59", r"\Delta h^j \approx \eta (D^j)^2 \sum_i (x^i)^2 \sum_k e^k W_k^+ D^j x^i "
-             r"= \eta (D^j)^2 x^{\mathsf T} x\, \delta_{GN}^j", WRONG,
-             "first derivative in the rate, any sigma; slope 1 of the relative error on 100 random networks. The last form "
-             "holds, the one before it has D^j x^i too often", held_in(changing("pseudo"), also=_eq59),
-             r"\Delta h^j \approx \eta (D^j)^2 \sum_i (x^i)^2 \sum_k e^k (W^+)_k^j "
-             r"= \eta (D^j)^2 x^{\mathsf T} x\, \delta_{GN}^j"),
+    Equation(
+        "SI 55",
+        r"\delta_{GN} = -e_h^+ e = W^+ e",
+        DERIVED,
+        "e_h = -W, and (-W)+ = -W+ by Penrose's four conditions; and as numbers",
+        held_in(as_matrices, also=_eq55),
+    ),
+    Equation(
+        "SI 56",
+        r"\Delta A_i^j = \eta \sum_k e^k W_j^k D^j x^i \text{ with } D^j = \sigma'(h^j)",
+        WRONG,
+        "the gradient of L by the chain rule, all sizes; element by element for two tanh or logistic units, two inputs "
+        "and two outputs, and in 24 random networks of tanh, logistic and linear units; with D at h it differs",
+        held_in(changing("gradient"), also=_eq56),
+        r"\Delta A_i^j = \eta \sum_k e^k W_j^k D^j x^i \text{ with } D^j = \sigma'(\sum_i A_i^j x^i)",
+    ),
+    Equation(
+        "SI 57",
+        r"\Delta A_i^j = \eta \sum_k e^k W_k^+ D^j x^i",
+        WRONG,
+        "pseudobackprop as it is run, 24 random networks: W_k^+ lacks its index j",
+        held_in(changing("pseudo")),
+        r"\Delta A_i^j = \eta \sum_k e^k (W^+)_k^j D^j x^i",
+    ),
+    Equation(
+        "SI 58",
+        r"\Delta h^j = \sigma(\sum_i (A_i^j + \Delta A_i^j) x^i) - \sigma(\sum_i A_i^j x^i)",
+        DEFINITION,
+        "the change of h",
+        held_in(changing("pseudo")),
+    ),
+    Equation(
+        "SI 59",
+        r"\Delta h^j \approx \eta (D^j)^2 \sum_i (x^i)^2 \sum_k e^k W_k^+ D^j x^i "
+        r"= \eta (D^j)^2 x^{\mathsf T} x\, \delta_{GN}^j",
+        WRONG,
+        "first derivative in the rate, any sigma; slope 1 of the relative error on 100 random networks. The last form "
+        "holds, the one before it has D^j x^i too often",
+        held_in(changing("pseudo"), also=_eq59),
+        r"\Delta h^j \approx \eta (D^j)^2 \sum_i (x^i)^2 \sum_k e^k (W^+)_k^j "
+        r"= \eta (D^j)^2 x^{\mathsf T} x\, \delta_{GN}^j",
+    ),
 )

@@ -23,6 +23,7 @@ INSTANCES = 120
 
 # --- Numerically -----------------------------------------------------------------------------------------------
 
+
 def growth(step, u, v):
     """g of `1 - s_y <- (1 - s_y) (1 - g)`: g = k (v + u^2) + k^2 u (1 - u v). While g < 1 at every step, s_y < 1."""
     return step * (v + u * u) + step**2 * u * (1 - u * v)
@@ -133,8 +134,9 @@ def multiple(expr, of):
 def is_pseudoinverse(M, N, rules=None) -> bool:
     """Whether N is the Moore-Penrose inverse of M, by the four conditions of Penrose and `rules`, by default RULES."""
     rules = RULES if rules is None else rules
-    return all(equal(left, right, rules) for left, right in (
-        (M * N * M, M), (N * M * N, N), ((M * N).T, M * N), ((N * M).T, N * M)))
+    return all(
+        equal(left, right, rules) for left, right in ((M * N * M, M), (N * M * N, N), ((M * N).T, M * N), ((N * M).T, N * M))
+    )
 
 
 def rank_one_pseudoinverse():
@@ -176,6 +178,7 @@ def _theorem():
 
 # --- The worlds in which what the page shows is evaluated ----------------------------------------------------------
 
+
 def _same(difference, slack) -> bool:
     return equal(difference, slack, RULES | {(x.T, x): (xi,)})
 
@@ -187,24 +190,60 @@ def step_of_the_lemma():
     """Symbols, before and after one update from where eqs. 39 and 40 hold: h and W are those after it, with the scalars
     after it; for eqs. 39 and 40."""
     W, h, s_y, e = under_the_lemma()
-    return [{"B": B, "y^*": y, "h": h + eta * B * e, "W": W + eta * e * h.T, "s_h": s_h + eta * (1 - s_y),
-             "s_w": s_w + eta * (1 - s_y) * s_h, "equal": _same}]
+    return [
+        {
+            "B": B,
+            "y^*": y,
+            "h": h + eta * B * e,
+            "W": W + eta * e * h.T,
+            "s_h": s_h + eta * (1 - s_y),
+            "s_w": s_w + eta * (1 - s_y) * s_h,
+            "equal": _same,
+        }
+    ]
 
 
 def lemma():
     """Symbols at a time at which eqs. 39 and 40 hold, and the update made there, with the scalars that it makes."""
     W, h, s_y, e = under_the_lemma()
-    return [{"B": B, "y^*": y, "h": h, "W": W, "e": e, "s_h": s_h, "s_w": s_w, "s_y": s_y, r"\eta": eta,
-             r"\Delta W": eta * e * h.T, r"\Delta h": eta * B * e, "s_h^t": s_h, "s_w^t": s_w, "s_y^t": s_y,
-             "s_h^{t+1}": multiple(h + eta * B * e, b), "s_w^{t+1}": multiple(W + eta * e * h.T, y * b.T),
-             "equal": _same}]
+    return [
+        {
+            "B": B,
+            "y^*": y,
+            "h": h,
+            "W": W,
+            "e": e,
+            "s_h": s_h,
+            "s_w": s_w,
+            "s_y": s_y,
+            r"\eta": eta,
+            r"\Delta W": eta * e * h.T,
+            r"\Delta h": eta * B * e,
+            "s_h^t": s_h,
+            "s_w^t": s_w,
+            "s_y^t": s_y,
+            "s_h^{t+1}": multiple(h + eta * B * e, b),
+            "s_w^{t+1}": multiple(W + eta * e * h.T, y * b.T),
+            "equal": _same,
+        }
+    ]
 
 
 def one_input():
     """Symbols: h before and after an update of A; eq. 34."""
     rate, error = sp.Symbol("eta_A"), MatrixSymbol("e", n_o, 1)
-    return [{"B": B, "e": error, "x": x, "h_t": A * x, "h_{t+1}": (A + rate * B * error * x.T) * x, r"\eta_A": rate,
-             r"\eta_B": xi * rate, "equal": _same}]
+    return [
+        {
+            "B": B,
+            "e": error,
+            "x": x,
+            "h_t": A * x,
+            "h_{t+1}": (A + rate * B * error * x.T) * x,
+            r"\eta_A": rate,
+            r"\eta_B": xi * rate,
+            "equal": _same,
+        }
+    ]
 
 
 def updates(times=(0, 1, 5)):
@@ -218,13 +257,29 @@ def updates(times=(0, 1, 5)):
         A, W_ = rng.standard_normal((len(B), len(x))), rng.standard_normal((len(y), len(B)))
         # T x = y*, by the T of least norm
         run = {k: flow.batch(y @ x.T / (x**2).sum(), B, k, 1, A=A, W=W_, S=x @ x.T) for k in (0.1, 0.3)}
-        once = {r"\eta_A": 0.1, r"\eta_W": 0.3, "x": x, r"\Delta A": run[0.1].A[1] - A, r"\Delta W": run[0.3].W[1] - W_,
-                "A_t": A, "A_{t+1}": run[0.1].A[1], r"\Delta A_t": run[0.1].A[1] - A, "e": y - W_ @ A @ x, "h": A @ x,
-                "B": B}
+        once = {
+            r"\eta_A": 0.1,
+            r"\eta_W": 0.3,
+            "x": x,
+            r"\Delta A": run[0.1].A[1] - A,
+            r"\Delta W": run[0.3].W[1] - W_,
+            "A_t": A,
+            "A_{t+1}": run[0.1].A[1],
+            r"\Delta A_t": run[0.1].A[1] - A,
+            "e": y - W_ @ A @ x,
+            "h": A @ x,
+            "B": B,
+        }
         for t in times:
             (W, h, e), (W_next, h_next, _) = path[t : t + 2]
-            yield once | {"W_t": W, "W_{t+1}": W_next, "h_t": h, "h_{t+1}": h_next, r"\Delta W_t": rate * e @ h.T,
-                          r"\Delta h_t": rate * B @ e}
+            yield once | {
+                "W_t": W,
+                "W_{t+1}": W_next,
+                "h_t": h,
+                "h_{t+1}": h_next,
+                r"\Delta W_t": rate * e @ h.T,
+                r"\Delta h_t": rate * B @ e,
+            }
 
 
 def trained():
@@ -241,6 +296,7 @@ def followed(steps=(0.05, 0.2, 0.38, 0.6), instances: int = INSTANCES):
     """Networks trained as matrices, A by eqs. 30-33, at every fifth update from the second on while the NSE is above 1e-10.
 
     Angles between B e and W+ e of less than 1e-4 degrees count as 0."""
+
     def worlds():
         for seed in range(instances):
             B, y, x = instance(seed)
@@ -248,6 +304,7 @@ def followed(steps=(0.05, 0.2, 0.38, 0.6), instances: int = INSTANCES):
             for W, _, e in path[2::5]:
                 if (e**2).sum() > 1e-10 * (y**2).sum():
                     yield {r"\delta_{FA}": B @ e, "W": W, "e": e, "tolerance": np.radians(1e-4)}
+
     return worlds
 
 
@@ -268,8 +325,19 @@ def of_each_step():
             s = float((y.T @ W @ b).item() / ((y**2).sum() * size))
             if (e**2).sum() < 1e-10 * (y**2).sum() or abs(s) * size > 1e6:
                 break
-            yield {"B": B, "y^*": y, "W": W, "e": e, "s_w": s, "s_y": 1 - float((y.T @ e).item() / (y**2).sum()), "t": t,
-                   "k": k, r"\eta": rate, "s": 1 / (s * size) if s else 1.0, "tolerance": 1e-6}
+            yield {
+                "B": B,
+                "y^*": y,
+                "W": W,
+                "e": e,
+                "s_w": s,
+                "s_y": 1 - float((y.T @ e).item() / (y**2).sum()),
+                "t": t,
+                "k": k,
+                r"\eta": rate,
+                "s": 1 / (s * size) if s else 1.0,
+                "tolerance": 1e-6,
+            }
 
 
 def _bounds(_, corrected) -> bool:
@@ -296,15 +364,24 @@ def pairs():
 _induction = "induction: true of zero, and handed on by an update"
 
 EQUATIONS = (
-    Equation("SI 29", r"\delta_{FA} \propto W^+ e", CHECKED,
-             f"{INSTANCES} random instances, angle below 1e-4 degrees, from the second update on, at four step sizes",
-             held_in(followed())),
+    Equation(
+        "SI 29",
+        r"\delta_{FA} \propto W^+ e",
+        CHECKED,
+        f"{INSTANCES} random instances, angle below 1e-4 degrees, from the second update on, at four step sizes",
+        held_in(followed()),
+    ),
     Equation("SI 30", r"W_{t+1} = W_t + \Delta W_t", DEFINITION, "the dynamics", held_in(updates)),
     Equation("SI 31", r"A_{t+1} = A_t + \Delta A_t", DEFINITION, "the dynamics", held_in(updates)),
     Equation("SI 32", r"\Delta W = \eta_W e h^{\mathsf T}", DEFINITION, "the rule", held_in(updates)),
     Equation("SI 33", r"\Delta A = \eta_A B e x^{\mathsf T}", DEFINITION, "the rule", held_in(updates)),
-    Equation("SI 34", r"h_{t+1} = h_t + \eta_B B e,\ \eta_B = x^{\mathsf T} x\, \eta_A", DERIVED, "eq. 33 times x",
-             held_in(one_input)),
+    Equation(
+        "SI 34",
+        r"h_{t+1} = h_t + \eta_B B e,\ \eta_B = x^{\mathsf T} x\, \eta_A",
+        DERIVED,
+        "eq. 33 times x",
+        held_in(one_input),
+    ),
     Equation("SI 35", r"W_{t+1} = W_t + \Delta W_t", DEFINITION, "as eq. 30", held_in(updates)),
     Equation("SI 36", r"h_{t+1} = h_t + \Delta h_t", DEFINITION, "the dynamics of h, by eq. 34", held_in(updates)),
     Equation("SI 37", r"\Delta W = \eta e h^{\mathsf T}", DEFINITION, "eq. 32 with one rate", held_in(trained)),
@@ -313,28 +390,46 @@ EQUATIONS = (
     Equation("SI 40", r"W = s_w y^* (B y^*)^{\mathsf T}", DERIVED, _induction, held_in(step_of_the_lemma)),
     Equation("SI 41", r"W h = s_y y^*", DERIVED, "eqs. 39, 40 put in, s_y = s_w s_h |By*|^2", held_in(lemma)),
     Equation("SI 42", r"e = (1 - s_y) y^*", DERIVED, "eq. 41 put in", held_in(lemma)),
-    Equation("SI 43", r"\Delta W = \eta (1 - s_y) s_h y^* (B y^*)^{\mathsf T}", DERIVED, "eqs. 39, 42 put in",
-             held_in(lemma)),
+    Equation(
+        "SI 43", r"\Delta W = \eta (1 - s_y) s_h y^* (B y^*)^{\mathsf T}", DERIVED, "eqs. 39, 42 put in", held_in(lemma)
+    ),
     Equation("SI 44", r"\Delta h = \eta (1 - s_y) B y^*", DERIVED, "eq. 42 put in", held_in(lemma)),
-    Equation("SI 45", r"s_h^{t+1} = s_h^t + \eta (1 - s_y^t) s_h^t", WRONG,
-             "SymPy, all sizes: from eq. 44; as printed s_h stays 0", held_in(lemma),
-             r"s_h^{t+1} = s_h^t + \eta (1 - s_y^t)"),
+    Equation(
+        "SI 45",
+        r"s_h^{t+1} = s_h^t + \eta (1 - s_y^t) s_h^t",
+        WRONG,
+        "SymPy, all sizes: from eq. 44; as printed s_h stays 0",
+        held_in(lemma),
+        r"s_h^{t+1} = s_h^t + \eta (1 - s_y^t)",
+    ),
     Equation("SI 46", r"s_w^{t+1} = s_w^t + \eta (1 - s_y^t) s_h^t", DERIVED, "from eq. 43", held_in(lemma)),
-    Equation("SI 47", r"s B e = W^+ e,\ s > 0", WRONG,
-             f"Penrose's four conditions, all sizes; networks trained at {len(STEPS)} step sizes; the two "
-             "bounds by bisection. W = 0 before the first two updates, so that W+e = 0 there; beyond the first bound s_w "
-             "turns negative (at 0.7 before update 12, at 0.8 before update 11)",
-             held_in(of_each_step, also=_theorem, reads=_bounds),
-             r"\frac{1}{s_w \lVert B y^* \rVert^2} B e = W^+ e \text{ if } s_w \ne 0;\ "
-             r"s_w > 0 \text{ if } t \ge 2,\ \eta \lVert B y^* \rVert^{2/3} < 0.6461;\ "
-             r"1 - s_y > 0 \text{ always if } \eta \lVert B y^* \rVert^{2/3} < 0.3805"),
-    Equation("SI 48", r"s B y^* = (y^* (B y^*)^{\mathsf T})^+ y^*", DERIVED,
-             f"with s = 1 / |By*|^2: Penrose's four conditions; numbers, {INSTANCES} random instances",
-             held_in(pairs, also=_eq48)),
-    Equation("SI 49", r"(y^* (B y^*)^{\mathsf T})^+ y^* = (B y^*)^{\mathsf T +} y^{*+} y^*"
-             r" = B^{\mathsf T +} y^{*\mathsf T +} = s B y^*,\ s = (B y^*)^{\mathsf T} (B y^*)", WRONG,
-             "Penrose's four conditions, all sizes; counterexample to B'+ y*'+ with B = diag(1, 2)",
-             held_in(pairs, also=_eq49),
-             r"(y^* (B y^*)^{\mathsf T})^+ y^* = (B y^*)^{\mathsf T +} = s B y^*,\ "
-             r"s = \frac{1}{(B y^*)^{\mathsf T} (B y^*)}"),
+    Equation(
+        "SI 47",
+        r"s B e = W^+ e,\ s > 0",
+        WRONG,
+        f"Penrose's four conditions, all sizes; networks trained at {len(STEPS)} step sizes; the two "
+        "bounds by bisection. W = 0 before the first two updates, so that W+e = 0 there; beyond the first bound s_w "
+        "turns negative (at 0.7 before update 12, at 0.8 before update 11)",
+        held_in(of_each_step, also=_theorem, reads=_bounds),
+        r"\frac{1}{s_w \lVert B y^* \rVert^2} B e = W^+ e \text{ if } s_w \ne 0;\ "
+        r"s_w > 0 \text{ if } t \ge 2,\ \eta \lVert B y^* \rVert^{2/3} < 0.6461;\ "
+        r"1 - s_y > 0 \text{ always if } \eta \lVert B y^* \rVert^{2/3} < 0.3805",
+    ),
+    Equation(
+        "SI 48",
+        r"s B y^* = (y^* (B y^*)^{\mathsf T})^+ y^*",
+        DERIVED,
+        f"with s = 1 / |By*|^2: Penrose's four conditions; numbers, {INSTANCES} random instances",
+        held_in(pairs, also=_eq48),
+    ),
+    Equation(
+        "SI 49",
+        r"(y^* (B y^*)^{\mathsf T})^+ y^* = (B y^*)^{\mathsf T +} y^{*+} y^*"
+        r" = B^{\mathsf T +} y^{*\mathsf T +} = s B y^*,\ s = (B y^*)^{\mathsf T} (B y^*)",
+        WRONG,
+        "Penrose's four conditions, all sizes; counterexample to B'+ y*'+ with B = diag(1, 2)",
+        held_in(pairs, also=_eq49),
+        r"(y^* (B y^*)^{\mathsf T})^+ y^* = (B y^*)^{\mathsf T +} = s B y^*,\ "
+        r"s = \frac{1}{(B y^*)^{\mathsf T} (B y^*)}",
+    ),
 )

@@ -363,7 +363,8 @@ class _Parser:
     def ends(self) -> bool:
         token = self.peek()
         return token in ("", "+", "-", ",", ";", ")", "]", "}", "&", r"\\", r"\end", r"\rVert", r"\rvert", "|") or (
-            token in RELATIONS or token.startswith(r"\text{"))
+            token in RELATIONS or token.startswith(r"\text{")
+        )
 
     def term(self):
         if self.peek() == r"\sum":
@@ -457,6 +458,7 @@ class _Parser:
                     if isinstance(v, np.ndarray):
                         return float(np.linalg.norm(v))
                     return sp.sqrt(trace(v * v.T)) if _matrix(v) else abs(v)
+
             return self.scripted(inner)
         if token in (r"\operatorname", r"\mathrm"):
             self.take()
@@ -608,8 +610,9 @@ def _marked(value, marks):
 
 def _spelt(tokens: list[str]) -> str:
     """Tokens as a name: a space only where a letter follows a command."""
-    return "".join(t + " " * (t[0] == "\\" and after[:1].isalpha())
-                   for t, after in zip(tokens, [*tokens[1:], ""], strict=True))
+    return "".join(
+        t + " " * (t[0] == "\\" and after[:1].isalpha()) for t, after in zip(tokens, [*tokens[1:], ""], strict=True)
+    )
 
 
 def _braced(tokens: list[str]) -> str:

@@ -1,6 +1,6 @@
 """Eqs. 5 to 8 of the Methods: the network that integrates and spikes. Three define it; the sign of the fourth is tried.
 
-    U = mean of phi_h(V) - phi*,   L = U^2 / 2,   dW = sign * rate * phi_delta(U) phi_h(V_below) Psi(V)
+U = mean of phi_h(V) - phi*,   L = U^2 / 2,   dW = sign * rate * phi_delta(U) phi_h(V_below) Psi(V)
 """
 
 import numpy as np
@@ -53,8 +53,9 @@ def change(h, U, V, sign: int = CORRECTED):
     return sign * np.outer(h, np.tanh(U) * slope(V))
 
 
-def wrong_spikes(sign: int, steps: int = 4000, inputs: int = 20, outputs: int = 10, rate: float = 0.05, tau: float = 0.9,
-                 seed: int = 0) -> float:
+def wrong_spikes(
+    sign: int, steps: int = 4000, inputs: int = 20, outputs: int = 10, rate: float = 0.05, tau: float = 0.9, seed: int = 0
+) -> float:
     """Eqs. 5, 7 and 8 run on one layer, for two patterns of input spikes in turn, five steps each, with two opposite
     targets: share of the outputs' spikes and silences that are wrong in the last quarter of the run."""
     rng = np.random.default_rng(seed)
@@ -73,8 +74,12 @@ def wrong_spikes(sign: int, steps: int = 4000, inputs: int = 20, outputs: int = 
 
 
 def _sign() -> bool:
-    return (raises_the_error(PRINTED) and not raises_the_error(CORRECTED)
-            and wrong_spikes(PRINTED) > 0.9 and wrong_spikes(CORRECTED) < 0.1)
+    return (
+        raises_the_error(PRINTED)
+        and not raises_the_error(CORRECTED)
+        and wrong_spikes(PRINTED) > 0.9
+        and wrong_spikes(CORRECTED) < 0.1
+    )
 
 
 def layers():
@@ -91,26 +96,59 @@ def layers():
         below[0] = 1.0  # at least one spike
         h = (below > 0).astype(float)
         V_next, U_next = potential(V, h @ W, tau), potential(U, B @ np.tanh(above), tau)
-        yield {"W(t)": W, "B^l": B, "V^{l-1}(t)": below, "V^l(t-1)": V, "V^l(t)": V_next, "V^m(t)": V_next,
-               "U^l(t-1)": U, "U^l(t)": U_next, "U^{l+1}(t)": above, "U^m(t-1)": U,
-               "U^m(t)": potential(U, (V_next > 0) - target, tau), r"\phi^*(t)": target, r"\tau": tau,
-               r"\phi_h": spike, r"\phi_\delta": np.tanh, r"\Psi_h": slope, r"\Delta W^l(t)": change(h, U_next, V_next),
-               "index": {"i": n_i, "j": n_j, "k": n_k}}
+        yield {
+            "W(t)": W,
+            "B^l": B,
+            "V^{l-1}(t)": below,
+            "V^l(t-1)": V,
+            "V^l(t)": V_next,
+            "V^m(t)": V_next,
+            "U^l(t-1)": U,
+            "U^l(t)": U_next,
+            "U^{l+1}(t)": above,
+            "U^m(t-1)": U,
+            "U^m(t)": potential(U, (V_next > 0) - target, tau),
+            r"\phi^*(t)": target,
+            r"\tau": tau,
+            r"\phi_h": spike,
+            r"\phi_\delta": np.tanh,
+            r"\Psi_h": slope,
+            r"\Delta W^l(t)": change(h, U_next, V_next),
+            "index": {"i": n_i, "j": n_j, "k": n_k},
+        }
 
 
 EQUATIONS = (
-    Equation("main 5", r"V_j^l(t) = [1-\tau]\,V_j^l(t-1) + \tau \sum_i W^{ij}(t)\,\phi_h(V_i^{l-1}(t))", DEFINITION,
-             "potential of a neuron; the first index of W is the sending neuron's, in eq. 6 that of B the receiving one's",
-             held_in(layers)),
-    Equation("main 6", r"U_j^l(t) = [1-\tau]\,U_j^l(t-1) + \tau \sum_k B_{jk}^l\,\phi_\delta(U_k^{l+1}(t))", DEFINITION,
-             "potential of a feedback neuron", held_in(layers)),
-    Equation("main 7", r"U_j^m(t) = [1-\tau]\,U_j^m(t-1) + \tau\,(\phi_h(V_j^m(t)) - \phi_j^*(t))", DEFINITION,
-             "potential of an error neuron: output minus target, where e elsewhere is target minus output", held_in(layers)),
-    Equation("main 8", r"\Delta W_{ij}^l(t) \propto \phi_\delta(U_j^l(t)) \cdot \phi_h(V_i^{l-1}(t)) \cdot \Psi_h(V_j^l(t))",
-             WRONG,
-             "with a positive factor, as in eq. 1, a change of an output's synapse raises its expected error: the product "
-             "with the gradient is u tanh(u) (h Psi)^2, u being the mean of U, derived; positive in "
-             f"{INSTANCES} random instances; run on one layer, the printed sign ends with over 90 % of the outputs wrong, "
-             "the other with under 10 %", held_in(layers, also=_sign),
-             r"\Delta W_{ij}^l(t) \propto -\phi_\delta(U_j^l(t)) \cdot \phi_h(V_i^{l-1}(t)) \cdot \Psi_h(V_j^l(t))"),
+    Equation(
+        "main 5",
+        r"V_j^l(t) = [1-\tau]\,V_j^l(t-1) + \tau \sum_i W^{ij}(t)\,\phi_h(V_i^{l-1}(t))",
+        DEFINITION,
+        "potential of a neuron; the first index of W is the sending neuron's, in eq. 6 that of B the receiving one's",
+        held_in(layers),
+    ),
+    Equation(
+        "main 6",
+        r"U_j^l(t) = [1-\tau]\,U_j^l(t-1) + \tau \sum_k B_{jk}^l\,\phi_\delta(U_k^{l+1}(t))",
+        DEFINITION,
+        "potential of a feedback neuron",
+        held_in(layers),
+    ),
+    Equation(
+        "main 7",
+        r"U_j^m(t) = [1-\tau]\,U_j^m(t-1) + \tau\,(\phi_h(V_j^m(t)) - \phi_j^*(t))",
+        DEFINITION,
+        "potential of an error neuron: output minus target, where e elsewhere is target minus output",
+        held_in(layers),
+    ),
+    Equation(
+        "main 8",
+        r"\Delta W_{ij}^l(t) \propto \phi_\delta(U_j^l(t)) \cdot \phi_h(V_i^{l-1}(t)) \cdot \Psi_h(V_j^l(t))",
+        WRONG,
+        "with a positive factor, as in eq. 1, a change of an output's synapse raises its expected error: the product "
+        "with the gradient is u tanh(u) (h Psi)^2, u being the mean of U, derived; positive in "
+        f"{INSTANCES} random instances; run on one layer, the printed sign ends with over 90 % of the outputs wrong, "
+        "the other with under 10 %",
+        held_in(layers, also=_sign),
+        r"\Delta W_{ij}^l(t) \propto -\phi_\delta(U_j^l(t)) \cdot \phi_h(V_i^{l-1}(t)) \cdot \Psi_h(V_j^l(t))",
+    ),
 )

@@ -48,8 +48,14 @@ def test_every_column_of_the_scorecard_says_what_its_source_says(page_of):
             assert re.fullmatch(rf"{re.escape(ends)}( %| points|°)? its {which} end is judged", ours)
         else:
             assert re.fullmatch(rf"{re.escape(claims.digits(float(said['value'])))}( %|°)? [a-zP ]+", ours)
-        folded = {term.inner_text(): entry.inner_text() for term, entry in zip(
-            row.locator("dt").all(), row.locator("dd").all(), strict=True)} if open_details(row) else {}
+        folded = (
+            {
+                term.inner_text(): entry.inner_text()
+                for term, entry in zip(row.locator("dt").all(), row.locator("dd").all(), strict=True)
+            }
+            if open_details(row)
+            else {}
+        )
         assert folded["name"] == claim.id
         assert " ".join(folded["measure"].split()) == " ".join(claim.measure.split())
         assert folded.get("depends on", "") == claim.depends
@@ -167,8 +173,12 @@ def test_the_status_page_has_every_record_once_and_a_machine_by_its_letter(page_
         assert (verified[0] == "✓") == verification.standing(stored[name]).current
     article = page.locator("article").inner_text()
     assert all(article.count(device) == 1 for device in by_letter.values())
-    shown = {(r["experiment"], n) for n in notebooks.names() for r in notebooks.results(notebooks.read(notebooks.path(n)))
-             if r["source"] == "record"}
+    shown = {
+        (r["experiment"], n)
+        for n in notebooks.names()
+        for r in notebooks.results(notebooks.read(notebooks.path(n)))
+        if r["source"] == "record"
+    }
     for name, notebook in shown:
         assert table.locator(f"tr:has([id='record-{name}']) a[href='../notebooks/{notebook}.html']").count() == 1
 

@@ -185,8 +185,11 @@ def test_axe_finds_nothing_serious(page, scheme):
         found = Axe().run(page).response["violations"]
     finally:
         page.evaluate("document.documentElement.dataset.theme = 'light'")
-    serious = [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found
-               if v["impact"] in ("serious", "critical") and v["id"] not in NOT_OURS]
+    serious = [
+        f"{v['id']}: {v['nodes'][0]['html'][:200]}"
+        for v in found
+        if v["impact"] in ("serious", "critical") and v["id"] not in NOT_OURS
+    ]
     assert serious == []
 
 

@@ -55,9 +55,12 @@ def test_what_is_missing_from_a_pdf_is_told(browser):
     pdf = page.pdf(outline=True, tagged=True)
     page.close()
     told = fa_pdf.problems(pdf, ["A chapter", "Another"])
-    assert told == ["the chapter 'Another' is not in the outline",
-                    "page 1 has a link to file:///tmp/other.html, which is not in the PDF",
-                    "no link leads from one place of it to another", "mathematics is not set on page 1"]
+    assert told == [
+        "the chapter 'Another' is not in the outline",
+        "page 1 has a link to file:///tmp/other.html, which is not in the PDF",
+        "no link leads from one place of it to another",
+        "mathematics is not set on page 1",
+    ]
 
 
 def test_without_chromium_it_is_said_what_is_wanted(monkeypatch):

@@ -31,9 +31,17 @@ def test_a_thousand_steps_in_the_page_are_those_of_the_reference(rule, script):
     steps, every, rate = 1000, 250, 0.008
     start, x = linear.initialise((3,), init=0.2), linear.draw((3,), "examples", (steps, 30))[0]
     probes = linear.draw((3,), "probes", (linear.PROBED, 30))[0]
-    nse, angle, positive = script.evaluate(LEARN, [
-        *(M[0].tolist() for M in (start.T, start.W0, start.W, start.B)), x.tolist(), probes.tolist(), rule, rate,
-        list(range(every, steps + 1, every))])
+    nse, angle, positive = script.evaluate(
+        LEARN,
+        [
+            *(M[0].tolist() for M in (start.T, start.W0, start.W, start.B)),
+            x.tolist(),
+            probes.tolist(),
+            rule,
+            rate,
+            list(range(every, steps + 1, every)),
+        ],
+    )
     reference = linear.learn(rule, rate, (3,), steps, init=0.2, probe_every=every)
     np.testing.assert_allclose(nse, reference.nse[0], rtol=1e-9)
     np.testing.assert_allclose(angle, reference.angle[0], rtol=1e-9)

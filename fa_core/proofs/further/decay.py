@@ -1,6 +1,6 @@
 """Weight decay makes W align with B' whatever the start; momentum is a rate divided by 1 - alpha, and when it is not.
 
-    dA/dt = BES - p A,   dW/dt = ESA' - q W        (p, q >= 0 the decay of the two layers)
+dA/dt = BES - p A,   dW/dt = ESA' - q W        (p, q >= 0 the decay of the two layers)
 """
 
 import numpy as np
@@ -44,10 +44,14 @@ def algebra() -> dict[str, bool]:
     unit = b.dot(out_rate) - into.dot(into_rate)
     return {
         "the rate of C with decay": equal(rate(C, LAW), C_RATE),
-        "the law of a unit with decay": sp.expand(unit - UNIT_RATE.subs(
-            {KEPT: b.dot(out) - into.dot(into) / 2, SQUARE: into.dot(into)})) == 0,
+        "the law of a unit with decay": sp.expand(
+            unit - UNIT_RATE.subs({KEPT: b.dot(out) - into.dot(into) / 2, SQUARE: into.dot(into)})
+        )
+        == 0,
         "z moves by eta F/(1 - alpha)": sp.simplify(
-            LEADING(NEXT_THETA, NEXT_SPEED) - LEADING(theta, speed) - EFFECTIVE * field) == 0,
+            LEADING(NEXT_THETA, NEXT_SPEED) - LEADING(theta, speed) - EFFECTIVE * field
+        )
+        == 0,
         "stable until eta mu = 2 (1 + alpha): a multiplier of -1": sp.simplify(at_limit.subs(z, -1)) == 0,
         "the product of the multipliers is alpha": sp.simplify(step.det() - alpha) == 0,
     }

@@ -48,7 +48,8 @@ def algebra(layers=(2, 3, 4)) -> dict[str, bool]:
         norms = [*q, sp.Integer(1)]
         wanted = [norms[j] * (1 - product) * sp.prod(a[:j]) for j in range(count)]
         found[f"{count} layers: y' = lambda (1 - y^{2**count - 1})"] = all(
-            sp.simplify(sp.powsimp(a[j].diff(y) * speed - wanted[j], force=True)) == 0 for j in range(count))
+            sp.simplify(sp.powsimp(a[j].diff(y) * speed - wanted[j], force=True)) == 0 for j in range(count)
+        )
     return found
 
 
@@ -111,8 +112,9 @@ def integrate(chain: Chain, weights, t, S=None) -> list:
         error = error if S is None else error @ S
         return np.concatenate([(c @ error @ product.T).ravel() for c, product in zip(C, products[:-1], strict=True)])
 
-    solved = solve_ivp(field, (t[0], t[-1]), np.concatenate([np.ravel(w) for w in weights]), "DOP853", t,
-                       rtol=1e-10, atol=1e-13)
+    solved = solve_ivp(
+        field, (t[0], t[-1]), np.concatenate([np.ravel(w) for w in weights]), "DOP853", t, rtol=1e-10, atol=1e-13
+    )
     if not solved.success:
         raise RuntimeError(f"the integrator stopped at time {solved.t[-1]:g} of {t[-1]:g}: {solved.message}")
     return [np.stack(course) for course in zip(*(unpack(flat) for flat in solved.y.T), strict=True)]
@@ -127,8 +129,7 @@ def kept(chain: Chain, weights) -> list:
 def progress(tau, layers: int) -> np.ndarray:
     """The solution of y' = 1 - y^N from 0, N = 2^layers - 1, at increasing times `tau`."""
     power = EXPONENT(layers)
-    return solve_ivp(lambda _, y: 1 - y**power, (0, max(tau[-1], 1e-12)), [0.0], "DOP853", tau, rtol=1e-12,
-                     atol=1e-14).y[0]
+    return solve_ivp(lambda _, y: 1 - y**power, (0, max(tau[-1], 1e-12)), [0.0], "DOP853", tau, rtol=1e-12, atol=1e-14).y[0]
 
 
 def closed_form(chain: Chain, t) -> list:
@@ -140,8 +141,10 @@ def closed_form(chain: Chain, t) -> list:
     rates, scales = _mode(norms)
     y = np.stack([progress(t * r, len(chain.B) + 1) for r in rates], axis=1)
     right = [V, *left[:-1]]
-    return [np.einsum("ik,pk,jk->pij", up, np.array(scales[j]) * y ** (2**j), down)
-            for j, (up, down) in enumerate(zip(left, right, strict=True))]
+    return [
+        np.einsum("ik,pk,jk->pij", up, np.array(scales[j]) * y ** (2**j), down)
+        for j, (up, down) in enumerate(zip(left, right, strict=True))
+    ]
 
 
 def speeds(chain: Chain) -> np.ndarray:

@@ -25,8 +25,11 @@ SIGNAL = Q - M * A  # BE
 
 # The starts: each of the three follows from the one before along the flow, and with all of them the form stays.
 SYMMETRIC = Q * A.T - A * Q.T
-COMMUTE = (A * Q.T * A * A.T - A * A.T * A * Q.T, Q * Q.T * A * A.T - A * A.T * Q * Q.T,
-           Q * Q.T * A * Q.T - A * Q.T * Q * Q.T)
+COMMUTE = (
+    A * Q.T * A * A.T - A * A.T * A * Q.T,
+    Q * Q.T * A * A.T - A * A.T * Q * Q.T,
+    Q * Q.T * A * Q.T - A * Q.T * Q * Q.T,
+)
 # The skew part of BW from zero for any inputs, in units of t^5, to leading order.
 SKEW = Rational(3, 40) * (Q * S * S * S * Q.T * Q * S * S * Q.T - Q * S * S * Q.T * Q * S * S * S * Q.T)
 
@@ -41,14 +44,12 @@ def algebra() -> dict[str, bool]:
     swap2 = swap1 | {(A, Transpose(A), Q, Transpose(Q)): (Q, Transpose(Q), A, Transpose(A))}
     return {
         "BW moves by A' A, for any inputs": equal(rate(B * W, ANY_INPUTS), rate(A, ANY_INPUTS) * A.T),
-        "H falls by tr(X'BE) along every X with M' = X A'": equal(
-            rate(H, {A: X, M: X * A.T}), -Trace(SIGNAL * X.T)),
+        "H falls by tr(X'BE) along every X with M' = X A'": equal(rate(H, {A: X, M: X * A.T}), -Trace(SIGNAL * X.T)),
         "H on M = AA'/2 is PHI": equal(Trace(LEAF * LEAF.T) / 2 - Trace(Q * A.T), PHI),
         "the slope of PHI": equal(rate(PHI, toward), Trace(SLOPE * X.T)),
         "BE on BW = AA'/2 is minus the slope": equal(B * T - LEAF * A, -SLOPE.subs(Q, B * T)),
         "the curvature of PHI": equal(rate(rate(PHI, toward), toward), CURVATURE),
-        "BW turns asymmetric unless QA' is symmetric": equal(
-            -SLOPE * A.T + A * SLOPE.T, SYMMETRIC),
+        "BW turns asymmetric unless QA' is symmetric": equal(-SLOPE * A.T + A * SLOPE.T, SYMMETRIC),
         "which lasts only if AQ' and AA' commute": equal(-2 * rate(SYMMETRIC, downhill), COMMUTE[0], swap),
         "which lasts only if QQ' and AA' commute": equal(rate(COMMUTE[0], downhill), COMMUTE[1], swap1),
         "which lasts only if QQ' and AQ' commute": equal(rate(COMMUTE[1], downhill), 2 * COMMUTE[2], swap2),

@@ -36,9 +36,12 @@ def algebra() -> dict[str, bool]:
     n = sp.Symbol("n", positive=True, integer=True)
     return {
         "C falls by (step of A)(step of A)'": equal(
-            balance(A + step_a, W + step_w) - balance(A, W), FALL.subs(STEP, step_a)),
+            balance(A + step_a, W + step_w) - balance(A, W), FALL.subs(STEP, step_a)
+        ),
         "sum of t (t - 1) / 2 over t < n": sp.expand(
-            sp.summation(-(ETA**5) / 2 * t * (t - 1), (t, 0, n - 1)) - LEADING.subs(N_EXAMPLES, n)) == 0,
+            sp.summation(-(ETA**5) / 2 * t * (t - 1), (t, 0, n - 1)) - LEADING.subs(N_EXAMPLES, n)
+        )
+        == 0,
     }
 
 
@@ -94,4 +97,3 @@ def learn_online(B_, rate: float, examples: int, runs: int, *, batch: int = 1, l
         kept.append(np.einsum("hk,rkh->r", B_, w))
     kept = np.stack(kept)
     return kept.mean(1), kept.std(1, ddof=1) / np.sqrt(runs)
-

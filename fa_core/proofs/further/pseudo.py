@@ -13,8 +13,15 @@ from fa_core.proofs.convergence import B, E, S, T, equal, n_h, n_i, n_o
 
 N, N_INV = MatrixSymbol("N", n_o, n_o), MatrixSymbol("Ni", n_o, n_o)  # WB and its inverse
 GRAM_INV = MatrixSymbol("Y", n_o, n_o)  # (B'B)^-1
-RULES = {(Transpose(B), B, GRAM_INV): (), (GRAM_INV, Transpose(B), B): (), (N, N_INV): (), (N_INV, N): (),
-         (Transpose(N), Transpose(N_INV)): (), (Transpose(N_INV), Transpose(N)): (), (Transpose(GRAM_INV),): (GRAM_INV,)}
+RULES = {
+    (Transpose(B), B, GRAM_INV): (),
+    (GRAM_INV, Transpose(B), B): (),
+    (N, N_INV): (),
+    (N_INV, N): (),
+    (Transpose(N), Transpose(N_INV)): (),
+    (Transpose(N_INV), Transpose(N)): (),
+    (Transpose(GRAM_INV),): (GRAM_INV,),
+}
 W_KEPT = N * GRAM_INV * B.T  # any W = GB', by its N = WB
 PLUS = B * N_INV  # W+
 
@@ -28,15 +35,19 @@ def algebra() -> dict[str, bool]:
     modes = {(Transpose(U), U): (), (Transpose(V), V): (), (B, T): (U, d, Transpose(V)), (w, d): (d, w)}
     from_zero = T * V * w * U.T
     identity = Identity(n_o)
-    return {
-        "W = GB' and A = BX keep their forms": equal(E * S * (B * X).T, (E * S * X.T) * B.T) and equal(
-            B * (T - (G * B.T) * (B * X)) * S, B * ((T - (G * B.T) * (B * X)) * S)),
-        "W W+ W = W": equal(W_KEPT * PLUS * W_KEPT, W_KEPT, RULES),
-        "W+ W W+ = W+": equal(PLUS * W_KEPT * PLUS, PLUS, RULES),
-        "W W+ is symmetric": equal(W_KEPT * PLUS, identity, RULES),
-        "W+ W is symmetric": equal(PLUS * W_KEPT, (PLUS * W_KEPT).T, RULES),
-        "W B (T V) = (T V) s w": equal(from_zero * B * T * V, T * V * d * w, modes),
-    } | least_cosine() | ratio_falls()
+    return (
+        {
+            "W = GB' and A = BX keep their forms": equal(E * S * (B * X).T, (E * S * X.T) * B.T)
+            and equal(B * (T - (G * B.T) * (B * X)) * S, B * ((T - (G * B.T) * (B * X)) * S)),
+            "W W+ W = W": equal(W_KEPT * PLUS * W_KEPT, W_KEPT, RULES),
+            "W+ W W+ = W+": equal(PLUS * W_KEPT * PLUS, PLUS, RULES),
+            "W W+ is symmetric": equal(W_KEPT * PLUS, identity, RULES),
+            "W+ W is symmetric": equal(PLUS * W_KEPT, (PLUS * W_KEPT).T, RULES),
+            "W B (T V) = (T V) s w": equal(from_zero * B * T * V, T * V * d * w, modes),
+        }
+        | least_cosine()
+        | ratio_falls()
+    )
 
 
 def eigenvalues(T_, B_, t) -> np.ndarray:
@@ -73,8 +84,10 @@ def least_cosine() -> dict[str, bool]:
     it is 1 - SINE^2."""
     x = sp.Symbol("x", positive=True)
     bound = x**2 / ((ELL + TOP) * x - ELL * TOP)
-    return {"where the cosine is least": sp.simplify(bound.diff(x).subs(x, LEAST_AT)) == 0,
-            "the sine there": sp.simplify(bound.subs(x, LEAST_AT) - (1 - SINE**2)) == 0}
+    return {
+        "where the cosine is least": sp.simplify(bound.diff(x).subs(x, LEAST_AT)) == 0,
+        "the sine there": sp.simplify(bound.subs(x, LEAST_AT) - (1 - SINE**2)) == 0,
+    }
 
 
 def ratio_falls() -> dict[str, bool]:
@@ -88,8 +101,10 @@ def ratio_falls() -> dict[str, bool]:
         return f.diff(tau) + f.diff(y) * rate
 
     slope = sp.simplify(tau * along(elasticity) / elasticity)
-    return {"the logarithmic slope": sp.simplify(slope - ELASTICITY_SLOPE(y, tau)) == 0,
-            "it is not positive at tau = y": sp.expand(ELASTICITY_SLOPE(y, y) + 2 * y**3) == 0}
+    return {
+        "the logarithmic slope": sp.simplify(slope - ELASTICITY_SLOPE(y, tau)) == 0,
+        "it is not positive at tau = y": sp.expand(ELASTICITY_SLOPE(y, y) + 2 * y**3) == 0,
+    }
 
 
 def ELASTICITY_SLOPE(y, tau):

@@ -1,6 +1,6 @@
 """How fast: bounds of a mode, the spectrum of small perturbations at the end, and backprop's waiting times.
 
-    exp(-3 lambda t) <= 1 - y <= sqrt(3) exp(sqrt(3) pi/6) exp(-3 lambda t)
+exp(-3 lambda t) <= 1 - y <= sqrt(3) exp(sqrt(3) pi/6) exp(-3 lambda t)
 """
 
 import numpy as np

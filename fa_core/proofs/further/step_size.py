@@ -47,8 +47,10 @@ def algebra() -> dict[str, bool]:
     beta = s**2  # |By*|^2
     h, w2 = u / beta**third, v / beta ** (2 * third)
     left = 1 - h * w2 * beta
-    pair = (h + k / beta**third * left - NEXT_U / beta**third,
-            w2 + k / beta**third * left * h - NEXT_V / beta ** (2 * third))
+    pair = (
+        h + k / beta**third * left - NEXT_U / beta**third,
+        w2 + k / beta**third * left * h - NEXT_V / beta ** (2 * third),
+    )
 
     def zero(*found):
         return all(sp.simplify(sp.expand(x)) == 0 for x in found)
@@ -90,6 +92,7 @@ def _root(kappa: Interval, error: Interval) -> Interval:
     u rises with kappa and falls with e; p rises with u there. Each end is a number beyond which p has the right sign, found
     by Newton's method and then checked with bounds; where the check fails the enclosure is everything.
     """
+
     def end(c, x, nudge):
         found = np.cbrt(2 * np.maximum(1 - x, 0)) + np.sqrt(2 * np.maximum(c, 0)) + 1e-3  # above the root: p is convex
         for _ in range(12):
@@ -144,11 +147,11 @@ def _advance(step: Interval, now: _State) -> _State:
     dg/de = k (k (u - e/D) - 3u/D) at a fixed kappa."""
     middle = Interval.of(now.u.middle)
     moved = (now.u + step * now.error).meet(
-        middle + step * _error_of(middle, now.kappa) + (1 - step * (now.u.squared() * 1.5 - now.kappa)) * (now.u - middle))
+        middle + step * _error_of(middle, now.kappa) + (1 - step * (now.u.squared() * 1.5 - now.kappa)) * (now.u - middle)
+    )
     kappa = now.kappa + (step * now.error).squared() * 0.5
     middle = Interval.of(moved.middle)
-    error = _error_of(moved, kappa).meet(
-        _error_of(middle, kappa) + (kappa - moved.squared() * 1.5) * (moved - middle))
+    error = _error_of(moved, kappa).meet(_error_of(middle, kappa) + (kappa - moved.squared() * 1.5) * (moved - middle))
 
     root, slope, g = _factor(step, now.kappa, now.error)
     over = slope.inverse()
@@ -213,9 +216,13 @@ def fate(step: Interval, wanted: tuple[str, ...], updates: int = 600) -> np.ndar
             here = step[active]
             settles, g = _settles(here, now)
             unstable = _no_good_end(here, now.kappa.low)
-            proofs = {MONOTONE: settles & positive & (g.high < 1) & (g.low > 0), ALTERNATING: settles & (g.low > 1),
-                      SETTLES: settles & (now.error.size < 1e-6), UNSTABLE: unstable,
-                      RUNS_OFF: unstable & _no_bad_end(here, now.kappa.low)}
+            proofs = {
+                MONOTONE: settles & positive & (g.high < 1) & (g.low > 0),
+                ALTERNATING: settles & (g.low > 1),
+                SETTLES: settles & (now.error.size < 1e-6),
+                UNSTABLE: unstable,
+                RUNS_OFF: unstable & _no_bad_end(here, now.kappa.low),
+            }
             labels = np.select([proofs[name] for name in wanted], wanted, "")
             found[active] = labels
             left = (labels == "") & (now.error.size < 1e3) & (now.error.size > 1e-10)  # too wide, or the end: to be halved
