@@ -125,7 +125,7 @@ def longer(trial: Experiment) -> Experiment:
         seeds=(102,),
         examples=12 * TRIAL,
         probes=probes(12, TRIAL),
-        schedule=begun(outputs, 4, (7 * TRIAL, 0.1), (10 * TRIAL, 0.01)),
+        schedule=begun(outputs, len(trial.sizes) - 1, (7 * TRIAL, 0.1), (10 * TRIAL, 0.01)),
     )
 
 
@@ -259,6 +259,9 @@ TEN_FIRST = {
     ),
 }
 
+# The best two, by the numbers of their trials.
+TEN_SECOND = {FEEDBACK: tuple(longer(TEN_FIRST[FEEDBACK][n - 1]) for n in (3, 1))}
+
 _ROUNDS = {
     rule: search("first", rule, FIRST[rule], best, reported=())
     for rule, best in ((FEEDBACK, FIRST[FEEDBACK][7]), (BACKPROP, FIRST[BACKPROP][4]))
@@ -302,7 +305,7 @@ DIRECT = {
 }
 
 RECORDED = (
-    *(e for searched in (FIRST, SECOND, TEN_FIRST) for trials in searched.values() for e in trials),
+    *(e for searched in (FIRST, SECOND, TEN_FIRST, TEN_SECOND) for trials in searched.values() for e in trials),
     FEEDBACK_ALIGNMENT,
     BACKPROPAGATION,
     *ONE_RATE.values(),
