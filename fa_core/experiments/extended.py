@@ -260,7 +260,9 @@ TEN_FIRST = {
 }
 
 # The best two, by the numbers of their trials.
-TEN_SECOND = {FEEDBACK: tuple(longer(TEN_FIRST[FEEDBACK][n - 1]) for n in (3, 1))}
+TEN_SECOND = {
+    rule: tuple(longer(TEN_FIRST[rule][n - 1]) for n in best) for rule, best in ((FEEDBACK, (3, 1)), (BACKPROP, (2, 5)))
+}
 
 _ROUNDS = {
     rule: search("first", rule, FIRST[rule], best, reported=())
