@@ -3,7 +3,7 @@
 The ledger, `claims.toml`, was written before the runs that are judged by it. A notebook reports each of its claims once:
 
     report = claims.Reporter("02_linear", profile)
-    report("fig2b.angle-shrinks", value, n=20, interval=(low, high))
+    report("fig2b.angle-shrinks", angle)  # one of each seed; or a number, with n and interval
 
 A measure is an *estimate* from some seeds and carries its 95 % interval, or it stands by itself and says as what (`KINDS`).
 The verdict on an estimate is
@@ -24,6 +24,10 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from fa_core import measures
 
 LEDGER = Path(__file__).parent / "claims.toml"
 MIME = "application/vnd.fa-core.claim+json"
@@ -135,16 +139,25 @@ def judge(value: float, interval: tuple[float, float] | None, bound: tuple[float
 
 
 def checked(
-    what: str, value: float, interval: Sequence[float] | None, kind: str
-) -> tuple[float, tuple[float, float] | None]:
-    """A measured value and its interval as numbers. Raises LedgerError where they do not fit the kind."""
+    what: str, value: Any, interval: Sequence[float] | None, kind: str, n: int = 0
+) -> tuple[float, tuple[float, float] | None, int]:
+    """A measure as a number, its interval, and of how many it is; of values, one of each run, their mean, Student's
+    interval and how many. Raises LedgerError where these do not fit each other or the kind."""
     if kind not in KINDS:
         raise LedgerError(f"{what}: unknown kind {kind!r}; there are: {', '.join(KINDS)}")
+    if np.ndim(value):
+        if np.ndim(value) != 1 or len(value) < 2:
+            raise LedgerError(
+                f"{what}: wanted is a number, or one of each of several runs, given is the shape {np.shape(value)}"
+            )
+        if interval is not None or n or kind != ESTIMATE:
+            raise LedgerError(f"{what}: values of the runs say themselves what n, interval and kind are; leave these out")
+        value, interval, n = np.mean(value), measures.mean_interval(value), len(value)
     value = _number(f"{what}: the value", value)
     if kind not in (ESTIMATE, END):
         if interval is not None:
             raise LedgerError(f"{what}: a measure of kind {kind!r} is judged as it stands, without an interval")
-        return value, None
+        return value, None, n
     if interval is None:
         raise LedgerError(
             f"{what} is an estimate without its interval: give interval=(low, high), or the kind of measure "
@@ -155,7 +168,7 @@ def checked(
         raise LedgerError(f"{what}: the value {value:g} is outside of its own interval {interval}: it is of something else")
     if kind == END and value not in interval and not math.isnan(value):
         raise LedgerError(f"{what}: {value} is no end of the interval {interval}")
-    return value, interval
+    return value, interval, n
 
 
 @dataclass(frozen=True)
@@ -345,7 +358,7 @@ class Reporter:
     def __call__(
         self,
         id: str,
-        value: float = math.nan,
+        value: float | np.ndarray = math.nan,
         n: int = 0,
         interval: Sequence[float] | None = None,
         also: Iterable[tuple] = (),
@@ -357,8 +370,10 @@ class Reporter:
     ) -> Verdict:
         """Judge and show one claim.
 
-        `interval`: the 95 % interval of an estimate; without one, `kind` says what else the measure is (`KINDS`).
-        `also`: for each further condition of the measure (what, value, low, high, its interval or its kind).
+        `value`: of an estimate one value of each run, judged by their mean and Student's interval; or any number, with `n`,
+        how many runs or examples it is of, and `interval`, its 95 % interval. Without one, `kind` says what else the measure
+        is (`KINDS`). `also`: for each further condition of the measure (what, value, low, high, its interval or its kind),
+        of values of the runs (what, values, low, high).
         `unfinished`: why the run was ended before its own stopping rule; `stand_in`: what stood in for the paper's data;
         `untested`: why the claim was not tested.
 
@@ -371,11 +386,12 @@ class Reporter:
         reason = untested or ("" if self.profile == "paper" else f"the {self.profile} profile is too small")
         bounds = None
         if not untested:
-            value, bounds = checked(id, value, interval, kind)
+            value, bounds, n = checked(id, value, interval, kind, n)
         conditions = []
-        for what, v, low, high, certainty in also:
+        for what, v, low, high, *rest in also:
+            certainty = rest[0] if rest else None
             of = (None, certainty) if isinstance(certainty, str) else (certainty, ESTIMATE)
-            v, its_interval = checked(f"{id}, {what!r}", v, *of)
+            v, its_interval, _ = checked(f"{id}, {what!r}", v, *of)
             conditions.append(Condition(what, v, low, high, its_interval, of[1]))
         found = Verdict(self.claims[id], float(value), n, bounds, kind, tuple(conditions), unfinished, stand_in, reason)
         if id in self.reported and self.reported[id].as_json() != found.as_json():

@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -216,6 +217,30 @@ def test_a_measure_without_its_interval_or_its_kind_is_refused_in_every_profile(
 def test_either_end_of_an_interval_may_be_the_measure():
     for value in (89, 91):
         assert Reporter(NOTEBOOK)(ID, value, interval=(89, 91), kind=END).verdict == REPRODUCED
+
+
+def test_values_of_the_runs_are_judged_by_their_mean_and_students_interval():
+    # By hand: the standard deviation of 40, 42, 44 is 2, and 4.303 Student's t of 0.975 at two degrees of freedom.
+    found = Reporter(NOTEBOOK)(ID, np.array([40.0, 42.0, 44.0]), also=[("beside", [1.0, 1.0, 1.0], 0, 2)])
+    half = 4.303 * 2 / 3**0.5
+    assert (found.value, found.n) == (42, 3)
+    assert found.interval == pytest.approx((42 - half, 42 + half), abs=1e-3)
+    assert (found.also[0].value, found.also[0].interval, found.also[0].judged) == (1, (1, 1), REPRODUCED)
+
+
+@pytest.mark.parametrize(
+    ("value", "given", "message"),
+    [
+        (np.ones((2, 3)), {}, r"wanted is a number, or one of each of several runs, given is the shape \(2, 3\)"),
+        ([41.0], {}, r"one of each of several runs, given is the shape \(1,\)"),
+        (np.ones(3), {"n": 3}, "values of the runs say themselves what n, interval and kind are; leave these out"),
+        (np.ones(3), {"interval": (0, 2)}, "leave these out"),
+        (np.ones(3), {"kind": END}, "leave these out"),
+    ],
+)
+def test_values_of_the_runs_are_one_of_each_and_stand_alone(value, given, message):
+    with pytest.raises(LedgerError, match=f"{ID}.*{message}"):
+        Reporter(NOTEBOOK)(ID, value, **given)
 
 
 def test_a_claim_may_be_reported_as_not_tested():
