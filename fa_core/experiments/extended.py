@@ -264,6 +264,13 @@ TEN_SECOND = {
     rule: tuple(longer(TEN_FIRST[rule][n - 1]) for n in best) for rule, best in ((FEEDBACK, (3, 1)), (BACKPROP, (2, 5)))
 }
 
+TEN_CHOSEN = {FEEDBACK: TEN_SECOND[FEEDBACK][0]}
+TEN = {
+    FEEDBACK: reported(TEN_CHOSEN[FEEDBACK], "note5-ten-feedback-alignment").but(
+        snapshots=("W0",), snapshot_runs=1, snapshot_units=36
+    )
+}
+
 _ROUNDS = {
     rule: search("first", rule, FIRST[rule], best, reported=())
     for rule, best in ((FEEDBACK, FIRST[FEEDBACK][7]), (BACKPROP, FIRST[BACKPROP][4]))
@@ -315,5 +322,6 @@ RECORDED = (
     *DROPOUT_TRIALS,
     DROPOUT,
     *DIRECT.values(),
+    *TEN.values(),
 )
 LIVE = ()
