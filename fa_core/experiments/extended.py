@@ -264,19 +264,29 @@ TEN_SECOND = {
     rule: tuple(longer(TEN_FIRST[rule][n - 1]) for n in best) for rule, best in ((FEEDBACK, (3, 1)), (BACKPROP, (2, 5)))
 }
 
-TEN_CHOSEN = {FEEDBACK: TEN_SECOND[FEEDBACK][0]}
+TEN_CHOSEN = {rule: second[0] for rule, second in TEN_SECOND.items()}
 TEN = {
     FEEDBACK: reported(TEN_CHOSEN[FEEDBACK], "note5-ten-feedback-alignment").but(
         snapshots=("W0",), snapshot_runs=1, snapshot_units=36
-    )
+    ),
+    BACKPROP: reported(TEN_CHOSEN[BACKPROP], "note5-ten-backprop"),
 }
 
 _ROUNDS = {
     rule: search("first", rule, FIRST[rule], best, reported=())
     for rule, best in ((FEEDBACK, FIRST[FEEDBACK][7]), (BACKPROP, FIRST[BACKPROP][4]))
 }
+_TEN_ROUNDS = {
+    rule: search("first", rule, TEN_FIRST[rule], best, "ten layers", reported=())
+    for rule, best in ((FEEDBACK, TEN_FIRST[FEEDBACK][2]), (BACKPROP, TEN_FIRST[BACKPROP][1]))
+}
 SEARCHES = (
     *_ROUNDS.values(),
+    *_TEN_ROUNDS.values(),
+    *(
+        search("second", rule, TEN_SECOND[rule], TEN_CHOSEN[rule], "ten layers", reported=(run,), after=_TEN_ROUNDS[rule])
+        for rule, run in TEN.items()
+    ),
     *(
         search("second", rule, SECOND[rule], CHOSEN[rule], reported=(run,), after=_ROUNDS[rule])
         for rule, run in ((FEEDBACK, FEEDBACK_ALIGNMENT), (BACKPROP, BACKPROPAGATION))
