@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 
 from pypdf import PdfReader
+from pypdf.errors import LimitReachedError
 
 SCRIPT = Path(__file__).parent / "pdf.js"
 MATHJAX = Path(__file__).parents[1] / "_static" / "mathjax" / "tex-svg.js"
@@ -44,12 +45,16 @@ def one_page(source: Path, out: Path) -> Path:
             f"{source} was not rendered as one page (exit status {made.returncode}): see above. "
             "`make book` lays the sources out"
         )
-    return max(pages, key=lambda p: p.stat().st_size)
+    # What is on it is addressed from the top, and Sphinx puts it where the root of the book is, here in a folder.
+    return max(pages, key=lambda p: p.stat().st_size).replace(out / "_build" / "singlehtml" / "book.html")
 
 
 def printed(page: Path, chromium) -> bytes:
-    """The page as a PDF, with contents, outline and working links, by a browser of Playwright's."""
-    shown = chromium.new_page(color_scheme="light")
+    """The page as a PDF, with contents, outline and working links, by a browser of Playwright's. Raises PdfError where the
+    page has a picture or a style that cannot be read."""
+    shown, missing = chromium.new_page(color_scheme="light"), []
+    looks = ("image", "stylesheet", "font")  # a script may be missing: the index for searching is
+    shown.on("requestfailed", lambda r: missing.append(r.url) if r.resource_type in looks else None)
     try:
         shown.set_default_timeout(MATHS)
         shown.goto(page.as_uri())
@@ -57,6 +62,8 @@ def printed(page: Path, chromium) -> bytes:
             shown.add_script_tag(path=str(MATHJAX))
         shown.add_script_tag(path=str(SCRIPT))
         shown.evaluate("forPaper()")
+        if missing:
+            raise PdfError(f"{page} shows what is not there: {', '.join(missing)}")
 
         def pdf() -> bytes:
             return shown.pdf(
@@ -113,8 +120,17 @@ def problems(pdf: bytes, chapters: list[str]) -> list[str]:
                     found.append(f"page {number} has a link to {target!r}, which there is not")
     if not inside:
         found.append("no link leads from one place of it to another")
-    source = re.compile(r"\\(frac|mathrm|bigl|begin\{)")
-    if unset := [n for n, page in enumerate(read.pages, start=1) if source.search(page.extract_text())]:
+    # Between the delimiters that Sphinx gives it: code that is shown has such commands, too, but not these.
+    source = re.compile(r"\\[(\[].{0,40}?\\(frac|mathrm|bigl|begin\{)", re.S)
+    unset = []
+    for number, page in enumerate(read.pages, start=1):
+        try:
+            unset += [number] if source.search(page.extract_text()) else []
+        except LimitReachedError as error:
+            found.append(
+                f"page {number} is drawn of so many parts that a reader waits for it ({error}): draw them as pixels"
+            )
+    if unset:
         found.append(f"mathematics is not set on page {', '.join(map(str, unset[:9]))}")
     return found
 

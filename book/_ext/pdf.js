@@ -1,4 +1,5 @@
-// The book on one page is made ready for paper: mathematics set, all that is folded opened, a table of contents in front.
+// The book on one page is made ready for paper: mathematics set, a table of contents in front, and all that is folded
+// opened but for code: what a notebook folds of that draws its figures, and is a third of the pages.
 "use strict";
 async function forPaper() {
   if (window.MathJax?.startup) {
@@ -7,6 +8,7 @@ async function forPaper() {
   }
   for (const image of document.images) image.loading = "eager";
   await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
+  document.querySelectorAll("details.hide.above-input").forEach((drawing) => drawing.remove());
   for (const details of document.querySelectorAll("details")) details.open = true;
   const article = document.querySelector("article");
   document.body.replaceChildren(article);

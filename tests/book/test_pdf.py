@@ -11,7 +11,7 @@ from fa_core import notebooks
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "book" / "_ext"))
 import fa_pdf
-from pypdf import PdfReader
+from pypdf import PdfReader, apply_configuration
 
 PAGES = ("book/how_to_read", "book/notation", "notebooks/01_random_feedback")
 
@@ -35,7 +35,8 @@ def test_the_pdf_has_every_chapter_its_text_its_pictures_and_no_dead_link(small)
     assert 6 <= len(read.pages) <= 40
     text = " ".join(page.extract_text() for page in read.pages)
     assert "A bound is never changed because a run missed it" in " ".join(text.split())
-    assert sum(len(page.images) for page in read.pages) > 0 or "Fig. 1" in text
+    assert "Show code cell" not in text, "what draws is left out"
+    assert "Left, error on a logarithmic axis" not in text, "a picture is shown and not described in words"
 
 
 def test_the_contents_name_the_pages_on_which_the_chapters_begin(small):
@@ -51,7 +52,10 @@ def test_the_contents_name_the_pages_on_which_the_chapters_begin(small):
 
 def test_what_is_missing_from_a_pdf_is_told(browser):
     page = browser.new_page()
-    page.set_content("<h1>A chapter</h1><p>An \\frac{1}{2} <a href='file:///tmp/other.html'>elsewhere</a></p>")
+    page.set_content(
+        "<h1>A chapter</h1><pre>label=r'$\\frac{1}{2}$'</pre>"
+        "<p>An \\(\\frac{1}{2}\\) <a href='file:///tmp/other.html'>elsewhere</a></p>"
+    )
     pdf = page.pdf(outline=True, tagged=True)
     page.close()
     told = fa_pdf.problems(pdf, ["A chapter", "Another"])
@@ -61,6 +65,25 @@ def test_what_is_missing_from_a_pdf_is_told(browser):
         "no link leads from one place of it to another",
         "mathematics is not set on page 1",
     ]
+
+
+def test_a_page_with_a_picture_or_a_style_that_is_not_there_is_not_printed(browser, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(
+        "<link rel='stylesheet' href='_static/book.css'><article><h1>A chapter</h1><img src='_images/1.svg'></article>"
+    )
+    with pytest.raises(fa_pdf.PdfError, match=r"page.html shows what is not there: .*/_static/book.css, .*/_images/1.svg"):
+        fa_pdf.printed(page, browser)
+
+
+def test_a_page_that_is_drawn_of_too_many_parts_is_told(browser):
+    page = browser.new_page()
+    page.set_content("<h1>A chapter</h1><p id='a'><a href='#a'>here</a></p>")
+    pdf = page.pdf(outline=True, tagged=True)
+    page.close()
+    with apply_configuration(stream_parsing_work_maximum_count=10):
+        told = fa_pdf.problems(pdf, ["A chapter"])
+    assert [t for t in told if t.startswith("page 1 is drawn of so many parts") and t.endswith("draw them as pixels")]
 
 
 def test_without_chromium_it_is_said_what_is_wanted(monkeypatch):
