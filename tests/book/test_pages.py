@@ -57,7 +57,7 @@ def test_a_notebooks_figures_are_numbered_and_its_verdicts_are_on_the_page_and_c
 # ---- how a page is to be read, on any width and on paper
 
 # Notebooks that are still longer than 10,000 pixels at 1280, as opened; one that no longer is leaves this list.
-TALL = {"08_mnist_extended", "20_after_2016"}
+TALL = {"08_mnist_extended"}
 # What is wider than its place, with whether it can be scrolled there, by the keyboard too; but for what is folded, what only
 # a screen reader says, and what ends in an ellipsis, for that is said in full elsewhere.
 TOO_WIDE = """() => [...document.querySelectorAll("article *")].filter(e => e.clientWidth > 1 &&
