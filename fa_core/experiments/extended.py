@@ -116,6 +116,9 @@ FIRST = {
 }
 
 
+CUTS = ((7 * TRIAL, 0.1), (10 * TRIAL, 0.01))  # of the rate, in trials of twelve epochs
+
+
 def longer(trial: Experiment) -> Experiment:
     """A trial of the second round: the setting of one of the first, for twelve epochs, with cuts of the rate."""
     factors = trial.schedule[1][1]
@@ -125,7 +128,7 @@ def longer(trial: Experiment) -> Experiment:
         seeds=(102,),
         examples=12 * TRIAL,
         probes=probes(12, TRIAL),
-        schedule=begun(outputs, len(trial.sizes) - 1, (7 * TRIAL, 0.1), (10 * TRIAL, 0.01)),
+        schedule=begun(outputs, len(trial.sizes) - 1, *CUTS),
     )
 
 
@@ -203,6 +206,51 @@ DROPOUT_TRIALS = tuple(
     )
 )
 DROPOUT = reported(DROPOUT_TRIALS[1], "note5-dropout")  # none of the six came to what the network without dropout did
+
+# With dropout the piecewise-linear unit, and with dropout receptive fields: six trials of either, again as long.
+LEAKY_TRIALS = tuple(
+    DROPOUT_TRIALS[1].but(
+        name=f"note5-leaky-trial-{n}",
+        hidden="leaky",
+        rate=mean / BATCH,
+        weights=weights,
+        feedback=(lower, lower, top),
+        schedule=begun(outputs, 4, *CUTS),
+    )
+    for n, (mean, weights, lower, top, outputs) in enumerate(
+        (
+            (1e-2, 0.02, 0.07, 0.5, 0.2),
+            (1e-2, 0.04, 0.03, 0.1, 0.2),
+            (3e-2, 0.04, 0.03, 0.1, 0.2),
+            (1e-2, 0.04, 0.03, 0.3, 0.1),
+            (3e-2, 0.04, 0.03, 0.1, 0.05),
+            (1e-2, (0.06, 0.04, 0.04, 0.02), 0.03, 1.0, 0.1),
+        ),
+        1,
+    )
+)
+FIELDS = (6, 6, 28)  # 6 maps of 6 x 6 fields, 23 x 23 places each
+LOCAL_TRIALS = tuple(
+    DROPOUT_TRIALS[1].but(
+        name=f"note5-local-trial-{n}",
+        sizes=(784, 6 * 23**2, 1500, 1500, 10),
+        fields=FIELDS,
+        rate=mean / BATCH,
+        weights=(weights, 0.02, 0.02, 0.02),
+        feedback=tuple(feedback),
+    )
+    for n, (mean, weights, *feedback) in enumerate(
+        (
+            (1e-2, 0.1, 0.07, 0.07, 0.5),
+            (1e-2, 0.1, 0.3, 0.07, 0.5),
+            (1e-2, 0.2, 1.0, 0.14, 0.5),
+            (1e-2, 0.2, 1.0, 0.14, 1.0),
+            (2e-2, 0.1, 0.1, 0.07, 0.5),
+            (5e-3, 0.2, 1.0, 0.14, 1.0),
+        ),
+        1,
+    )
+)
 
 # ---- ten hidden layers of 1000 units, searched as the plain network is, the second round with the best two. From
 # U[-a, a] of a = `SAME`, a layer of 1000 receives from the 1000 beside it, of activity or of error, what these received.
@@ -331,6 +379,8 @@ RECORDED = (
     *DECAYS[1:],
     *DROPOUT_TRIALS,
     DROPOUT,
+    *LEAKY_TRIALS,
+    *LOCAL_TRIALS,
     *DIRECT.values(),
     *TEN.values(),
 )
