@@ -37,6 +37,7 @@ async function forPaper() {
     pre, code { white-space: pre-wrap !important; overflow-wrap: anywhere; }
     figure, tr, .math, .admonition-title { break-inside: avoid; }
     h2, h3, h4 { break-after: avoid; }
+    h1, h2, h3, h4 { white-space: pre-wrap; } /* else the outline has no space where the heading has a new line */
     mjx-container svg { max-width: 100%; }
     img, svg { max-width: 100%; height: auto; }
     mjx-container svg { height: revert-layer; }

@@ -76,6 +76,12 @@ def test_a_page_with_a_picture_or_a_style_that_is_not_there_is_not_printed(brows
         fa_pdf.printed(page, browser)
 
 
+def test_a_chapter_whose_title_takes_two_lines_has_all_its_words_in_the_outline(browser, tmp_path):
+    page, title = tmp_path / "page.html", " ".join(["A title of many words"] * 9)
+    page.write_text(f"<article><h1>{title}</h1><p>Words.</p></article>")
+    assert [name for _, name, _ in fa_pdf.outline(PdfReader(BytesIO(fa_pdf.printed(page, browser))))] == [title, "Contents"]
+
+
 def test_a_page_that_is_drawn_of_too_many_parts_is_told(browser):
     page = browser.new_page()
     page.set_content("<h1>A chapter</h1><p id='a'><a href='#a'>here</a></p>")
