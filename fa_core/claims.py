@@ -388,8 +388,7 @@ class Reporter:
         if not untested:
             value, bounds, n = checked(id, value, interval, kind, n)
         conditions = []
-        for what, v, low, high, *rest in also:
-            certainty = rest[0] if rest else None
+        for what, v, low, high, certainty in (c if len(c) > 4 else (*c, None) for c in also):
             of = (None, certainty) if isinstance(certainty, str) else (certainty, ESTIMATE)
             v, its_interval, _ = checked(f"{id}, {what!r}", v, *of)
             conditions.append(Condition(what, v, low, high, its_interval, of[1]))

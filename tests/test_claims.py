@@ -243,6 +243,13 @@ def test_values_of_the_runs_are_one_of_each_and_stand_alone(value, given, messag
         Reporter(NOTEBOOK)(ID, value, **given)
 
 
+def test_a_condition_of_a_number_has_an_interval_or_a_kind_and_nothing_more():
+    with pytest.raises(LedgerError, match=f"{ID}, 'beside' is an estimate without its interval"):
+        Reporter(NOTEBOOK)(ID, np.array([40.0, 42.0]), also=[("beside", 1.0, 0, 2)])
+    with pytest.raises(ValueError, match="unpack"):
+        Reporter(NOTEBOOK)(ID, np.array([40.0, 42.0]), also=[("beside", 1.0, 0, 2, (0, 2), "more")])
+
+
 def test_a_claim_may_be_reported_as_not_tested():
     found = Reporter(NOTEBOOK)(ID, untested="no such dataset")
     assert (found.verdict, found.reason) == (UNTESTED, "no such dataset")

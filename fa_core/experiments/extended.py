@@ -7,6 +7,7 @@ stage has stalled. Scales of W and of B, and how learning begins, are not given:
 trials for either algorithm, on seeds and images that are not reported. Runs in smaller minibatches are in `extended_20`.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fa_core.experiments import Experiment, Schedule, Stages
@@ -24,6 +25,11 @@ FEEDBACK, BACKPROP = "feedback alignment, outputs gated", "backprop"
 def probes(epochs: int, epoch: int) -> tuple[int, ...]:
     """Before learning, and after each of so many epochs."""
     return tuple(n * epoch for n in range(epochs + 1))
+
+
+def numbered(make: Callable[..., Experiment], settings: Iterable[tuple], *first: Any) -> tuple[Experiment, ...]:
+    """`make(number, *first, *setting)` of each setting, numbers from 1."""
+    return tuple(make(n, *first, *setting) for n, setting in enumerate(settings, 1))
 
 
 def begun(outputs: float, layers: int = 4, *cuts: tuple[int, float]) -> Schedule:
@@ -81,40 +87,35 @@ def trial(
 
 
 FIRST = {
-    FEEDBACK: tuple(
-        trial(n, FEEDBACK, *setting)
-        for n, setting in enumerate(
-            (
-                (1e-2, 0.02, 1.0),
-                (5e-3, 0.02, 1.0),
-                (1e-2, 0.02, 1.0, 0.07, 0.25),
-                (1e-2, 0.02, 0.2),
-                (4e-2, 0.02, 0.05),
-                (1e-2, 0.02, 0.2, 0.045, 0.5),
-                (1e-2, 0.02, 0.1, 0.07, 1.0),
-                (2e-2, 0.02, 0.1),
-            ),
-            1,
-        )
+    FEEDBACK: numbered(
+        trial,
+        (
+            (1e-2, 0.02, 1.0),
+            (5e-3, 0.02, 1.0),
+            (1e-2, 0.02, 1.0, 0.07, 0.25),
+            (1e-2, 0.02, 0.2),
+            (4e-2, 0.02, 0.05),
+            (1e-2, 0.02, 0.2, 0.045, 0.5),
+            (1e-2, 0.02, 0.1, 0.07, 1.0),
+            (2e-2, 0.02, 0.1),
+        ),
+        FEEDBACK,
     ),
-    BACKPROP: tuple(
-        trial(n, BACKPROP, *setting)
-        for n, setting in enumerate(
-            (
-                (1e-2, 0.05, 1.0),
-                (3e-2, 0.05, 1.0),
-                (3e-2, 0.08, 1.0),
-                (3e-2, 0.05, 0.2),
-                (3e-2, 0.08, 0.2),
-                (6e-2, 0.05, 0.1),
-                (1e-1, 0.05, 0.1),
-                (1e-1, 0.05, 0.2),
-            ),
-            1,
-        )
+    BACKPROP: numbered(
+        trial,
+        (
+            (1e-2, 0.05, 1.0),
+            (3e-2, 0.05, 1.0),
+            (3e-2, 0.08, 1.0),
+            (3e-2, 0.05, 0.2),
+            (3e-2, 0.08, 0.2),
+            (6e-2, 0.05, 0.1),
+            (1e-1, 0.05, 0.1),
+            (1e-1, 0.05, 0.2),
+        ),
+        BACKPROP,
     ),
 }
-
 
 CUTS = ((7 * TRIAL, 0.1), (10 * TRIAL, 0.01))  # of the rate, in trials of twelve epochs
 
@@ -132,10 +133,9 @@ def longer(trial: Experiment) -> Experiment:
     )
 
 
-# The best three of each, by the numbers of their trials.
-SECOND = {
-    rule: tuple(longer(FIRST[rule][n - 1]) for n in best) for rule, best in ((FEEDBACK, (8, 4, 7)), (BACKPROP, (5, 3, 4)))
-}
+# The best three of each, by the numbers of their trials, the best first.
+BEST = {FEEDBACK: (8, 4, 7), BACKPROP: (5, 3, 4)}
+SECOND = {rule: tuple(longer(FIRST[rule][n - 1]) for n in best) for rule, best in BEST.items()}
 
 CHOSEN = {FEEDBACK: SECOND[FEEDBACK][1], BACKPROP: SECOND[BACKPROP][2]}
 
@@ -172,18 +172,27 @@ DECAYS = (
 )
 
 
-def search(
-    number: str, rule: str, trials: tuple[Experiment, ...], chosen: Experiment, network: str = "plain network", **more: Any
-) -> Search:
-    """A round of the search for one algorithm's setting."""
-    of = "" if network == "plain network" else f" {network},"
-    return Search(
-        name=f"note 5,{of} {rule.split(',')[0]}, {number} round",
-        trials=trials,
-        chosen=chosen,
-        settles=("rate", "weights", "feedback", "schedule"),
-        beside=f"note 5, {network}, {number} round",
-        **more,
+def rounds(network: str, rule: str, first: tuple, best: tuple, second: tuple, run: Experiment, chosen: int) -> tuple:
+    """The two rounds of the search for one algorithm's setting: the trials of the `first`, the numbers of its `best`, those
+    that went on to the `second`, and the run by the trial of index `chosen` there."""
+    name = f"note 5, {network}, {rule.split(',')[0]}"
+    beside, settles = f"note 5, {network}", ("rate", "weights", "feedback", "schedule")
+    began = Search(
+        name=f"{name}, first round",
+        trials=first,
+        chosen=first[best[0] - 1],
+        reported=(),
+        settles=settles,
+        beside=f"{beside}, first round",
+    )
+    return began, Search(
+        name=f"{name}, second round",
+        trials=second,
+        chosen=second[chosen],
+        reported=(run,),
+        settles=settles,
+        beside=f"{beside}, second round",
+        after=began,
     )
 
 
@@ -191,65 +200,77 @@ def search(
 # Dropout "in a single hidden layer": which, and of how many units, is searched for, and whether B of the layers below may
 # then be larger; each trial as long as those of the second round.
 TOPMOST, MIDDLE, LOWEST = (0.0, 0.0, 0.0, 0.5), (0.0, 0.0, 0.5, 0.0), (0.0, 0.5, 0.0, 0.0)
-DROPOUT_TRIALS = tuple(
-    CHOSEN[FEEDBACK].but(name=f"note5-dropout-trial-{n}", dropout=dropout, feedback=feedback)
-    for n, (dropout, feedback) in enumerate(
-        (
-            (TOPMOST, (0.07, 0.07, 0.5)),
-            (MIDDLE, (0.07, 0.07, 0.5)),
-            (LOWEST, (0.07, 0.07, 0.5)),
-            ((0.0, 0.0, 0.0, 0.25), (0.07, 0.07, 0.5)),
-            (TOPMOST, (0.14, 0.14, 0.5)),
-            (TOPMOST, (0.07, 0.07, 1.0)),
-        ),
-        1,
-    )
+
+
+def with_dropout(number: int, dropout: tuple[float, ...], feedback: tuple[float, ...]) -> Experiment:
+    """A trial of dropout."""
+    return CHOSEN[FEEDBACK].but(name=f"note5-dropout-trial-{number}", dropout=dropout, feedback=feedback)
+
+
+DROPOUT_TRIALS = numbered(
+    with_dropout,
+    (
+        (TOPMOST, (0.07, 0.07, 0.5)),
+        (MIDDLE, (0.07, 0.07, 0.5)),
+        (LOWEST, (0.07, 0.07, 0.5)),
+        ((0.0, 0.0, 0.0, 0.25), (0.07, 0.07, 0.5)),
+        (TOPMOST, (0.14, 0.14, 0.5)),
+        (TOPMOST, (0.07, 0.07, 1.0)),
+    ),
 )
 DROPOUT = reported(DROPOUT_TRIALS[1], "note5-dropout")  # none of the six came to what the network without dropout did
 
 # With dropout the piecewise-linear unit, and with dropout receptive fields: six trials of either, again as long.
-LEAKY_TRIALS = tuple(
-    DROPOUT_TRIALS[1].but(
-        name=f"note5-leaky-trial-{n}",
+
+
+def leaky(number: int, mean: float, weights: Any, lower: float, top: float, outputs: float) -> Experiment:
+    """A trial of the piecewise-linear unit; the arguments as of `trial`."""
+    return DROPOUT_TRIALS[1].but(
+        name=f"note5-leaky-trial-{number}",
         hidden="leaky",
         rate=mean / BATCH,
         weights=weights,
         feedback=(lower, lower, top),
         schedule=begun(outputs, 4, *CUTS),
     )
-    for n, (mean, weights, lower, top, outputs) in enumerate(
-        (
-            (1e-2, 0.02, 0.07, 0.5, 0.2),
-            (1e-2, 0.04, 0.03, 0.1, 0.2),
-            (3e-2, 0.04, 0.03, 0.1, 0.2),
-            (1e-2, 0.04, 0.03, 0.3, 0.1),
-            (3e-2, 0.04, 0.03, 0.1, 0.05),
-            (1e-2, (0.06, 0.04, 0.04, 0.02), 0.03, 1.0, 0.1),
-        ),
-        1,
-    )
+
+
+LEAKY_TRIALS = numbered(
+    leaky,
+    (
+        (1e-2, 0.02, 0.07, 0.5, 0.2),
+        (1e-2, 0.04, 0.03, 0.1, 0.2),
+        (3e-2, 0.04, 0.03, 0.1, 0.2),
+        (1e-2, 0.04, 0.03, 0.3, 0.1),
+        (3e-2, 0.04, 0.03, 0.1, 0.05),
+        (1e-2, (0.06, 0.04, 0.04, 0.02), 0.03, 1.0, 0.1),
+    ),
 )
 FIELDS = (6, 6, 28)  # 6 maps of 6 x 6 fields, 23 x 23 places each
-LOCAL_TRIALS = tuple(
-    DROPOUT_TRIALS[1].but(
-        name=f"note5-local-trial-{n}",
+
+
+def local(number: int, mean: float, weights: float, *feedback: float) -> Experiment:
+    """A trial of receptive fields; `weights` of these."""
+    return DROPOUT_TRIALS[1].but(
+        name=f"note5-local-trial-{number}",
         sizes=(784, 6 * 23**2, 1500, 1500, 10),
         fields=FIELDS,
         rate=mean / BATCH,
         weights=(weights, 0.02, 0.02, 0.02),
-        feedback=tuple(feedback),
+        feedback=feedback,
     )
-    for n, (mean, weights, *feedback) in enumerate(
-        (
-            (1e-2, 0.1, 0.07, 0.07, 0.5),
-            (1e-2, 0.1, 0.3, 0.07, 0.5),
-            (1e-2, 0.2, 1.0, 0.14, 0.5),
-            (1e-2, 0.2, 1.0, 0.14, 1.0),
-            (2e-2, 0.1, 0.1, 0.07, 0.5),
-            (5e-3, 0.2, 1.0, 0.14, 1.0),
-        ),
-        1,
-    )
+
+
+LOCAL_TRIALS = numbered(
+    local,
+    (
+        (1e-2, 0.1, 0.07, 0.07, 0.5),
+        (1e-2, 0.1, 0.3, 0.07, 0.5),
+        (1e-2, 0.2, 1.0, 0.14, 0.5),
+        (1e-2, 0.2, 1.0, 0.14, 1.0),
+        (2e-2, 0.1, 0.1, 0.07, 0.5),
+        (5e-3, 0.2, 1.0, 0.14, 1.0),
+    ),
 )
 
 # ---- ten hidden layers of 1000 units, searched as the plain network is, the second round with the best two. From
@@ -259,85 +280,69 @@ TEN_SIZES = (784, *(1000,) * 10, 10)
 
 
 def ten(
-    number: int, rule: str, mean: float, weights: float, outputs: float, last: float, feedback: float = 1.0, top: float = 0.5
+    number: int, rule: str, mean: float, weights: float, outputs: float, lower: float = 1.0, top: float = 0.5
 ) -> Experiment:
-    """A trial of the first round; `weights` and `feedback`: the scales of W and B below the outputs, in terms of `SAME`;
-    `last`: that of the outputs' W; the others as in `trial`."""
-    return trial(number, rule, mean, 1.0, outputs).but(
-        name=f"note5-ten-trial-{rule.split(',')[0].replace(' ', '-')}-{number}",
+    """A trial of the first round; `weights` and `lower`: the scales of W and B below the outputs, in terms of `SAME`; the
+    others as in `trial`."""
+    wide = trial(number, rule, mean, weights * SAME, outputs)
+    last = 0.02 if rule == FEEDBACK else weights * SAME
+    return wide.but(
+        name=wide.name.replace("trial", "ten-trial"),
         sizes=TEN_SIZES,
         weights=(*(weights * SAME,) * 10, last),
-        feedback=(*(feedback * SAME,) * 9, top),
+        feedback=(*(lower * SAME,) * 9, top),
         schedule=begun(outputs, 11),
     )
 
 
 TEN_FIRST = {
-    FEEDBACK: tuple(
-        ten(n, FEEDBACK, mean, w, outputs, 0.02, lower, top)
-        for n, (mean, w, outputs, lower, top) in enumerate(
-            (
-                (1e-2, 1.0, 1.0, 1.1, 0.5),
-                (1e-2, 1.0, 0.2, 1.1, 0.5),
-                (2e-2, 1.0, 0.1, 1.1, 0.5),
-                (1e-2, 0.75, 0.2, 1.1, 0.5),
-                (2e-2, 0.75, 0.1, 1.1, 0.5),
-                (1e-2, 0.75, 0.2, 1.25, 0.5),
-                (1e-2, 1.0, 0.1, 1.1, 1.0),
-                (2e-2, 0.75, 0.1, 1.0, 0.5),
-            ),
-            1,
-        )
+    FEEDBACK: numbered(
+        ten,
+        (
+            (1e-2, 1.0, 1.0, 1.1, 0.5),
+            (1e-2, 1.0, 0.2, 1.1, 0.5),
+            (2e-2, 1.0, 0.1, 1.1, 0.5),
+            (1e-2, 0.75, 0.2, 1.1, 0.5),
+            (2e-2, 0.75, 0.1, 1.1, 0.5),
+            (1e-2, 0.75, 0.2, 1.25, 0.5),
+            (1e-2, 1.0, 0.1, 1.1, 1.0),
+            (2e-2, 0.75, 0.1, 1.0, 0.5),
+        ),
+        FEEDBACK,
     ),
-    BACKPROP: tuple(
-        ten(n, BACKPROP, mean, w, outputs, w * SAME)
-        for n, (mean, w, outputs) in enumerate(
-            (
-                (1e-2, 1.5, 1.0),
-                (3e-2, 1.5, 1.0),
-                (1e-2, 1.0, 1.0),
-                (3e-2, 1.0, 0.2),
-                (3e-2, 1.5, 0.2),
-                (1e-2, 1.5, 0.2),
-                (3e-2, 1.8, 0.2),
-                (6e-2, 1.5, 0.1),
-            ),
-            1,
-        )
+    BACKPROP: numbered(
+        ten,
+        (
+            (1e-2, 1.5, 1.0),
+            (3e-2, 1.5, 1.0),
+            (1e-2, 1.0, 1.0),
+            (3e-2, 1.0, 0.2),
+            (3e-2, 1.5, 0.2),
+            (1e-2, 1.5, 0.2),
+            (3e-2, 1.8, 0.2),
+            (6e-2, 1.5, 0.1),
+        ),
+        BACKPROP,
     ),
 }
 
-# The best two, by the numbers of their trials.
-TEN_SECOND = {
-    rule: tuple(longer(TEN_FIRST[rule][n - 1]) for n in best) for rule, best in ((FEEDBACK, (3, 1)), (BACKPROP, (2, 5)))
-}
-
-TEN_CHOSEN = {rule: second[0] for rule, second in TEN_SECOND.items()}
+# The best two, by the numbers of their trials, the best first; in either round it is the same.
+TEN_BEST = {FEEDBACK: (3, 1), BACKPROP: (2, 5)}
+TEN_SECOND = {rule: tuple(longer(TEN_FIRST[rule][n - 1]) for n in best) for rule, best in TEN_BEST.items()}
 TEN = {
-    FEEDBACK: reported(TEN_CHOSEN[FEEDBACK], "note5-ten-feedback-alignment").but(
+    FEEDBACK: reported(TEN_SECOND[FEEDBACK][0], "note5-ten-feedback-alignment").but(
         snapshots=("W0",), snapshot_runs=1, snapshot_units=36
     ),
-    BACKPROP: reported(TEN_CHOSEN[BACKPROP], "note5-ten-backprop"),
+    BACKPROP: reported(TEN_SECOND[BACKPROP][0], "note5-ten-backprop"),
 }
 
-_ROUNDS = {
-    rule: search("first", rule, FIRST[rule], best, reported=())
-    for rule, best in ((FEEDBACK, FIRST[FEEDBACK][7]), (BACKPROP, FIRST[BACKPROP][4]))
-}
-_TEN_ROUNDS = {
-    rule: search("first", rule, TEN_FIRST[rule], best, "ten layers", reported=())
-    for rule, best in ((FEEDBACK, TEN_FIRST[FEEDBACK][2]), (BACKPROP, TEN_FIRST[BACKPROP][1]))
-}
 SEARCHES = (
-    *_ROUNDS.values(),
-    *_TEN_ROUNDS.values(),
+    *rounds("plain network", FEEDBACK, FIRST[FEEDBACK], BEST[FEEDBACK], SECOND[FEEDBACK], FEEDBACK_ALIGNMENT, 1),
+    *rounds("plain network", BACKPROP, FIRST[BACKPROP], BEST[BACKPROP], SECOND[BACKPROP], BACKPROPAGATION, 2),
     *(
-        search("second", rule, TEN_SECOND[rule], TEN_CHOSEN[rule], "ten layers", reported=(run,), after=_TEN_ROUNDS[rule])
+        s
         for rule, run in TEN.items()
-    ),
-    *(
-        search("second", rule, SECOND[rule], CHOSEN[rule], reported=(run,), after=_ROUNDS[rule])
-        for rule, run in ((FEEDBACK, FEEDBACK_ALIGNMENT), (BACKPROP, BACKPROPAGATION))
+        for s in rounds("ten layers", rule, TEN_FIRST[rule], TEN_BEST[rule], TEN_SECOND[rule], run, 0)
     ),
     Search(
         name="note 5, backprop, weight decay",

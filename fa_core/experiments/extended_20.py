@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from fa_core.experiments import Experiment, Schedule
+from fa_core.experiments.extended import FIELDS, SAME, TEN_SIZES
+from fa_core.experiments.extended import PLAIN as OF_100
 from fa_core.experiments.search import Search
 
 EPOCH, BATCH = 60_000, 100
 WARM = ((0, 0.1), (10_000, 1.0))  # until W has begun to align, a large error through a large B drives units into saturation
-SIZES = (784, 1500, 1500, 1500, 10)
 SEEDS = tuple(range(5))
 
 
@@ -24,23 +25,11 @@ def probes(epochs: int, every: int = 1, epoch: int = EPOCH) -> tuple[int, ...]:
 
 # ---- the search
 TRIAL = 50_000  # examples to an epoch without those that are tested on
-FEEDBACK_TRIAL = Experiment(
+FEEDBACK_TRIAL = OF_100.but(
     name="extended-trial",
-    task="mnist validation",
-    sizes=SIZES,
-    rule="feedback alignment, outputs gated",
-    rate=1e-2 / BATCH,
-    batch=BATCH,
     examples=6 * TRIAL,
     seeds=(100,),
-    weights=0.02,
-    feedback=(0.07, 0.07, 0.5),
-    hidden="tanh",
-    output="tanh",
-    targets=(-0.9, 0.9),
-    weight_decay=1e-6,
     probes=tuple(n * TRIAL for n in range(7)),
-    products="bfloat16",
     schedule=(*WARM, (4 * TRIAL, 0.1), (5 * TRIAL, 0.01)),
 )
 BACKPROP_TRIAL = FEEDBACK_TRIAL.but(rule="backprop")
@@ -106,7 +95,6 @@ def course(epochs: int, epoch: int = EPOCH, begin: tuple = OUTPUTS_FIRST) -> dic
 
 
 LONG = course(8, TRIAL)
-FIELDS = (6, 6, 28)  # 6 maps of 6 x 6 fields, 23 x 23 places each
 
 
 def dropped(*feedback: float) -> Experiment:
@@ -209,7 +197,6 @@ DECAYING = LARGER.but(name="extended-trial-decaying", weight_decay=5e-3)
 # ---- ten hidden layers, in trials of one epoch, again equally many of either kind. Minibatches of 50, as the network costs
 # twice as much. B so that all layers receive about the same magnitude of error: from U[-a, a] 1000 units receive what 1000
 # above them do if a = sqrt(3 / 1000), and a tenth more if a is larger by that. W of that scale hands activity on as well.
-SAME = (3 / 1000) ** 0.5
 MEDIUM = 50
 
 
@@ -217,7 +204,7 @@ def ten(mean: float, feedback: float, top: float, last: float = SAME) -> Experim
     """A trial of feedback alignment with ten hidden layers; `feedback`: B's scale below the outputs', in terms of `SAME`;
     `last`: the scale of the outputs' W; `mean` as in `leaky`."""
     return SHORT.but(
-        sizes=(784, *(1000,) * 10, 10),
+        sizes=TEN_SIZES,
         batch=MEDIUM,
         rate=mean / MEDIUM,
         weights=(*(SAME,) * 10, last),
