@@ -35,7 +35,8 @@ def test_the_pdf_has_every_chapter_its_text_its_pictures_and_no_dead_link(small)
     assert 6 <= len(read.pages) <= 40
     text = " ".join(page.extract_text() for page in read.pages)
     assert "A bound is never changed because a run missed it" in " ".join(text.split())
-    assert "Show code cell" not in text, "what draws is left out"
+    assert "fig1.positive-feedback" in text
+    assert "plt.show()" not in text, "what draws is left out"
     assert "Left, error on a logarithmic axis" not in text, "a picture is shown and not described in words"
 
 
