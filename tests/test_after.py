@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from fa_core.experiments import after, mnist
 from fa_core.network import initialise
@@ -68,3 +69,26 @@ def test_a_signal_from_the_small_start_shrinks_about_fourfold_with_each_layer_an
     assert gain["large"] == pytest.approx(1, abs=0.05)
     W = initialise(after.DEEP["small", "backprop"], (0, 1, 2)).W[1:-1]
     assert np.mean([float(w.square().sum(1).mean()) for w in W]) ** 0.5 == pytest.approx(gain["small"], rel=0.05)
+
+
+def test_the_other_sign_symmetries_have_the_signs_of_W_and_one_size_or_sizes_that_are_drawn_anew():
+    short = {"examples": 2000, "probes": (), "seeds": (0, 1)}
+    anew = []
+    for trials in after.SIGNS_TRIALS.values():
+        run = Run(trials[0].but(**short), short["seeds"])
+        for _ in range(2):
+            run.advance()
+            for b, w in zip(run.network.B, run.network.W[1:], strict=True):
+                assert torch.equal(b.sign(), w.mT.sign())
+            anew.append([b.abs().clone() for b in run.network.B])
+    (alike, then), (drawn, redrawn) = anew[:2], anew[2:]
+    for sizes in (*alike, *then):
+        np.testing.assert_allclose(sizes, sizes[:, :1, :1].expand_as(sizes), rtol=1e-5)
+        assert (sizes.mean((-2, -1)) - 0.25).abs().max() < 0.05
+    for a, b in zip(drawn, redrawn, strict=True):
+        assert (a != b).float().mean() > 0.99
+
+
+def test_what_is_changed_to_see_what_of_the_paper_holds_is_one_thing_and_the_same_for_every_rule():
+    for (change, rule), e in after.HOLDS.items():
+        assert differing(e, after.SMALL[rule]) == {"name", *after.CHANGES[change]}

@@ -5,6 +5,11 @@ small networks. Each rule has its best learning rate, and on MNIST its best scal
 compared with, on seeds and images that are not reported.
 """
 
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from fa_core import rules
 from fa_core.experiments import Experiment, mnist
 from fa_core.experiments.search import Search
 
@@ -40,6 +45,28 @@ _small = Experiment(
 _trial = _small.but(seeds=tuple(range(100, 110)), examples=20_000, probes=(0, 20_000))
 SMALL_TRIALS = {
     rule: tuple(_trial.but(name=f"after-trial-{slug(rule)}-{r:g}", rule=rule, rate=r) for r in RATES) for rule in RULES
+}
+
+# ---- the other two of Liao et al. (2016): magnitudes that are all alike, "uSF", and drawn anew at every step, "brSF"
+
+
+def alike_with_signs_of_W(W: Sequence[Tensor], B: Sequence[Tensor]) -> None:
+    """B_l <- sign(W_l') times the mean size of B_l's elements."""
+    rules.signs_of_W(W, B)
+    for b in B:
+        b.copy_(b.sign() * b.abs().mean((-2, -1), keepdim=True))
+
+
+@rules.learning_rule("sign symmetry, alike", tie=alike_with_signs_of_W)
+def alike(e: Tensor, slopes: Sequence[Tensor], W: Sequence[Tensor], B: Sequence[Tensor]) -> rules.Signals:
+    """As feedback alignment, gated, with the signs of W' in B and one magnitude for each B_l."""
+    return rules.feedback_alignment_gated(e, slopes, W, B)
+
+
+SIGNS = {"alike": {"rule": alike}, "redrawn": {"rule": "sign symmetry", "redraw_feedback": True}}
+SIGNS_TRIALS = {
+    magnitudes: tuple(_trial.but(name=f"after-trial-signs-{magnitudes}-{r:g}", rate=r, **options) for r in RATES)
+    for magnitudes, options in SIGNS.items()
 }
 
 # ---- depth: twenty hidden layers of 20 units, from a start at which a signal dies away on its way through W, and from one
@@ -143,6 +170,21 @@ SMALL = {rule: _small.but(name=f"after-{slug(rule)}", rule=rule, rate=r) for rul
 NO_DECAY = SMALL["Kolen-Pollack"].but(name="after-control-no-decay", weight_decay=0.0)
 REDRAWN = SMALL["direct feedback alignment"].but(name="after-control-redrawn", redraw_feedback=True)
 
+# ---- what of the paper holds for each: learning from W = 0, small initial weights, an upper hidden layer narrower than the
+# outputs, and a B of which a quarter is there
+CHANGES = {
+    "zero": {"weights": 0.0},
+    "weak": {"weights": 0.01},
+    "narrow": {"sizes": (30, 20, 4, 10)},
+    "sparse": {"feedback_density": (0.25, 0.25)},
+}
+HOLDS = {
+    (change, rule): e.but(name=f"after-{change}-{slug(rule)}", **fields)
+    for change, fields in CHANGES.items()
+    for rule, e in SMALL.items()
+    if (change, rule) != ("sparse", "backprop")  # which has no B
+}
+
 DEEP_RATE = {
     ("small", "backprop"): 0.0005,
     ("small", "feedback alignment"): 0.001,
@@ -218,6 +260,7 @@ SEARCHES = (
 TRIALS = (
     *(t for group in (*SMALL_TRIALS.values(), *DEEP_TRIALS.values(), *WIDE_TRIALS.values()) for t in group),
     *FIG3_TRIALS,
+    *(t for trials in SIGNS_TRIALS.values() for t in trials),
 )
-RECORDED = (*TRIALS, *SMALL.values(), NO_DECAY, REDRAWN, *DEEP.values(), *WIDE.values(), FIG3)
+RECORDED = (*TRIALS, *SMALL.values(), NO_DECAY, REDRAWN, *DEEP.values(), *WIDE.values(), FIG3, *HOLDS.values())
 LIVE = ()
