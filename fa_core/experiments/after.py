@@ -169,6 +169,11 @@ SMALL = {rule: _small.but(name=f"after-{slug(rule)}", rule=rule, rate=r) for rul
 # Without decay nothing takes the difference between B and W' away.
 NO_DECAY = SMALL["Kolen-Pollack"].but(name="after-control-no-decay", weight_decay=0.0)
 REDRAWN = SMALL["direct feedback alignment"].but(name="after-control-redrawn", redraw_feedback=True)
+SIGNS_RATE = dict.fromkeys(SIGNS, 0.016)
+SIGNS_RUNS = {
+    magnitudes: _small.but(name=f"after-signs-{magnitudes}", rate=r, **SIGNS[magnitudes])
+    for magnitudes, r in SIGNS_RATE.items()
+}
 
 # ---- what of the paper holds for each: learning from W = 0, small initial weights, an upper hidden layer narrower than the
 # outputs, and a B of which a quarter is there
@@ -227,6 +232,18 @@ SEARCHES = (
     ),
     *(
         Search(
+            name=f"after, sign symmetry, magnitudes {magnitudes}",
+            trials=SIGNS_TRIALS[magnitudes],
+            chosen=chosen(SIGNS_TRIALS[magnitudes], "rate", r),
+            reported=(SIGNS_RUNS[magnitudes],),
+            settles=("rate",),
+            criterion="nse",
+            beside="after",
+        )
+        for magnitudes, r in SIGNS_RATE.items()
+    ),
+    *(
+        Search(
             name=f"after, {start} start, {rule}",
             trials=DEEP_TRIALS[start, rule],
             chosen=chosen(DEEP_TRIALS[start, rule], "rate", r),
@@ -262,5 +279,15 @@ TRIALS = (
     *FIG3_TRIALS,
     *(t for trials in SIGNS_TRIALS.values() for t in trials),
 )
-RECORDED = (*TRIALS, *SMALL.values(), NO_DECAY, REDRAWN, *DEEP.values(), *WIDE.values(), FIG3, *HOLDS.values())
+RECORDED = (
+    *TRIALS,
+    *SMALL.values(),
+    *SIGNS_RUNS.values(),
+    NO_DECAY,
+    REDRAWN,
+    *DEEP.values(),
+    *WIDE.values(),
+    FIG3,
+    *HOLDS.values(),
+)
 LIVE = ()
