@@ -220,8 +220,7 @@ DROPOUT_TRIALS = numbered(
 )
 DROPOUT = reported(DROPOUT_TRIALS[1], "note5-dropout")  # none of the six came to what the network without dropout did
 
-# With dropout the piecewise-linear unit, and with dropout receptive fields: trials again as long, of either six and, as is
-# said there, more.
+# With dropout the piecewise-linear unit, and with dropout receptive fields: six trials of either, again as long.
 
 
 def leaky(number: int, mean: float, weights: Any, lower: float, top: float, outputs: float) -> Experiment:
@@ -245,8 +244,8 @@ LEAKY_TRIALS = numbered(
         (1e-2, 0.04, 0.03, 0.3, 0.1),
         (3e-2, 0.04, 0.03, 0.1, 0.05),
         (1e-2, (0.06, 0.04, 0.04, 0.02), 0.03, 1.0, 0.1),
-        # Of these six only the second learned well, and to 5.2 %: six more, in which less reaches the outputs' or the hidden
-        # layers' weights.
+        # Of these six only the second learned well, and to 5.2 %. So there are six more, in which less reaches the weights
+        # of the outputs or of the hidden layers.
         (3e-3, 0.04, 0.03, 0.1, 0.2),
         (3e-3, 0.04, 0.03, 0.1, 1.0),
         (1e-2, 0.04, 0.03, 0.1, 0.05),
@@ -281,6 +280,7 @@ LOCAL_TRIALS = numbered(
         (5e-3, 0.2, 1.0, 0.14, 1.0),
     ),
 )
+LOCAL = reported(LOCAL_TRIALS[5], "note5-local")
 
 # ---- ten hidden layers of 1000 units, searched as the plain network is, the second round with the best two. From
 # U[-a, a] of a = `SAME`, a layer of 1000 receives from the 1000 beside it, of activity or of error, what these received.
@@ -368,6 +368,13 @@ SEARCHES = (
         reported=(DROPOUT,),
         settles=("dropout", "feedback", "rate", "weights", "schedule"),
     ),
+    Search(
+        name="note 5, receptive fields",
+        trials=LOCAL_TRIALS,
+        chosen=LOCAL_TRIALS[5],
+        reported=(LOCAL,),
+        settles=("rate", "weights", "feedback"),
+    ),
 )
 
 # ---- ReLU used directly, by the note's own recipe: one rate, no slow start, no stages; and the piecewise-linear unit by the
@@ -395,6 +402,7 @@ RECORDED = (
     DROPOUT,
     *LEAKY_TRIALS,
     *LOCAL_TRIALS,
+    LOCAL,
     *DIRECT.values(),
     *TEN.values(),
 )
