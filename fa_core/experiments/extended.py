@@ -224,8 +224,8 @@ DROPOUT = reported(DROPOUT_TRIALS[1], "note5-dropout")  # none of the six came t
 
 
 def leaky(number: int, mean: float, weights: Any, lower: float, top: float, outputs: float | None = None) -> Experiment:
-    """A trial of the piecewise-linear unit; the arguments as of `trial`; without `outputs` it begins as in `extended_20`, the
-    hidden layers at a third of the rate and the outputs at three times it, until 25,000 examples."""
+    """A trial of the piecewise-linear unit; the arguments as of `trial`. Without `outputs` it begins as in `extended_20`,
+    the hidden layers at a third of the rate and the outputs at three times it, until 25,000 examples."""
     plain = DROPOUT_TRIALS[1].but(
         name=f"note5-leaky-trial-{number}",
         hidden="leaky",
