@@ -268,6 +268,7 @@ LEAKY_TRIALS = numbered(
         (5e-3, 0.04, 0.03, 0.1),
     ),
 )
+LEAKY = reported(LEAKY_TRIALS[14], "note5-leaky")
 FIELDS = (6, 6, 28)  # 6 maps of 6 x 6 fields, 23 x 23 places each
 
 
@@ -383,6 +384,13 @@ SEARCHES = (
         settles=("dropout", "feedback", "rate", "weights", "schedule"),
     ),
     Search(
+        name="note 5, piecewise-linear unit",
+        trials=LEAKY_TRIALS,
+        chosen=LEAKY_TRIALS[14],
+        reported=(LEAKY,),
+        settles=("rate", "weights", "feedback", "schedule"),
+    ),
+    Search(
         name="note 5, receptive fields",
         trials=LOCAL_TRIALS,
         chosen=LOCAL_TRIALS[5],
@@ -415,6 +423,7 @@ RECORDED = (
     *DROPOUT_TRIALS,
     DROPOUT,
     *LEAKY_TRIALS,
+    LEAKY,
     *LOCAL_TRIALS,
     LOCAL,
     *DIRECT.values(),
