@@ -150,7 +150,7 @@ def reported(trial: Experiment, name: str) -> Experiment:
         stages=STAGES,
         examples=MOST * EPOCH,
         probes=probes(MOST, EPOCH),
-        schedule=trial.schedule[:2],
+        schedule=tuple(step for step in trial.schedule if step[0] < CUTS[0][0]),
     )
 
 
