@@ -381,7 +381,19 @@ def run(
     todo = list(dict.fromkeys(path(n).stem for n in chosen)) or there()
     for name in todo:
         check(name, given)
-    folder = stage(Path(out)) if out == STAGE else Path(out)
+    lock = Path(out).absolute()
+    try:
+        with processes.alone(lock.with_name(f"{lock.name}.lock")):
+            folder = stage(Path(out)) if out == STAGE else Path(out)
+            return _side_by_side(todo, folder, jobs, write_back, given)
+    except processes.Busy as busy:
+        raise NotebookError(
+            f"{out} is being written already, by {busy}: wait for that, end it, or name another folder by --out"
+        ) from None
+
+
+def _side_by_side(todo: list[str], folder: Path, jobs: int, write_back: bool, given: dict) -> int:
+    """`run`, once the folder is this process's own."""
     # One thread to each kernel: several side by side then do not fight over the cores, and the bits are the same.
     threads.hold(int(os.environ.get(threads.MEANT) or 1))
     failed = []

@@ -1,6 +1,7 @@
-"""Processes side by side that end when this one does, however that ends."""
+"""Processes side by side: those that end when this one does, however that ends; and one at a time."""
 
 import os
+import platform
 import signal
 import threading
 from collections.abc import Iterator
@@ -8,8 +9,46 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from tqdm import tqdm
+
+from fa_core.provenance import now
+
+
+class Busy(Exception):
+    """Another process is at it; says which."""
+
+
+@contextmanager
+def alone(file: Path, wait: bool = False) -> Iterator[None]:
+    """No other process is in the block of this lock file meanwhile. Raises Busy with who is, or waits.
+
+    The lock is the kernel's, and goes with the process that holds it, however that ends.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: nothing to lock with
+        yield
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with open(file, "a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                lock.seek(0)
+                raise Busy(lock.read() or "another process") from None
+            if not file.exists() or os.fstat(lock.fileno()).st_ino != file.stat().st_ino:
+                continue  # who had it ended, and removed it, between the two lines above
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {platform.node()} since {now()}")
+            lock.flush()
+            try:
+                yield
+            finally:
+                file.unlink(missing_ok=True)
+            return
 
 
 @contextmanager

@@ -9,8 +9,6 @@ so a record of another experiment can never be shown by mistake. `verification` 
 import hashlib
 import importlib
 import json
-import os
-import platform
 import re
 import sys
 import time
@@ -23,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from fa_core import files, provenance
+from fa_core import files, processes, provenance
 from fa_core.experiments import Experiment, must_be_one
 from fa_core.provenance import machine, now  # noqa: F401  (notebooks show what they ran on)
 from fa_core.training import History, Running, load_checkpoint, unpack_stretches, write_atomically
@@ -331,37 +329,15 @@ def spell(seconds: float) -> str:
 
 @contextmanager
 def alone(experiment: Experiment, within: Path | None = None, wait: bool = False) -> Iterator[None]:
-    """No other process records this experiment in this folder meanwhile. Raises RecordError that says who does, or waits.
-
-    The lock is the kernel's, and goes with the process that holds it, however that ends.
-    """
+    """No other process records this experiment in this folder meanwhile. Raises RecordError that says who does, or waits."""
     try:
-        import fcntl
-    except ImportError:  # Windows: nothing to lock with
-        yield
-        return
-    file = path(experiment, within).with_suffix(".lock")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        with open(file, "a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                lock.seek(0)
-                raise RecordError(
-                    f"{experiment.name} is being recorded already, by {lock.read() or 'another process'}: "
-                    "wait for that, or end it; the same command then goes on from its checkpoint"
-                ) from None
-            if not file.exists() or os.fstat(lock.fileno()).st_ino != file.stat().st_ino:
-                continue  # who had it ended, and removed it, between the two lines above
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {platform.node()} since {now()}")
-            lock.flush()
-            try:
-                yield
-            finally:
-                file.unlink(missing_ok=True)
-            return
+        with processes.alone(path(experiment, within).with_suffix(".lock"), wait):
+            yield
+    except processes.Busy as busy:
+        raise RecordError(
+            f"{experiment.name} is being recorded already, by {busy}: "
+            "wait for that, or end it; the same command then goes on from its checkpoint"
+        ) from None
 
 
 def record(

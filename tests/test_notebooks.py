@@ -341,6 +341,13 @@ def test_the_command_line_gives_parameters_and_refuses_those_that_no_notebook_ha
     assert len(ran) == 3
 
 
+def test_two_runs_into_one_folder_do_not_meet_and_the_second_says_who_is_there(tmp_path):
+    told = rf"out is being written already, by process {os.getpid()} on .* since 20.*: wait for that, .* by --out"
+    with processes.alone(tmp_path / "out.lock"), pytest.raises(notebooks.NotebookError, match=told):
+        notebooks.run(["02_linear"], out=str(tmp_path / "out"))
+    assert not any(tmp_path.iterdir())
+
+
 def test_less_than_one_notebook_at_a_time_is_refused():
     with pytest.raises(notebooks.NotebookError, match="--jobs is the number of notebooks side by side, 1 or more; got 0"):
         notebooks.run(["02_linear"], jobs=0)

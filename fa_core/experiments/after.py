@@ -6,6 +6,7 @@ compared with, on seeds and images that are not reported.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -63,7 +64,7 @@ def alike(e: Tensor, slopes: Sequence[Tensor], W: Sequence[Tensor], B: Sequence[
     return rules.feedback_alignment_gated(e, slopes, W, B)
 
 
-SIGNS = {"alike": {"rule": alike}, "redrawn": {"rule": "sign symmetry", "redraw_feedback": True}}
+SIGNS: dict[str, dict[str, Any]] = {"alike": {"rule": alike}, "redrawn": {"rule": "sign symmetry", "redraw_feedback": True}}
 SIGNS_TRIALS = {
     magnitudes: tuple(_trial.but(name=f"after-trial-signs-{magnitudes}-{r:g}", rate=r, **options) for r in RATES)
     for magnitudes, options in SIGNS.items()
@@ -177,7 +178,7 @@ SIGNS_RUNS = {
 
 # ---- what of the paper holds for each: learning from W = 0, small initial weights, an upper hidden layer narrower than the
 # outputs, and a B of which a quarter is there
-CHANGES = {
+CHANGES: dict[str, dict[str, Any]] = {
     "zero": {"weights": 0.0},
     "weak": {"weights": 0.01},
     "narrow": {"sizes": (30, 20, 4, 10)},
