@@ -33,6 +33,14 @@ def test_a_committed_notebook_ran_from_top_to_bottom_and_is_in_normal_form(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_that_shows_records_runs_the_beginning_of_one_again(name):
+    outputs = [o for c in notebooks.read(notebooks.path(name)).cells for o in c.get("outputs", ())]
+    shows = any(o.get("data", {}).get("text/plain", "").startswith("record: ") for o in outputs)
+    again = any("run again here, is as in its record" in o.get("text", "") for o in outputs)
+    assert again or not shows
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_committed_notebook_reports_exactly_its_own_claims_and_judged_them_by_the_bound(name):
     reported = notebooks.verdicts(notebooks.read(notebooks.path(name)))
     assert Counter(r["id"] for r in reported) == Counter(c.id for c in CLAIMS.values() if c.notebook == name)
