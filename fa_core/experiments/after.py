@@ -5,14 +5,17 @@ small networks. Each rule has its best learning rate, and on MNIST its best scal
 compared with, on seeds and images that are not reported.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from fa_core import rules
 from fa_core.experiments import Experiment, mnist
 from fa_core.experiments.search import Search
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RULES = ("backprop", "feedback alignment", "direct feedback alignment", "sign symmetry", "Kolen-Pollack")
 
