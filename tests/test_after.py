@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from fa_core import rules
 from fa_core.experiments import after, mnist
 from fa_core.network import initialise
 from fa_core.training import Run
@@ -87,6 +88,10 @@ def test_the_other_sign_symmetries_have_the_signs_of_W_and_one_size_or_sizes_tha
         assert (sizes.mean((-2, -1)) - 0.25).abs().max() < 0.05
     for a, b in zip(drawn, redrawn, strict=True):
         assert (a != b).float().mean() > 0.99
+
+
+def test_the_rule_that_is_described_without_being_tried_can_be_run_and_is_known_by_the_same_name():
+    assert rules.register(after.alike) == after.ALIKE
 
 
 def test_what_is_changed_to_see_what_of_the_paper_holds_is_one_thing_and_the_same_for_every_rule():

@@ -67,7 +67,10 @@ def alike(e: Tensor, slopes: Sequence[Tensor], W: Sequence[Tensor], B: Sequence[
     return rules.feedback_alignment_gated(e, slopes, W, B)
 
 
-SIGNS: dict[str, dict[str, Any]] = {"alike": {"rule": alike}, "redrawn": {"rule": "sign symmetry", "redraw_feedback": True}}
+# As `rules.register` knows it, but not tried out, which takes PyTorch; the tests do that.
+ALIKE = f"{alike.name} ({alike.digest()})"
+rules.OWN[ALIKE] = alike
+SIGNS: dict[str, dict[str, Any]] = {"alike": {"rule": ALIKE}, "redrawn": {"rule": "sign symmetry", "redraw_feedback": True}}
 SIGNS_TRIALS = {
     magnitudes: tuple(_trial.but(name=f"after-trial-signs-{magnitudes}-{r:g}", rate=r, **options) for r in RATES)
     for magnitudes, options in SIGNS.items()
