@@ -224,30 +224,22 @@ def chosen(trials: tuple[Experiment, ...], field: str, value: float) -> Experime
     return next(t for t in trials if getattr(t, field) == value)
 
 
+_IN_SMALL = (
+    *((rule, SMALL_TRIALS[rule], SMALL[rule]) for rule in RULES),
+    *((f"sign symmetry, magnitudes {m}", SIGNS_TRIALS[m], SIGNS_RUNS[m]) for m in SIGNS),
+)
 SEARCHES = (
     *(
         Search(
-            name=f"after, {rule}",
-            trials=SMALL_TRIALS[rule],
-            chosen=chosen(SMALL_TRIALS[rule], "rate", r),
-            reported=(SMALL[rule],),
+            name=f"after, {name}",
+            trials=trials,
+            chosen=chosen(trials, "rate", run.rate),
+            reported=(run,),
             settles=("rate",),
             criterion="nse",
             beside="after",
         )
-        for rule, r in SMALL_RATE.items()
-    ),
-    *(
-        Search(
-            name=f"after, sign symmetry, magnitudes {magnitudes}",
-            trials=SIGNS_TRIALS[magnitudes],
-            chosen=chosen(SIGNS_TRIALS[magnitudes], "rate", r),
-            reported=(SIGNS_RUNS[magnitudes],),
-            settles=("rate",),
-            criterion="nse",
-            beside="after",
-        )
-        for magnitudes, r in SIGNS_RATE.items()
+        for name, trials, run in _IN_SMALL
     ),
     *(
         Search(
