@@ -7,7 +7,7 @@ a seed and images that are not reported.
 """
 
 from fa_core.experiments import Experiment, Stages
-from fa_core.experiments.extended import BACKPROP, BATCH, FEEDBACK, TRIAL, probes
+from fa_core.experiments.extended import BACKPROP, BATCH, FEEDBACK, TRIAL, begun, probes
 
 SEEDS = (200, 201, 202)
 NARROW, WIDE = (784, 1000, 500, 10, 500, 1000, 784), (784, 1000, 1000, 1000, 1000, 1000, 784)
@@ -27,9 +27,16 @@ def even(sizes: tuple[int, ...], gain: float = 1.0) -> tuple[float, ...]:
 
 
 def trial(
-    number: int, rule: str, sizes: tuple[int, ...], mean: float, weights: float | tuple[float, ...], gain: float = 1.0
+    number: int,
+    rule: str,
+    sizes: tuple[int, ...],
+    mean: float,
+    weights: float | tuple[float, ...],
+    gain: float = 1.0,
+    outputs: float | None = None,
 ) -> Experiment:
-    """A trial of the first round, at one rate; `mean`: of the minibatch's mean; `gain`: of the topmost B, see `even`."""
+    """A trial of the first round, at one rate; `mean`: of the minibatch's mean; `gain`: of the topmost B, see `even`;
+    `outputs`: where their weights learn at another rate, see `begun`."""
     width, kind = sizes[3], rule.split(",")[0].replace(" ", "-")
     return Experiment(
         name=f"note9-trial-{width}-{kind}-{number}",
@@ -47,12 +54,15 @@ def trial(
         weight_decay=1e-6,
         probes=probes(ROUND, TRIAL),
         products="bfloat16",
+        schedule=begun(outputs, len(sizes) - 1) if outputs else ((0, 1.0),),
     )
 
 
 def settings(rule: str, sizes: tuple[int, ...]) -> tuple[tuple, ...]:
-    """(rate, scale of W) and for feedback alignment (..., gain of B): eight of them."""
-    half, whole = fan_in(sizes, 0.5), fan_in(sizes, 1.0)
+    """Rate and scale of W of each trial; of some the gain of B as well, and of some of these `outputs`: see `trial`."""
+    half, whole, larger = (fan_in(sizes, gain) for gain in (0.5, 1.0, 1.5))
+    # Of the first eight the best, of either algorithm, has the largest weights; so there are four more about it.
+    more = ((5e-3, whole), (1e-2, whole, 1.0, 0.2), (3e-2, whole, 1.0, 0.2))
     if rule == BACKPROP:
         return (
             (3e-3, 0.05),
@@ -63,6 +73,8 @@ def settings(rule: str, sizes: tuple[int, ...]) -> tuple[tuple, ...]:
             (3e-3, whole),
             (1e-2, whole),
             (3e-2, whole),
+            *more,
+            (3e-3, larger),
         )
     return (
         (3e-3, 0.03),
@@ -73,6 +85,8 @@ def settings(rule: str, sizes: tuple[int, ...]) -> tuple[tuple, ...]:
         (1e-2, half),
         (1e-2, half, 3.0),
         (1e-2, whole),
+        *more,
+        (1e-2, larger),
     )
 
 
