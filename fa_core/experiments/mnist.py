@@ -92,6 +92,11 @@ SEARCHES = (
 ANGLES = tuple(
     VALIDATION.but(name=f"mnist-angle-{w:g}", rule="feedback alignment", weights=w, feedback=BETA) for w in (0.01, 0.05, 0.1)
 )
+# And how it depends on the rate.
+RATE_ANGLES = tuple(
+    VALIDATION.but(name=f"mnist-angle-rate-{r:g}", rule="feedback alignment", rate=r, feedback=BETA)
+    for r in (0.002, 0.004, 0.01, 0.05)
+)
 
 # ---- controls and the short live run of the notebook
 SHORT = FEEDBACK_ALIGNMENT.but(name="mnist-short", seeds=(0,), examples=2 * EPOCH, probes=probes(2 * EPOCH), snapshots=())
@@ -111,5 +116,5 @@ STOPPING = VALIDATION.but(
     feedback=BETA,
 )
 
-RECORDED = (BACKPROP, FEEDBACK_ALIGNMENT, SPARSE, SHALLOW, ROUGH, *FEATURES, ONLINE, *SEARCH, *ANGLES, *RATES, STOPPING)
+RECORDED = (BACKPROP, FEEDBACK_ALIGNMENT, SPARSE, SHALLOW, ROUGH, *FEATURES, ONLINE, *SEARCH, *ANGLES, *RATE_ANGLES, *RATES, STOPPING)
 LIVE = (SHORT,)
