@@ -101,6 +101,15 @@ def test_orders_are_those_of_randperm_to_the_last_and_so_is_the_generator(n):
     assert torch.equal(one.get_state(), other.get_state())
 
 
+def test_the_common_multiple_is_sought_of_few_things_alone(monkeypatch):
+    # Of the 60,000 images it took two seconds, once an epoch and run, and was not needed.
+    monkeypatch.setattr(tasks.math, "lcm", None)
+    assert sorted(tasks.orders(60_000, 1, tasks.generator(0, "data")).tolist()) == list(range(60_000))
+    assert len(tasks.orders(tasks.MANY, 3, tasks.generator(0, "data"))) == 3 * tasks.MANY
+    with pytest.raises(TypeError, match="not callable"):
+        tasks.orders(tasks.MANY - 1, 3, tasks.generator(0, "data"))
+
+
 # ---- sets of files
 
 

@@ -24,14 +24,17 @@ Scale = Callable[[np.ndarray], np.ndarray]  # from inputs as they are stored to 
 Target = Callable[[Tensor], Tensor]
 
 CHUNK = 1000  # examples to a chunk where they are drawn: so many, or the whole minibatches that come nearest below
+# Things whose least common multiple is above 2^28, from where on random_ takes two of the generator's numbers for one. That
+# of tens of thousands of images takes seconds to find.
+MANY = 23
 
 
 def orders(n: int, times: int, generator: torch.Generator) -> Tensor:
     """`times` random orders of n things, one after the other, `(times * n,)`: those that as many calls of torch.randperm
     give, and the generator is then where they leave it. For few things it takes a fraction of their time."""
-    most = math.lcm(*range(1, n + 1))
-    if times == 1 or most >= 2**28:  # from there on random_ takes two of the generator's numbers for one
+    if times == 1 or n >= MANY:
         return torch.cat([torch.randperm(n, generator=generator) for _ in range(times)])
+    most = math.lcm(*range(1, n + 1))
     # A permutation exchanges each thing i but the last with thing i + u % (n - i), u the generator's next number. Given u
     # modulo a multiple of all n - i, these come out the same.
     u = torch.empty(times, n - 1, dtype=torch.int64).random_(0, most, generator=generator)
@@ -245,7 +248,8 @@ def make(experiment: Experiment, seeds: tuple[int, ...], device: torch.device | 
     draws = [generator(s, "data") for s in seeds]
 
     def tensor(array: ArrayLike) -> Tensor:
-        return torch.as_tensor(np.array(array)).to(device=device, dtype=dtype)
+        array = np.asarray(array)  # a file that is mapped cannot be written to, and torch would warn of it
+        return torch.as_tensor(array if array.flags.writeable else array.copy()).to(device=device, dtype=dtype)
 
     n_in, n_out = experiment.sizes[0], experiment.sizes[-1]
     if experiment.task in DRAWN:
