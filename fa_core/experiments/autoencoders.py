@@ -8,6 +8,7 @@ a seed and images that are not reported.
 
 from fa_core.experiments import Experiment, Stages
 from fa_core.experiments.extended import BACKPROP, BATCH, FEEDBACK, TRIAL, begun, probes
+from fa_core.experiments.search import Search
 
 SEEDS = (200, 201, 202)
 NARROW, WIDE = (784, 1000, 500, 10, 500, 1000, 784), (784, 1000, 1000, 1000, 1000, 1000, 784)
@@ -96,5 +97,44 @@ FIRST = {
     for rule in (FEEDBACK, BACKPROP)
 }
 
-RECORDED = tuple(e for trials in FIRST.values() for e in trials)
+# The best of each, by the numbers of their trials, the best first: they go on to a second round, of twelve passes on another
+# seed, with cuts of the rate.
+BEST = {
+    (NARROW, FEEDBACK): (8, 11, 9),
+    (NARROW, BACKPROP): (6, 4, 1),
+    (WIDE, FEEDBACK): (8, 9),
+    (WIDE, BACKPROP): (9, 6),
+}
+CUTS = ((8 * TRIAL, 0.1), (10 * TRIAL, 0.01))
+
+
+def longer(trial: Experiment) -> Experiment:
+    """A trial of the second round: the setting of one of the first."""
+    full = trial.schedule[-1][1]
+    cuts = tuple((at, tuple(c * f for f in full) if isinstance(full, tuple) else c * full) for at, c in CUTS)
+    return trial.but(
+        name=trial.name.replace("trial", "second"),
+        seeds=(101,),
+        examples=12 * TRIAL,
+        probes=probes(12, TRIAL),
+        schedule=(*trial.schedule, *cuts),
+    )
+
+
+SECOND = {key: tuple(longer(FIRST[key][n - 1]) for n in best) for key, best in BEST.items()}
+
+SEARCHES = tuple(
+    Search(
+        name=f"note 9, {sizes[3]} in the middle, {rule.split(',')[0]}, first round",
+        trials=FIRST[sizes, rule],
+        chosen=FIRST[sizes, rule][best[0] - 1],
+        reported=(),
+        settles=("rate", "weights", "feedback", "schedule"),
+        criterion="loss",
+        beside=f"note 9, {sizes[3]} in the middle, first round",
+    )
+    for (sizes, rule), best in BEST.items()
+)
+
+RECORDED = tuple(e for searched in (FIRST, SECOND) for trials in searched.values() for e in trials)
 LIVE = ()
