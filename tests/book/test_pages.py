@@ -56,8 +56,6 @@ def test_a_notebooks_figures_are_numbered_and_its_verdicts_are_on_the_page_and_c
 
 # ---- how a page is to be read, on any width and on paper
 
-# Notebooks that are still longer than 10,000 pixels at 1280, as opened; one that no longer is leaves this list.
-TALL = {"08_mnist_extended"}
 # What is wider than its place, with whether it can be scrolled there, by the keyboard too; but for what is folded, what only
 # a screen reader says, and what ends in an ellipsis, for that is said in full elsewhere.
 TOO_WIDE = """() => [...document.querySelectorAll("article *")].filter(e => e.clientWidth > 1 &&
@@ -95,7 +93,7 @@ def test_nothing_is_cut_on_a_wide_screen_and_a_phone_scrolls_no_page_sideways(pa
 def test_a_notebook_is_no_longer_than_one_reads(page):
     if page.name.startswith("notebooks/"):
         height = page.evaluate("document.documentElement.scrollHeight")
-        assert page.name.split("/")[1] in TALL or height <= 10_000
+        assert height <= 10_000, f"{height} pixels at 1280, as opened"
 
 
 def changed(page, place) -> int:
