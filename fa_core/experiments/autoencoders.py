@@ -7,7 +7,7 @@ a seed and images that are not reported.
 """
 
 from fa_core.experiments import Experiment, Stages
-from fa_core.experiments.extended import BACKPROP, BATCH, FEEDBACK, TRIAL, begun, probes
+from fa_core.experiments.extended import BACKPROP, BATCH, EPOCH, FEEDBACK, HELD_OUT, TRIAL, begun, probes
 from fa_core.experiments.search import Search
 
 SEEDS = (200, 201, 202)
@@ -123,18 +123,57 @@ def longer(trial: Experiment) -> Experiment:
 
 SECOND = {key: tuple(longer(FIRST[key][n - 1]) for n in best) for key, best in BEST.items()}
 
-SEARCHES = tuple(
-    Search(
-        name=f"note 9, {sizes[3]} in the middle, {rule.split(',')[0]}, first round",
-        trials=FIRST[sizes, rule],
-        chosen=FIRST[sizes, rule][best[0] - 1],
-        reported=(),
-        settles=("rate", "weights", "feedback", "schedule"),
-        criterion="loss",
-        beside=f"note 9, {sizes[3]} in the middle, first round",
-    )
-    for (sizes, rule), best in BEST.items()
-)
+CHOSEN = {  # without a bottleneck the second round is still to be run
+    (NARROW, FEEDBACK): SECOND[NARROW, FEEDBACK][1],
+    (NARROW, BACKPROP): SECOND[NARROW, BACKPROP][1],
+}
 
-RECORDED = tuple(e for searched in (FIRST, SECOND) for trials in searched.values() for e in trials)
+
+def reported(trial: Experiment) -> Experiment:
+    """The setting of a trial, in stages to its own end, on all images but those held out; tested on the test images."""
+    return trial.but(
+        name=f"note9-{trial.sizes[3]}-{trial.rule.split(',')[0].replace(' ', '-')}",
+        task="autoencoder",
+        seeds=SEEDS,
+        held_out=HELD_OUT,
+        stages=STAGES,
+        examples=MOST * EPOCH,
+        probes=probes(MOST, EPOCH),
+        schedule=tuple(step for step in trial.schedule if step[0] < CUTS[0][0]),
+    )
+
+
+RUNS = {key: reported(trial) for key, trial in CHOSEN.items()}
+# A control: no feedback below the outputs, of one seed.
+CONTROL = RUNS[NARROW, FEEDBACK].but(name="note9-control-no-feedback", feedback=0.0, seeds=SEEDS[:1])
+
+
+def rounds(sizes: tuple[int, ...], rule: str) -> tuple[Search, ...]:
+    """The rounds of the search for an algorithm's setting in a network."""
+    key, name, beside = (sizes, rule), rule.split(",")[0], f"note 9, {sizes[3]} in the middle"
+    how = {"settles": ("rate", "weights", "feedback", "schedule"), "criterion": "loss"}
+    began = Search(
+        name=f"{beside}, {name}, first round",
+        trials=FIRST[key],
+        chosen=FIRST[key][BEST[key][0] - 1],
+        reported=(),
+        beside=f"{beside}, first round",
+        **how,
+    )
+    if key not in CHOSEN:
+        return (began,)
+    return began, Search(
+        name=f"{beside}, {name}, second round",
+        trials=SECOND[key],
+        chosen=CHOSEN[key],
+        reported=(RUNS[key],),
+        beside=f"{beside}, second round",
+        after=began,
+        **how,
+    )
+
+
+SEARCHES = tuple(search for key in BEST for search in rounds(*key))
+
+RECORDED = (*(e for searched in (FIRST, SECOND) for trials in searched.values() for e in trials), *RUNS.values(), CONTROL)
 LIVE = ()
