@@ -1,9 +1,9 @@
 """Where a result comes from: which sources, at which commit, on what, with how many threads, under which settings.
 
 The *sources* of a run are the modules that can change its result: its trainer and all that this imports, found in the
-syntax trees, so that a new module is never forgotten. Their digests leave out docstrings, comments, layout and the types of
-what functions take and give, and of `fa_core.experiments` all but the classes, for what was run is in the experiment's own
-digest.
+syntax trees, so that a new module is never forgotten. Their digests leave out docstrings, comments, layout, the types of
+what functions take and give, how a thing shows itself, the version, and of `fa_core.experiments` all but the classes, for
+what was run is in the experiment's own digest.
 """
 
 import ast
@@ -25,6 +25,7 @@ from fa_core.experiments import Described
 
 PACKAGE = __package__
 DESCRIPTIONS = f"{PACKAGE}.experiments"
+SHOWN = ("table", "__repr__", "_repr_html_", "_repr_mimebundle_")  # functions for readers alone
 # What changes the bits of a result, or may.
 VARIABLES = ("MKL_CBWR", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "NPY_DISABLE_CPU_FEATURES")
 
@@ -86,10 +87,12 @@ def _tree(name: str) -> ast.Module:
 
 
 class _Untyped(ast.NodeTransformer):
-    """A module without what is there for a type checker alone. The fields of a class keep their types: of them a dataclass
-    is made."""
+    """A module without what is there for a type checker or for readers alone, `SHOWN`. The fields of a class keep their
+    types: of them a dataclass is made."""
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | None:
+        if node.name in SHOWN:
+            return None
         node.returns = None
         return self.generic_visit(node)
 
@@ -100,6 +103,9 @@ class _Untyped(ast.NodeTransformer):
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         node.body = [s if isinstance(s, ast.AnnAssign) else self.visit(s) for s in node.body]
         return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        return None if ast.unparse(node.targets[0]) == "__version__" else self.generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         return ast.Assign([node.target], node.value) if node.value else None

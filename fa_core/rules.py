@@ -20,8 +20,9 @@ A rule of your own is a decorated function, and an experiment takes it as it is,
         return [*(e @ b for b in B), e]
 
 The equations use `@`, `*` and `.mT` alone, and one of them the pseudoinverse, so they work on NumPy arrays, on torch tensors
-and on what stands for a tensor in `fa_core.products`. Four modules write feedback alignment out for themselves: `linear` as
-an independent reference, `flow` in continuous time, `spiking` for units that integrate, `nn` as PyTorch's autograd wants it.
+and on what stands for a tensor in `fa_core.products`. Five modules write feedback alignment out for themselves: `linear` as
+an independent reference, `compiled` as loops over single examples, `flow` in continuous time, `spiking` for units that
+integrate, `nn` as PyTorch's autograd wants it.
 """
 
 import hashlib
@@ -117,9 +118,9 @@ class Rule:
         B = [torch.rand(1, *shape, generator=g) for shape in self.feedback.shapes(sizes)]
         where = f"rule {self.name!r}, tried on 6 examples in a network of 2-3-4-5 units,"
         try:
-            deltas = self(h[-1], h[1:], W[1:], B)
+            deltas = list(self(h[-1], h[1:], W[1:], B))
             if self.learn:
-                self.learn(B, h, h[1:], (0.1,) * 3, (1.0,) * 3)
+                self.learn(B, h, deltas, (0.1,) * 3, (1.0,) * 3)
             if self.tie:
                 self.tie(W[1:], B)
         except Exception as error:  # whatever somebody's rule may raise

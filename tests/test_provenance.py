@@ -102,6 +102,8 @@ def test_no_module_is_imported_in_a_way_that_would_not_be_seen():
         ("fa_core.experiments", lambda t: t.replace("'Examples whose", "'More examples whose"), False),
         ("fa_core.experiments", lambda t: t.replace("batch: Count = 1", "batch: Count = 2"), True),
         ("fa_core.claims", lambda t: t + "\nadded = 1", False),
+        ("fa_core.experiments", lambda t: t.replace("rows = {'experiment'", "rows = {'name'"), False),
+        ("fa_core", lambda t: t.replace("__version__ = '0", "__version__ = '9"), False),
     ],
     ids=[
         "a statement",
@@ -113,6 +115,8 @@ def test_no_module_is_imported_in_a_way_that_would_not_be_seen():
         "an attribute's docstring",
         "a default",
         "a module that is not imported",
+        "how an experiment shows itself",
+        "the version",
     ],
 )
 def test_what_can_change_a_result_counts_and_what_cannot_does_not(monkeypatch, module, edit, counts):

@@ -359,6 +359,12 @@ WRONG = {
         {"learn": lambda B, h, d, rates, shrink: B[0].add_(h[0])},
         "fails: RuntimeError",
     ),
+    "b that learns from a signal that a layer does not get": (
+        lambda e, s, W, B: [None, None, e],
+        {"learn": lambda B, h, d, rates, shrink: [b.add_(delta.sum()) for b, delta in zip(B, d, strict=False)]},
+        "fails: AttributeError",
+    ),
+    "nothing": (lambda e, s, W, B: None, {}, "fails: TypeError"),
     "b tied to what it is not like": (
         lambda e, s, W, B: feedback_alignment(e, s, W, B),
         {"tie": lambda W, B: B[0].copy_(W[0])},
@@ -372,6 +378,30 @@ def test_a_rule_that_cannot_be_run_is_refused_when_the_experiment_is_described(w
     signals, options, message = WRONG[what]
     with pytest.raises(ValueError, match=rf"rule 'wrong', tried on 6 examples in a network of 2-3-4-5 units, {message}"):
         DEEP.but(rule=learning_rule("wrong", **options)(signals))
+
+
+def test_a_rule_of_ones_own_may_come_later_in_a_run():
+    mine = learning_rule("mine")(lambda e, slopes, W, B: feedback_alignment(e, slopes, W, B))
+    mixed = DEEP.but(switch=((10, mine),))
+    assert mixed.rule_at(9) == DEEP.rule
+    assert OWN[mixed.rule_at(10)] is mine
+    run = Run(mixed, (0,))
+    run.advance()
+    assert run.rule is mine
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rule": feedback_alignment.signals}, "rule wants a rule's name, or a function that @learning_rule made a rule"),
+        ({"switch": ((10, feedback_alignment.signals),)}, "a function that @learning_rule made a rule"),
+        ({"switch": 10}, "switch wants a tuple"),
+        ({"task": (np.ones((3, 2)), np.ones(3))}, "task wants the name of a task, or a DataSet"),
+    ],
+)
+def test_what_is_no_rule_and_no_task_is_refused_with_what_to_do(change, message):
+    with pytest.raises(ValueError, match=message):
+        DEEP.but(**change)
 
 
 def test_a_rule_without_a_text_is_refused():

@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Self
 from fa_core import CONVENTIONS, rules
 from fa_core.experiments import datasets, kinds
 from fa_core.experiments.datasets import DataSet
-from fa_core.experiments.kinds import either, just, number, pair, several, whole
+from fa_core.experiments.kinds import Kind, either, just, number, pair, several, whole
 from fa_core.rules import Rule
 from fa_core.units import UNITS
 
@@ -82,6 +82,8 @@ class Fields(kinds.Values):
 
 TOGETHER = {"plateau": Plateau, "stages": Stages, "distort": Elastic, "fields": Fields}
 
+TASK = Kind(kinds.TEXT.holds, "the name of a task, or a DataSet of arrays")
+RULE = Kind(kinds.TEXT.holds, "a rule's name, or a function that @learning_rule made a rule")
 Text = Annotated[str, kinds.TEXT]
 Switch = Annotated[bool, kinds.SWITCH]
 Count = Annotated[int, whole(1)]
@@ -151,7 +153,7 @@ class Experiment(Described):
     name: Annotated[str, kinds.NAME]
 
     # ---- what is learned
-    task: Annotated[str | DataSet, kinds.TEXT]
+    task: Annotated[str | DataSet, TASK]
     """A data set of `fa_core.experiments.datasets`, by its name or one of your own; "xor"; or a target function of inputs
     that are drawn: "linear", "teacher", "quadratic"."""
     examples: Count
@@ -190,9 +192,9 @@ class Experiment(Described):
     """Initial values, in every run, in place of drawn ones: pairs (array, values), e.g. ("W1", (0.15, -0.13))."""
 
     # ---- learning
-    rule: Annotated[str | Rule, kinds.TEXT]
+    rule: Annotated[str | Rule, RULE]
     """One of `fa_core.rules`, by its name, or one of your own, which is then known by its name and a digest of its text."""
-    switch: Annotated[tuple[tuple[int, str], ...], several(pair(whole(1), kinds.TEXT))] = ()
+    switch: Annotated[tuple[tuple[int, str | Rule], ...], several(pair(whole(1), RULE))] = ()
     """Pairs (example, rule): from that example on another rule is in force."""
     redraw_feedback: Annotated[bool | tuple[int, ...], either(kinds.SWITCH, several(whole()))] = False
     """True: B is drawn anew at every step; or the examples at which it is."""
@@ -233,6 +235,8 @@ class Experiment(Described):
     def __post_init__(self) -> None:
         if isinstance(self.rule, Rule):
             self._set("rule", rules.register(self.rule))
+        if isinstance(self.switch, tuple) and all(isinstance(at, tuple) and len(at) == 2 for at in self.switch):
+            self._set("switch", tuple((at, rules.register(r) if isinstance(r, Rule) else r) for at, r in self.switch))
         if isinstance(self.task, DataSet):
             self._set("task", datasets.register(self.task))
         for name, kind in TOGETHER.items():
@@ -422,7 +426,7 @@ class Experiment(Described):
 
     def rule_at(self, example: int) -> str:
         """The name of the rule in force when `example` examples have been seen."""
-        return next(name for start, name in reversed(((0, f"{self.rule}"), *self.switch)) if start <= example)
+        return next(f"{name}" for start, name in reversed(((0, self.rule), *self.switch)) if start <= example)
 
     def at(self, profile: str, examples: int) -> "Experiment":
         """This experiment at the profile `paper`, or at `smoke` cut to two seeds and `examples` examples, probed at the

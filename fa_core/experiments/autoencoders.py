@@ -6,6 +6,8 @@ Rates and the scales of W and of B are not given: the search for them is here, e
 a seed and images that are not reported.
 """
 
+from typing import Any
+
 from fa_core.experiments import Experiment, Stages
 from fa_core.experiments.extended import BACKPROP, BATCH, EPOCH, FEEDBACK, HELD_OUT, TRIAL, begun, probes
 from fa_core.experiments.search import Search
@@ -27,6 +29,11 @@ def even(sizes: tuple[int, ...], gain: float = 1.0) -> tuple[float, ...]:
     return tuple(round(gain * (3 / n) ** 0.5, 4) for n in sizes[2:])
 
 
+def called(rule: str, sizes: tuple[int, ...]) -> str:
+    """What sets a search's experiments apart in their names: the units in the middle, and the algorithm."""
+    return f"{sizes[3]}-{rule.split(',')[0].replace(' ', '-')}"
+
+
 def trial(
     number: int,
     rule: str,
@@ -38,9 +45,8 @@ def trial(
 ) -> Experiment:
     """A trial of the first round, at one rate; `mean`: of the minibatch's mean; `gain`: of the topmost B, see `even`;
     `outputs`: where their weights learn at another rate, see `begun`."""
-    width, kind = sizes[3], rule.split(",")[0].replace(" ", "-")
     return Experiment(
-        name=f"note9-trial-{width}-{kind}-{number}",
+        name=f"note9-trial-{called(rule, sizes)}-{number}",
         task="autoencoder validation",
         sizes=sizes,
         rule=rule,
@@ -91,7 +97,7 @@ def settings(rule: str, sizes: tuple[int, ...]) -> tuple[tuple, ...]:
     )
 
 
-FIRST = {
+FIRST: dict[tuple[tuple[int, ...], str], tuple[Experiment, ...]] = {
     (sizes, rule): tuple(trial(n, rule, sizes, *setting) for n, setting in enumerate(settings(rule, sizes), 1))
     for sizes in (NARROW, WIDE)
     for rule in (FEEDBACK, BACKPROP)
@@ -99,7 +105,7 @@ FIRST = {
 
 # The best of each, by the numbers of their trials, the best first: they go on to a second round, of twelve passes on another
 # seed, with cuts of the rate.
-BEST = {
+BEST: dict[tuple[tuple[int, ...], str], tuple[int, ...]] = {
     (NARROW, FEEDBACK): (8, 11, 9),
     (NARROW, BACKPROP): (6, 4, 1),
     (WIDE, FEEDBACK): (8, 9),
@@ -129,10 +135,10 @@ CHOSEN = {  # without a bottleneck the second round is still to be run
 }
 
 
-def reported(trial: Experiment) -> Experiment:
+def reported(rule: str, trial: Experiment) -> Experiment:
     """The setting of a trial, in stages to its own end, on all images but those held out; tested on the test images."""
     return trial.but(
-        name=f"note9-{trial.sizes[3]}-{trial.rule.split(',')[0].replace(' ', '-')}",
+        name=f"note9-{called(rule, trial.sizes)}",
         task="autoencoder",
         seeds=SEEDS,
         held_out=HELD_OUT,
@@ -143,7 +149,7 @@ def reported(trial: Experiment) -> Experiment:
     )
 
 
-RUNS = {key: reported(trial) for key, trial in CHOSEN.items()}
+RUNS = {(sizes, rule): reported(rule, trial) for (sizes, rule), trial in CHOSEN.items()}
 # A control: no feedback below the outputs, of one seed.
 CONTROL = RUNS[NARROW, FEEDBACK].but(name="note9-control-no-feedback", feedback=0.0, seeds=SEEDS[:1])
 
@@ -151,7 +157,7 @@ CONTROL = RUNS[NARROW, FEEDBACK].but(name="note9-control-no-feedback", feedback=
 def rounds(sizes: tuple[int, ...], rule: str) -> tuple[Search, ...]:
     """The rounds of the search for an algorithm's setting in a network."""
     key, name, beside = (sizes, rule), rule.split(",")[0], f"note 9, {sizes[3]} in the middle"
-    how = {"settles": ("rate", "weights", "feedback", "schedule"), "criterion": "loss"}
+    how: dict[str, Any] = {"settles": ("rate", "weights", "feedback", "schedule"), "criterion": "loss"}
     began = Search(
         name=f"{beside}, {name}, first round",
         trials=FIRST[key],
