@@ -14,6 +14,7 @@ a layer has an `activation`. B is a buffer: it moves with `.to()`, is kept in `s
 optimiser nor weight decay changes it.
 """
 
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -27,21 +28,20 @@ RULES = ("local", "gated")
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.ELU, nn.Softplus)
 
 
-class _Send(torch.autograd.Function):
-    """0 on the way up; on the way down, what the product of an input with B would send to it."""
+class _Route(torch.autograd.Function):
+    """y as it is; on the way down its signal delta for it, and `down(shape, delta, B)` for each of some x."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, B: Tensor, shape: torch.Size, down: Callable[[torch.Size, Tensor, Tensor], Tensor]
-    ) -> Tensor:
-        ctx.save_for_backward(B)
-        ctx.shape, ctx.down = x.shape, down
-        return x.new_zeros(()).expand(shape)
+    def forward(ctx: Any, y: Tensor, down: Callable[[torch.Size, Tensor, Tensor], Tensor], *x_and_B: Tensor) -> Tensor:
+        half = len(x_and_B) // 2
+        ctx.save_for_backward(*x_and_B[half:])
+        ctx.shapes, ctx.down = [x.shape for x in x_and_B[:half]], down
+        return y.view_as(y)
 
     @staticmethod
-    def backward(ctx: Any, delta: Tensor) -> tuple[Tensor, None, None, None]:
-        (B,) = ctx.saved_tensors
-        return ctx.down(ctx.shape, delta, B.to(delta.dtype)), None, None, None
+    def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
+        sent = [ctx.down(shape, delta, B.to(delta.dtype)) for shape, B in zip(ctx.shapes, ctx.saved_tensors, strict=True)]
+        return (delta, None, *sent, *(None,) * len(sent))
 
 
 class _Feedback(nn.Module):
@@ -54,10 +54,14 @@ class _Feedback(nn.Module):
     _up: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     _down: Callable[[torch.Size, Tensor, Tensor], Tensor]
 
-    def set_feedback(self, activation: Callable[[Tensor], Tensor] | None, rule: str, scale: float) -> None:
-        """Draw B as PyTorch draws W, times `scale`. Raises ValueError for an unknown rule."""
+    def _check(self, rule: str) -> None:
+        """Raises ValueError for what there is no feedback for."""
         if rule not in RULES:
             raise ValueError(f"unknown rule {rule!r}; there are: {', '.join(RULES)}")
+
+    def set_feedback(self, activation: Callable[[Tensor], Tensor] | None, rule: str, scale: float) -> None:
+        """Draw B as PyTorch draws W, times `scale`. Raises ValueError where `_check` does."""
+        self._check(rule)
         self.activation, self.rule, self.transport = activation, rule, False
         B = torch.empty_like(self.weight)
         nn.init.kaiming_uniform_(B, a=5**0.5)
@@ -71,38 +75,33 @@ class _Feedback(nn.Module):
         a = self._up(x.detach(), self.weight, self.bias)
         if not x.requires_grad:
             return f(a)
-        sent = _Send.apply(x, self.B, a.shape, self._down)
-        return f(a + sent) if self.rule == "gated" else f(a) + sent
+        if self.rule == "gated":
+            return f(_Route.apply(a, self._down, x, self.B))
+        return _Route.apply(f(a), self._down, x, self.B)
 
 
 class FeedbackLinear(_Feedback, nn.Linear):
     """`nn.Linear` and the unit behind it: x `(..., in_features)` to `(..., out_features)`; B `(out_features, in_features)`.
 
-    activation: elementwise, None for a linear layer; rule: see the module; scale: of B, in terms of W's at the start. Raises
-    ValueError for an unknown rule.
+    Takes the arguments of `nn.Linear` and `activation`: elementwise, None for a linear layer; rule: see the module; scale:
+    of B, in terms of W's at the start. Raises ValueError for an unknown rule.
     """
 
     def __init__(
         self,
         in_features: int,
         out_features: int,
-        bias: bool = True,
-        *,
+        *arguments: Any,
         activation: Callable[[Tensor], Tensor] | None = None,
         rule: str = "local",
         scale: float = 1.0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(in_features, out_features, bias, device, dtype)
+        super().__init__(in_features, out_features, *arguments, **options)
         self.set_feedback(activation, rule, scale)
 
     _up = staticmethod(functional.linear)
-
-    @staticmethod
-    def _down(shape: torch.Size, delta: Tensor, B: Tensor) -> Tensor:
-        """delta B, in the layout of rows."""
-        return delta @ B
+    _down = staticmethod(lambda shape, delta, B: delta @ B)  # in the layout of rows
 
 
 class FeedbackConv2d(_Feedback, nn.Conv2d):
@@ -124,9 +123,12 @@ class FeedbackConv2d(_Feedback, nn.Conv2d):
         **options: Any,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, *arguments, **options)
+        self.set_feedback(activation, rule, scale)
+
+    def _check(self, rule: str) -> None:
+        _Feedback._check(self, rule)
         if self.padding_mode != "zeros" or isinstance(self.padding, str):
             raise ValueError(f"padding {self.padding!r} of mode {self.padding_mode!r}: feedback wants numbers, and zeros")
-        self.set_feedback(activation, rule, scale)
 
     def _up(self, x: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
         """The convolution."""
@@ -135,22 +137,6 @@ class FeedbackConv2d(_Feedback, nn.Conv2d):
     def _down(self, shape: torch.Size, delta: Tensor, B: Tensor) -> Tensor:
         """Its transpose, with B for W."""
         return conv2d_input(shape, B, delta.contiguous(), self.stride, self.padding, self.dilation, self.groups)
-
-
-class _Deliver(torch.autograd.Function):
-    """The outputs as they are; on the way down, the error at the outputs for them, and B e for each hidden layer."""
-
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, *hidden_and_B: Tensor) -> Tensor:
-        half = len(hidden_and_B) // 2
-        ctx.save_for_backward(*hidden_and_B[half:])
-        ctx.shapes = [h.shape for h in hidden_and_B[:half]]
-        return y.view_as(y)
-
-    @staticmethod
-    def backward(ctx: Any, e: Tensor) -> tuple[Tensor | None, ...]:
-        sent = [(e.flatten(1) @ B.to(e.dtype)).view(shape) for B, shape in zip(ctx.saved_tensors, ctx.shapes, strict=True)]
-        return (e, *sent, *(None,) * len(sent))
 
 
 class DirectFeedback(nn.Module):
@@ -182,58 +168,53 @@ class DirectFeedback(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The last stage's activity."""
         *hidden, y = self.activities(x)
-        return _Deliver.apply(y, *hidden, *(getattr(self, f"B{i}") for i in range(len(hidden))))
+        B = [getattr(self, f"B{i}") for i in range(len(hidden))]
+        return _Route.apply(y, lambda shape, e, B: (e.flatten(1) @ B).view(shape), *hidden, *B)
+
+
+OTHERS = (nn.Linear, nn.modules.conv._ConvNd, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)
+KINDS: dict[type[nn.Module], type[_Feedback]] = {nn.Linear: FeedbackLinear, nn.Conv2d: FeedbackConv2d}
 
 
 def convert(model: nn.Module, rule: str = "local", scale: float = 1.0) -> nn.Module:
-    """Put feedback layers in the place of every `nn.Linear` and `nn.Conv2d` of a model, in place, and return it; weights,
-    and so what it computes, stay as they are.
+    """Make feedback layers of every `nn.Linear` and `nn.Conv2d` of a model, in place, and return it. They keep their
+    weights, so that it computes what it did, their hooks, and every place in which they stand.
 
     By the local rule a layer takes the elementwise unit that follows it in its `nn.Sequential` into itself; one that is
-    called otherwise has a linear unit, and what lies between it and the next passes its derivative on. Raises ValueError
-    where there is no such layer, or for an unknown rule.
+    called otherwise has a linear unit, and what lies between it and the next passes its derivative on. Warns of other layers
+    with matrices of weights, such as those of attention, through which backprop goes on. Raises ValueError where there is
+    none to be converted, for one that is not always followed by the same unit, and for an unknown rule.
     """
-    if isinstance(model, (nn.Linear, nn.Conv2d)):
-        return model if isinstance(model, _Feedback) else _with_feedback(model, None, rule, scale)
-    before = sum(isinstance(m, _Feedback) for m in model.modules())
-    for parent in list(model.modules()):
-        for (name, child), (after, unit) in pairwise([*parent.named_children(), ("", None)]):
-            if type(child) is nn.Linear or type(child) is nn.Conv2d:
-                taken = rule == "local" and isinstance(parent, nn.Sequential) and isinstance(unit, ELEMENTWISE)
-                setattr(parent, name, _with_feedback(child, unit if taken else None, rule, scale))
-                if taken:
-                    setattr(parent, after, nn.Identity())
-    if sum(isinstance(m, _Feedback) for m in model.modules()) == before:
+    units: dict[Any, Any] = {model: None} if type(model) in KINDS else {}
+    taken = []
+    for parent in model.modules():
+        places: list[tuple[str, Any]] = list(parent._modules.items())  # `named_children` tells of each layer once
+        for (_, layer), (after, unit) in pairwise([*places, ("", None)]):
+            if type(layer) not in KINDS:
+                continue
+            takes = rule == "local" and isinstance(parent, nn.Sequential) and isinstance(unit, ELEMENTWISE)
+            taken += [(parent, after)] * takes
+            first = units.setdefault(layer, unit if takes else None)
+            if f"{first}" != f"{unit if takes else None}":
+                raise ValueError(f"{layer} is followed by several units: give each a layer of its own, or rule='gated'")
+    if not units and not isinstance(model, _Feedback):
         raise ValueError(f"{type(model).__name__} has no nn.Linear or nn.Conv2d to be converted")
+    for layer in units:
+        KINDS[type(layer)]._check(layer, rule)
+    for layer, unit in units.items():
+        layer.__class__ = KINDS[type(layer)]
+        layer.set_feedback(unit, rule, scale)
+    for parent, after in taken:
+        setattr(parent, after, nn.Identity())
+    if others := [name for name, m in model.named_modules() if isinstance(m, OTHERS) and not isinstance(m, _Feedback)]:
+        warnings.warn(f"not converted, backprop goes on through them: {', '.join(others)}", stacklevel=2)
     return model
-
-
-def _with_feedback(
-    layer: nn.Linear | nn.Conv2d, activation: Callable[[Tensor], Tensor] | None, rule: str, scale: float
-) -> "FeedbackLinear | FeedbackConv2d":
-    """A feedback layer that has the very parameters of this one."""
-    new: FeedbackLinear | FeedbackConv2d
-    options: dict[str, Any] = {
-        "bias": layer.bias is not None,
-        "activation": activation,
-        "rule": rule,
-        "scale": scale,
-        "device": layer.weight.device,
-        "dtype": layer.weight.dtype,
-    }
-    if isinstance(layer, nn.Linear):
-        new = FeedbackLinear(layer.in_features, layer.out_features, **options)
-    else:
-        shared = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
-        options |= {name: getattr(layer, name) for name in shared}
-        new = FeedbackConv2d(layer.in_channels, layer.out_channels, **options)
-    new.weight, new.bias = layer.weight, layer.bias
-    return new.train(layer.training)
 
 
 def angles(model: nn.Module, x: Tensor, loss: Callable[[Tensor], Tensor]) -> dict[str, float]:
     """For each feedback layer but the topmost, by its name: the angle in degrees between the teaching signal that arrives at
-    its output and the one that backprop would send, a mean over the examples of x. `loss(model(x))` is a number."""
+    its output and the one that backprop would send, a mean over the examples of x. `loss(model(x))` is a number. Of a layer
+    that is used several times, its last use counts. Raises ValueError where no feedback layer leads to the loss."""
     layers = {name: m for name, m in model.named_modules() if isinstance(m, _Feedback)}
 
     def arriving(transport: bool) -> dict[str, Tensor]:
@@ -246,13 +227,17 @@ def angles(model: nn.Module, x: Tensor, loss: Callable[[Tensor], Tensor]) -> dic
             for m in layers.values():
                 m.transport = transport
             with torch.enable_grad():
-                signals = torch.autograd.grad(loss(model(x)), list(outputs.values()))
+                reached = loss(model(x))
+                signals = torch.autograd.grad(reached, list(outputs.values()), allow_unused=True) if outputs else []
         finally:
             for hook in hooks:
                 hook.remove()
             for name, m in layers.items():
                 m.transport = kept[name]
-        return dict(zip(outputs, signals, strict=True))
+        found = {name: signal for name, signal in zip(outputs, signals, strict=True) if signal is not None}
+        if not found:
+            raise ValueError("no layer with feedback leads to the loss: `convert` makes them")
+        return found
 
     ours, backprops = arriving(False), arriving(True)
     cosines = {

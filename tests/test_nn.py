@@ -183,6 +183,56 @@ def test_a_converted_model_computes_the_same_and_keeps_its_parameters(name):
     assert convert(nn.Linear(3, 2), name).B.shape == (2, 3)
 
 
+def test_a_layer_that_stands_twice_is_one_layer_still_and_no_weights_are_transported_anywhere():
+    layer, unit = nn.Linear(5, 5), nn.Tanh()
+    model, x = nn.Sequential(layer, unit, layer, unit, nn.Sequential(layer, nn.Tanh()), nn.Linear(5, 3)), torch.randn(2, 5)
+    before, seen = model(x), []
+    layer.register_forward_hook(lambda *_: seen.append(1))
+    convert(model)
+    torch.testing.assert_close(model(x), before)
+    assert model[0] is model[2] is model[4][0] is layer, "in all its places, and with its hooks"
+    assert len(seen) == 3
+    assert [type(m) for m in (*model[:4], *model[4])] == [FeedbackLinear, nn.Identity] * 3
+    assert isinstance(layer.activation, nn.Tanh)
+    # Were W transported anywhere, the signal at the inputs would know of it.
+    x.requires_grad_()
+    (sent,) = torch.autograd.grad(model(x).sum(), x)
+    expected = torch.ones(2, 3) @ model[5].B
+    for _ in range(3):
+        expected = expected @ layer.B
+    torch.testing.assert_close(sent, expected)
+
+
+def test_a_layer_with_several_units_can_only_be_gated():
+    layer = nn.Linear(5, 5)
+    model = nn.Sequential(layer, nn.Tanh(), layer, nn.ReLU())
+    with pytest.raises(
+        ValueError, match=r"Linear\(.* is followed by several units: give each a layer of its own, or rule='g"
+    ):
+        convert(model)
+    assert type(layer) is nn.Linear, "and then nothing is changed"
+    assert type(convert(model, "gated")[0]) is FeedbackLinear
+
+
+def test_layers_of_another_kind_are_named():
+    block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    with pytest.warns(UserWarning, match=r"backprop goes on through them: self_attn, self_attn\.out_proj$"):
+        convert(block)
+    normed = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), nn.Tanh(), nn.Linear(4, 2))
+    with pytest.warns(UserWarning, match=r"through them: 0$"):
+        convert(normed)
+
+
+def test_angles_are_of_the_layers_that_lead_to_the_loss():
+    model, beside = convert(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2))), FeedbackLinear(4, 2)
+    both = nn.ModuleDict({"model": model, "beside": beside})
+    both.forward = lambda x: (beside(x), model(x))[1]
+    found = angles(both, torch.randn(6, 4), lambda y: y.square().sum())
+    assert list(found) == ["model.0", "model.1"]
+    with pytest.raises(ValueError, match="no layer with feedback leads to the loss: `convert` makes them"):
+        angles(nn.Linear(4, 2), torch.randn(6, 4), lambda y: y.square().sum())
+
+
 def test_a_converted_model_learns_and_comes_to_align_and_without_feedback_it_does_not():
     def learned(scale):
         torch.manual_seed(1)
@@ -228,9 +278,10 @@ def test_the_angle_to_backprop_is_nought_where_feedback_is_the_transpose_and_str
             "padding 'same' of mode 'zeros': feedback wants numbers, and zeros",
         ),
         (lambda: FeedbackConv2d(1, 1, 3, padding_mode="circular"), "of mode 'circular'"),
+        (lambda: convert(nn.Linear(2, 2), "direct"), "unknown rule 'direct'"),
         (lambda: convert(nn.ReLU()), "ReLU has no nn.Linear or nn.Conv2d to be converted"),
     ],
-    ids=["rule", "padding in words", "another padding", "nothing to convert"],
+    ids=["rule", "padding in words", "another padding", "rule, converted", "nothing to convert"],
 )
 def test_what_cannot_be_done_is_refused_and_told_why(make, message):
     with pytest.raises(ValueError, match=message):

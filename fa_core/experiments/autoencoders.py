@@ -129,9 +129,11 @@ def longer(trial: Experiment) -> Experiment:
 
 SECOND = {key: tuple(longer(FIRST[key][n - 1]) for n in best) for key, best in BEST.items()}
 
-CHOSEN = {  # without a bottleneck the second round is still to be run
+CHOSEN = {
     (NARROW, FEEDBACK): SECOND[NARROW, FEEDBACK][1],
     (NARROW, BACKPROP): SECOND[NARROW, BACKPROP][1],
+    (WIDE, FEEDBACK): SECOND[WIDE, FEEDBACK][0],
+    (WIDE, BACKPROP): SECOND[WIDE, BACKPROP][0],
 }
 
 
@@ -154,8 +156,8 @@ RUNS = {(sizes, rule): reported(rule, trial) for (sizes, rule), trial in CHOSEN.
 CONTROL = RUNS[NARROW, FEEDBACK].but(name="note9-control-no-feedback", feedback=0.0, seeds=SEEDS[:1])
 
 
-def rounds(sizes: tuple[int, ...], rule: str) -> tuple[Search, ...]:
-    """The rounds of the search for an algorithm's setting in a network."""
+def rounds(sizes: tuple[int, ...], rule: str) -> tuple[Search, Search]:
+    """The two rounds of the search for an algorithm's setting in a network."""
     key, name, beside = (sizes, rule), rule.split(",")[0], f"note 9, {sizes[3]} in the middle"
     how: dict[str, Any] = {"settles": ("rate", "weights", "feedback", "schedule"), "criterion": "loss"}
     began = Search(
@@ -166,8 +168,6 @@ def rounds(sizes: tuple[int, ...], rule: str) -> tuple[Search, ...]:
         beside=f"{beside}, first round",
         **how,
     )
-    if key not in CHOSEN:
-        return (began,)
     return began, Search(
         name=f"{beside}, {name}, second round",
         trials=SECOND[key],
@@ -179,7 +179,7 @@ def rounds(sizes: tuple[int, ...], rule: str) -> tuple[Search, ...]:
     )
 
 
-SEARCHES = tuple(search for key in BEST for search in rounds(*key))
+SEARCHES = tuple(search for key in RUNS for search in rounds(*key))
 
 RECORDED = (*(e for searched in (FIRST, SECOND) for trials in searched.values() for e in trials), *RUNS.values(), CONTROL)
 LIVE = ()
