@@ -1,6 +1,6 @@
 """The further theorems: what SymPy derives holds, and nothing planted in it does; the formulas against runs."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,9 @@ def test_every_file_of_theorems_is_tested_here():
 # (file, formula, what is planted): a sign, a factor, and a transpose or what comes nearest to one.
 Q, X = leaf.Q, leaf.X
 PLANTED = [
+    (bottleneck, "SIGNAL_RATE", -bottleneck.SIGNAL_RATE),
+    (bottleneck, "SIGNAL_RATE", 2 * bottleneck.SIGNAL_RATE),
+    (bottleneck, "SIGNAL_RATE", -(bottleneck.SIGNAL * A.T * A + W.T * B.T * bottleneck.SIGNAL) * S),
     (leaf, "LEAF", -leaf.LEAF),
     (leaf, "LEAF", 2 * leaf.LEAF),
     (leaf, "LEAF", A * Q.T / 2),
@@ -459,3 +462,113 @@ def test_noise_turns_W_away_and_a_target_that_can_be_seen_does_not():
     assert unseen[-1] < -5 * error[-1]
     seen, error = noise.learn_online(b, 0.05, 300, 400, linear=0.5)
     assert seen[-1] > 5 * error[-1]
+
+
+# --- starts along one direction, and the weights' end
+
+
+def test_along_one_direction_the_flow_descends_and_off_it_it_does_not():
+    t = np.linspace(0, 3, 7)
+    for seed in range(8):
+        T, B_, A_, W_, S_, x = leaf.start_along(seed, n_h=1 + seed % 4)
+        run = flow.integrate(T, B_, A_, W_, t, S=S_)
+        assert leaf.off_descent(run, x, S_) < 1e-6
+        others = (np.eye(len(x)) - np.outer(x, x)) @ (run.A - run.A[0])
+        assert np.abs(others).max() < 1e-6, "all that moves is along x"
+        if len(x) > 1:
+            moved = A_ + 0.1 * np.random.default_rng(seed).standard_normal(A_.shape)
+            assert leaf.off_descent(flow.integrate(T, B_, moved, W_, t, S=S_), x, S_) > 1e-3
+
+
+@pytest.mark.parametrize("wrong", ["without D", "a factor", "a sign"])
+def test_the_function_that_it_descends_is_the_stated_one(wrong):
+    T, B_, A_, W_, S_, x = leaf.start_along(2)
+    run = flow.integrate(T, B_, A_, W_, np.linspace(0, 3, 7), S=S_)
+    if wrong == "without D":
+        run.A[0] = np.outer(x, run.A[0].T @ x)
+    else:
+        run.W[0] *= 2 if wrong == "a factor" else -1
+    assert leaf.off_descent(run, x, S_) > 1e-2
+
+
+def test_weights_come_to_rest_where_eigenvalues_differ_and_slowly_where_they_do_not():
+    T, B_ = flow.instance((4, 2, 3), 1, 1.0, 1.0)
+    A_, W_ = bottleneck.start_with_C(B_, 1, 4, positive=False)
+    run = flow.integrate(T, B_, A_, W_, np.array([0, 1e4, 1e5]), method="LSODA", rtol=1e-9)
+    assert bottleneck.apart(B_ @ run.W[2], run.A[2]) > 0.01
+    assert np.abs(run.A[2] - run.A[1]).max() < 1e-5
+    assert np.allclose(run.W[2], bottleneck.weights_at_rest(T, run.A[2], np.eye(4)), atol=1e-5)
+    one, t = np.ones((1, 1)), np.array([0, 1e3, 1e4])
+    slow = flow.integrate(one, one, -2 * one, 0.5 * one, t, method="LSODA", rtol=1e-10)
+    assert np.allclose((slow.A[1:, 0, 0] + 1) * t[1:], -2 / 3, rtol=1e-2)
+    assert bottleneck.apart(slow.W[2], slow.A[2]) < 1e-3
+
+
+def test_from_three_hidden_units_on_there_are_circles_of_solutions():
+    for angle in (0.0, 1.0, 2.5):
+        w = np.array([np.cos(angle), np.sin(angle)])
+        A_ = np.block([[-np.ones((1, 1)), -w[None]], [np.zeros((2, 1)), np.eye(2)]])
+        turned = np.zeros((3, 3))
+        turned[0, 1:] = w[1], -w[0]  # along the circle
+        assert np.allclose(A_ @ A_, np.eye(3))
+        assert np.allclose(A_ + A_.T - A_ @ A_.T, np.diag([-4, 1, 1]))
+        assert np.allclose(turned, turned @ A_.T)
+        assert bottleneck.apart(A_, A_) < 1e-9
+
+
+# --- the drift, by all courses
+
+
+def mean_trace(examples, feedback, updates, batch, power=5):
+    """[tr(BW)] after some updates by means over minibatches, as coefficients of eta, over all courses of equally likely
+    examples (x, y*)."""
+
+    def times(f, g):
+        return np.stack([sum(f[i] @ g[n - i] for i in range(n + 1)) for n in range(power + 1)])
+
+    def later(f):
+        return np.concatenate([np.zeros_like(f[:1]), f[:-1]])
+
+    total, courses = np.zeros(power + 1), list(product(examples, repeat=updates * batch))
+    for course in courses:
+        (x, y), n_h = course[0], len(feedback)
+        a, w = np.zeros((power + 1, n_h, len(x))), np.zeros((power + 1, len(y), n_h))
+        for at in range(0, len(course), batch):
+            outer = np.zeros((power + 1, len(y), len(x)))
+            for x, y in course[at : at + batch]:
+                one = np.concatenate([np.outer(x, x)[None], np.zeros((power, len(x), len(x)))])
+                outer -= times(times(w, a), one) / batch
+                outer[0] += np.outer(y, x) / batch
+            a, w = a + later(feedback @ outer), w + later(times(outer, a.transpose(0, 2, 1)))
+        total += np.einsum("hn,pnh->p", feedback, w)
+    return total / len(courses)
+
+
+@pytest.mark.parametrize(("sizes", "batch"), [("2-2-2", 1), ("1-1-1", 1), ("1-1-1", 2), ("1-1-1", 3)])
+def test_the_drift_by_all_courses_of_matrices_and_of_minibatches(sizes, batch):
+    if sizes == "2-2-2":
+        inputs, targets = 2**0.5 * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]]), np.array([[1.0, 0.5], [-0.3, 1.2]])
+        feedback = np.array([[0.7, -0.4], [0.2, 1.1]])
+    else:
+        inputs, targets, feedback = np.array([[1.0], [-1.0]]), np.array([[1.3]]), np.array([[0.8]])
+    examples = [(x, y) for x in inputs for y in targets]
+    pairs = list(product(examples, repeat=2))
+    c = sum(
+        (x @ z) ** 2 * (np.sum((feedback @ y) ** 2) * np.sum((feedback @ v) ** 2) + (feedback @ y @ (feedback @ v)) ** 2)
+        for (x, y), (z, v) in pairs
+    ) / len(pairs)
+    updates = 3
+    found = mean_trace(examples, feedback, updates, batch)
+    assert np.abs(found[:5]).max() < 1e-12
+    assert found[5] == pytest.approx(-updates * (updates - 1) * (updates - 2) * c / 6 / batch**2)
+
+
+def test_direct_feedback_that_reaches_one_layer_alone_teaches_nothing():
+    # C_1 T has the rank of T, all the matrices commute, and D_2 T v vanishes.
+    T, zero = np.eye(2), np.zeros((2, 2))
+    A1, A2, A3 = zero.copy(), zero.copy(), zero.copy()
+    for _ in range(1000):
+        error = T - A3 @ A2 @ A1
+        A1, A2, A3 = A1 + 0.01 * error, A2 + 0 * error @ A1.T, A3 + 0.01 * error @ (A2 @ A1).T
+    assert np.array_equal(error, T)
+    assert np.abs(A1).max() > 1

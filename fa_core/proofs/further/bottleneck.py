@@ -1,7 +1,8 @@
 """A bottleneck, from every start and for any inputs: where learning ends if BT has full row rank, n_h.
 
 With T~ = T S^(1/2) and P the projection on the rows of BT~, E S^(1/2) goes to T~ (I - P). Where C is positive semidefinite,
-as from zero, F = tr(BESE'B') falls exponentially, and the weights come to rest.
+as from zero, F = tr(BESE'B') falls exponentially. The weights come to rest wherever -BW and AA' have no common eigenvalue at
+a limit point.
 """
 
 import numpy as np
@@ -14,11 +15,16 @@ from fa_core.proofs.convergence import ANY_INPUTS, A, B, E, S, W, equal, rate
 R = E * S * A.T  # W'
 # Its rate: the first term pulls it to 0, the two others vanish with BES.
 R_RATE = -R * (A * S * A.T) - W * (B * E * S) * S * A.T + E * S * (B * E * S).T
+SIGNAL = B * E * S  # A'
+SIGNAL_RATE = -(SIGNAL * A.T * A + B * W * SIGNAL) * S
 
 
 def algebra() -> dict[str, bool]:
-    """What the theorem takes from algebra, and whether SymPy confirms it for matrices of symbolic size."""
-    return {"the rate of ESA'": equal(rate(R, ANY_INPUTS), R_RATE)}
+    """What the theorems take from algebra, and whether SymPy confirms it for matrices of symbolic size."""
+    return {
+        "the rate of ESA'": equal(rate(R, ANY_INPUTS), R_RATE),
+        "the rate of BES": equal(rate(SIGNAL, ANY_INPUTS), SIGNAL_RATE),
+    }
 
 
 def end(T, B, S=None) -> np.ndarray:
@@ -53,6 +59,16 @@ def start_with_C(B, seed: int, n_i: int, positive: bool = True):
     A, X, K = rng.standard_normal((n_h, n_i)), rng.standard_normal((n_h, n_h)), rng.standard_normal((n_h, n_h))
     G = X @ X.T if positive else -2 * X @ X.T
     return A, np.linalg.pinv(B) @ ((A @ A.T + G) / 2 + K - K.T)
+
+
+def weights_at_rest(T, A, S) -> np.ndarray:
+    """W at the end, TSA'(ASA')^-1, where A is that of the end."""
+    return T @ S @ A.T @ np.linalg.inv(A @ S @ A.T)
+
+
+def apart(M, A) -> float:
+    """Smallest distance between an eigenvalue of -M, M = BW, and one of AA'."""
+    return float(np.abs(np.linalg.eigvals(-M)[:, None] - np.linalg.eigvalsh(A @ A.T)).min())
 
 
 def fall(run: flow.Flow, S):

@@ -68,6 +68,29 @@ def decoupled_start(seed: int, n_h: int = 3, n_i: int = 8):
     return np.linalg.solve(B_, Q_), B_, A_, np.linalg.solve(B_, A_ @ A_.T / 2)
 
 
+def start_along(seed: int, n_h: int = 3, n_i: int = 5):
+    """A random problem and start (T, B, A, W, S), and x, with BW x a multiple of x and the rows of BE multiples of one
+    another, BE = x xi'. B is square and invertible."""
+    rng = np.random.default_rng(seed)
+    B_, M_, mix = (rng.standard_normal(shape) for shape in ((n_h, n_h), (n_h, n_h), (n_i, 2 * n_i)))
+    A_, xi, x = rng.standard_normal((n_h, n_i)), rng.standard_normal(n_i), rng.standard_normal(n_h)
+    x /= np.linalg.norm(x)
+    M_ = M_ - np.outer(M_ @ x, x) + rng.standard_normal() * np.outer(x, x)
+    return np.linalg.solve(B_, M_ @ A_ + np.outer(x, xi)), B_, A_, np.linalg.solve(B_, M_), mix @ mix.T / (2 * n_i), x
+
+
+def off_descent(run: flow.Flow, x, S) -> float:
+    """Largest |BE + x grad(PSI)'| along a trajectory, to the largest |BE|: with a = A'x, PSI = |a|^4/8 + a'(D + kappa)a/2 -
+    q.a, whose constants are those of the start."""
+    a, signal = run.A.mT @ x, run.B @ run.E
+    D_ = run.A[0].T @ (np.eye(len(x)) - np.outer(x, x)) @ run.A[0]
+    stiff = D_ + (x @ run.B @ run.W[0] @ x - a[0] @ a[0] / 2) * np.eye(len(a[0]))
+    square = (a**2).sum(1, keepdims=True) / 2
+    q = signal[0].T @ x + square[0] * a[0] + stiff @ a[0]
+    slope = square * a + a @ stiff - q
+    return float(np.abs(signal + x[:, None] * slope[:, None]).max() / np.abs(signal).max())
+
+
 def departure(run: flow.Flow) -> float:
     """Largest |BW - AA'/2| along a trajectory, relative to the largest |AA'|."""
     square = run.A @ run.A.mT

@@ -168,7 +168,8 @@ def _settles(step: Interval, now: _State):
     """(whether e goes to 0 from here, bounds of g from here on).
 
     If |1 - g| <= q < 1 for all |e| <= E and all kappa up to r more than now, r = k^2 E^2 / (2 (1 - q^2)), then e stays in
-    there and falls like q^n.
+    there and falls like q^n. E < 1 and k E < 1 keep u the root that `_root` encloses: u v = 1 - e > 0 has one root u > 0,
+    with D > 0, and u and v cannot turn negative at once, for that takes e < 0 and u v < (k |e|)^3, while u v > 1.
     """
     largest = now.error.size
     ball = Interval(-largest, largest)
@@ -181,7 +182,8 @@ def _settles(step: Interval, now: _State):
     # r (1 - q^2) 2 > k^2 E^2
     room = (box.high - now.kappa.high) * (1 - contraction.squared()).low
     enough = np.nextafter(room, 0) * 2 > np.nextafter(np.nextafter(step.high**2, np.inf) * largest**2, np.inf) * 1.0001
-    return now.on_branch & (contraction.high < 1) & enough, g
+    inside = (largest < 1) & (np.nextafter(step.high * largest, np.inf) < 1)
+    return now.on_branch & inside & (contraction.high < 1) & enough, g
 
 
 def _no_good_end(step: Interval, kappa_low):
