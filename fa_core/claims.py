@@ -18,6 +18,7 @@ same row as JSON, of which the scorecard is made.
 
 import html
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -31,6 +32,7 @@ from fa_core import measures
 
 LEDGER = Path(__file__).parent / "claims.toml"
 MIME = "application/vnd.fa-core.claim+json"
+CODE = re.compile(r"`([^`]+)`")  # a command within a reason
 REPRODUCED, MISSED, UNDECIDED, UNTESTED = "reproduced", "not reproduced", "undecided", "not tested"
 PROPERTY = "property of the code"  # a claim that our own code was written to fulfil: no evidence
 STAND_IN = " on a stand-in"  # what a verdict ends in that was not reached on the paper's data
@@ -293,10 +295,10 @@ class Verdict:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict:
         row = self.row()
         text = "\n".join(f"{k}: {v}" for k, v in row.items())
+        shown = {k: CODE.sub(r"<code>\1</code>", html.escape(v)) for k, v in row.items()}
         table = "".join(
-            f"<tr><th scope='row' style='text-align:left'>{html.escape(k)}</th>"
-            f"<td style='text-align:left'>{html.escape(v)}</td></tr>"
-            for k, v in row.items()
+            f"<tr><th scope='row' style='text-align:left'>{html.escape(k)}</th><td style='text-align:left'>{v}</td></tr>"
+            for k, v in shown.items()
         )
         return {"text/plain": text, "text/html": f"<table class='verdict'>{table}</table>", MIME: self.as_json()}
 

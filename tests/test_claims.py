@@ -251,6 +251,8 @@ def test_a_condition_of_a_number_has_an_interval_or_a_kind_and_nothing_more():
 
 
 def test_a_claim_may_be_reported_as_not_tested():
+    command = Reporter(NOTEBOOK)(ID, untested="<none>: `fa_core record x`")._repr_mimebundle_()["text/html"]
+    assert "&lt;none&gt;: <code>fa_core record x</code>" in command
     found = Reporter(NOTEBOOK)(ID, untested="no such dataset")
     assert (found.verdict, found.reason) == (UNTESTED, "no such dataset")
 

@@ -96,6 +96,8 @@ def numbers(row: dict) -> tuple[float, list[float]]:
 
 def unit(claim: claims.Claim) -> str:
     """The unit of what a claim's measure measures, as it is written after a number."""
+    if claim.measure.startswith("share "):
+        return ""
     units = (("percentage points", " points"), ("percent", " %"), ("degrees", "°"))
     return next((sign for word, sign in units if word in claim.measure), "")
 

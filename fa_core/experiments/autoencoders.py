@@ -129,7 +129,7 @@ def longer(trial: Experiment) -> Experiment:
 
 SECOND = {key: tuple(longer(FIRST[key][n - 1]) for n in best) for key, best in BEST.items()}
 
-CHOSEN = {
+CHOSEN: dict[tuple[tuple[int, ...], str], Experiment] = {
     (NARROW, FEEDBACK): SECOND[NARROW, FEEDBACK][1],
     (NARROW, BACKPROP): SECOND[NARROW, BACKPROP][1],
     (WIDE, FEEDBACK): SECOND[WIDE, FEEDBACK][0],
