@@ -259,10 +259,11 @@ class Verdict:
         }
 
     def as_json(self) -> dict:
-        """The row as JSON; infinities and NaN as strings, for JSON has none."""
+        """The row as JSON, numbers to the digits that are shown, lest they be rounded twice; infinities and NaN as strings,
+        for JSON has none."""
 
         def plain(v: float) -> float | str:
-            return float(f"{v:.4g}") if math.isfinite(v) else str(v)
+            return float(f"{v:.3g}") if math.isfinite(v) else str(v)
 
         def pair(interval: Sequence[float] | None) -> list[float | str] | None:
             return [plain(v) for v in interval] if interval else None
