@@ -2,6 +2,7 @@
 
 import ast
 import fnmatch
+import os
 import signal
 import sys
 import time
@@ -14,6 +15,7 @@ from fa_core import mkl
 if TYPE_CHECKING:  # takes torch with it
     from fa_core import cluster
 
+MOST_EACH = 4  # processes, or threads of one, to a core
 PACKING = 20.0  # seconds of a budget that are for a last checkpoint, and for packing
 
 
@@ -188,6 +190,12 @@ def _refuse(arguments: Namespace) -> None:
 
     if arguments.jobs < 1 or (arguments.threads is not None and arguments.threads < 1):
         raise ValueError(f"--jobs and --threads must be 1 or more, got {arguments.jobs} and {arguments.threads}")
+    most = MOST_EACH * (os.cpu_count() or 1)
+    if max(arguments.jobs, arguments.threads or 1) > most:
+        raise ValueError(
+            f"--jobs {arguments.jobs} and --threads {arguments.threads or 1}: here are {os.cpu_count()} cores, and more "
+            f"than {most} of either would only stand in each other's way"
+        )
     if arguments.budget is not None and not arguments.budget > 0:
         raise ValueError(f"--budget is how many seconds there are, more than 0; got {arguments.budget:g}")
     if arguments.scheduler is not None and (arguments.jobs > 1 or arguments.budget is not None):

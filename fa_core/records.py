@@ -193,7 +193,7 @@ def intact(file: Path, flat: dict[str, np.ndarray], facts: dict) -> bool:
         return facts["contents"] == contents(flat, facts)
     sums = file.parent / SUMS
     lines = sums.read_text().splitlines() if sums.exists() else []
-    known = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    known = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     return known.get(file.name) in (None, hashlib.sha256(file.read_bytes()).hexdigest())
 
 

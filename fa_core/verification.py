@@ -178,9 +178,12 @@ def turn(chosen: Iterable[Experiment], minutes: float) -> list[Experiment]:
 
     taken, left = [], 60 * minutes
     for experiment in sorted(chosen, key=order):
-        stored = records.load(experiment)
         upto = experiment.probes[:2]
-        if upto and (needed := seconds(stored, upto) + 2) <= left:  # and the data are to be read
+        try:
+            needed = seconds(records.load(experiment), upto) + 2 if upto else np.inf  # and the data are to be read
+        except (RecordError, OSError):
+            needed = 0.0  # `verify` says what is the matter with it, and goes on
+        if needed <= left:
             taken.append(experiment)
             left -= needed
     return taken

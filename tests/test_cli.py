@@ -118,6 +118,14 @@ def test_threads_and_jobs_are_one_or_more(folder, capsys, wrong):
     assert made(folder) == set()
 
 
+@pytest.mark.parametrize("wrong", ["--threads", "--jobs"])
+def test_so_many_threads_or_jobs_as_no_machine_has_are_refused(folder, capsys, monkeypatch, wrong):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert main(["record", "odd", wrong, "9"]) == 1
+    assert "here are 2 cores, and more than 8 of either would only stand in each other's way" in capsys.readouterr().err
+    assert made(folder) == set()
+
+
 def test_uncommitted_changes_are_refused_unless_asked_for_and_then_shown(folder, capsys, monkeypatch):
     monkeypatch.setattr(provenance, "commit", lambda: "0123456789ab-dirty")
     assert main(["record", "odd"]) == 1

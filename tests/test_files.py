@@ -29,7 +29,7 @@ def test_a_file_is_written_wholly_or_stays_as_it_was(tmp_path):
 
 
 def test_two_who_write_a_file_at_once_do_not_write_into_one_another(tmp_path):
-    file, together = tmp_path / "a.txt", threading.Barrier(2)
+    file, together = tmp_path / "a.txt", threading.Barrier(2, timeout=30)
 
     def write(letter):
         def put(out):
@@ -44,7 +44,7 @@ def test_two_who_write_a_file_at_once_do_not_write_into_one_another(tmp_path):
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join()
+        writer.join(timeout=60)
     assert file.read_bytes() in (b"aa", b"bb")
     assert os.listdir(tmp_path) == ["a.txt"]
 

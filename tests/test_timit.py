@@ -226,6 +226,15 @@ def test_two_copies_that_differ_are_refused(home):
         timit.load("train")
 
 
+def test_a_folder_above_that_is_called_train_does_not_make_training_data_of_the_test_set(home):
+    corpus(home, "train")
+    kind, parts, _ = timit.sentences(home)
+    assert (kind, {part: [p.parent.name for p in found] for part, found in parts.items()}) == (
+        "corpus",
+        {"train": ["FCJF0"], "test": ["FAKS0"]},
+    )
+
+
 def test_linked_folders_are_followed_and_a_circle_ends(home, tmp_path_factory):
     real = tmp_path_factory.mktemp("real")
     corpus(real)

@@ -392,6 +392,8 @@ def test_a_share_fits_its_minutes_and_all_get_their_turn(monkeypatch):
         seen |= set(turn)
     assert seen == set(every)
     assert verification.turn(every, 0.1) == []
+    records.path(every[3]).write_bytes(b"damaged")
+    assert verification.turn(every, 0.1) == [every[3]], "it has its turn, and `verify` says what is the matter with it"
 
 
 def test_the_weekly_share_fits_the_job_that_runs_it():

@@ -226,7 +226,7 @@ def sentences(where: Path) -> Found:
     first: dict[tuple[str | None, str, str], Path] = {}
     for p in (p for p in there if p.suffix.lower() == ".phn"):
         names = tuple(part.lower() for part in p.relative_to(where).parts)
-        split = next((part for part in names[:-1] if part in ("train", "test")), None)
+        split = next((part for part in reversed(names[:-1]) if part in ("train", "test")), None)  # the nearest above
         same = first.setdefault((split, p.parent.name.lower(), names[-1]), p)
         if same is not p:
             if same.read_bytes() != p.read_bytes():
