@@ -320,11 +320,12 @@ class Compiled(Engine):
         self.take()
 
 
-class Epoch(Here):
+class Epoch(Engine):
     """A run: a step with its images, which are not there beforehand, and its share of what an epoch begins with."""
 
     def __init__(self, experiment: Experiment):
         self.run, self.runs = Run(experiment.but(examples=10**9), experiment.seeds), len(experiment.seeds)
+        self.network = self.run.network
 
     def __call__(self) -> None:
         self.run.advance()
@@ -336,9 +337,6 @@ class Epoch(Here):
         self.run.advance()
         each = (perf_counter() - begun) / (self.run.seen - seen) + (begun - start) / self.run.task.chunk
         return each * self.run.experiment.batch / self.runs
-
-    def learned(self) -> dict[str, np.ndarray]:
-        return {k: a.numpy() for k, a in self.run.network.arrays().items() if k[0] != "B"}
 
 
 class Layers(Here):

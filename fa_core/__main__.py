@@ -191,7 +191,7 @@ def _refuse(arguments: Namespace) -> None:
     if arguments.jobs < 1 or (arguments.threads is not None and arguments.threads < 1):
         raise ValueError(f"--jobs and --threads must be 1 or more, got {arguments.jobs} and {arguments.threads}")
     most = MOST_EACH * (os.cpu_count() or 1)
-    if max(arguments.jobs, arguments.threads or 1) > most:
+    if arguments.scheduler is None and max(arguments.jobs, arguments.threads or 1) > most:
         raise ValueError(
             f"--jobs {arguments.jobs} and --threads {arguments.threads or 1}: here are {os.cpu_count()} cores, and more "
             f"than {most} of either would only stand in each other's way"

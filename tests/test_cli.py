@@ -126,6 +126,12 @@ def test_so_many_threads_or_jobs_as_no_machine_has_are_refused(folder, capsys, m
     assert made(folder) == set()
 
 
+def test_a_scheduler_s_machines_may_have_more_threads_than_this_one(folder, capsys, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert main(["record", "odd", "--threads", "9", "--scheduler", "tcp://127.0.0.1:1"]) == 1
+    assert "here are 2 cores" not in capsys.readouterr().err
+
+
 def test_uncommitted_changes_are_refused_unless_asked_for_and_then_shown(folder, capsys, monkeypatch):
     monkeypatch.setattr(provenance, "commit", lambda: "0123456789ab-dirty")
     assert main(["record", "odd"]) == 1

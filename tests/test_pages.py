@@ -89,6 +89,8 @@ def test_the_line_gives_seeds_device_date_and_the_command_that_makes_it_again(fa
     rows = [shown(n, "record").data[records.MIME] for n in ("one", "two")]
     said = fa_pages.provenance(rows, "02_linear")
     assert "<summary>From 2 records, 5 seeds, made 2026-01-02;" in said
+    alone = fa_pages.provenance([rows[0] | {"seeds": 1}], "02_linear")
+    assert "<summary>From 1 record, 1 seed, made 2026-01-02;" in alone
     assert "<td>one</td><td>5</td><td>a chip</td><td>1.5</td><td>2026-01-02</td>" in said
     assert "<code>fa_core record --remake one two</code>" in said
     assert "<code>fa_core run 02_linear</code>" in fa_pages.provenance([shown("one").data[records.MIME]], "02_linear")

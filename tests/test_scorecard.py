@@ -168,3 +168,20 @@ def test_a_book_without_a_notebook_of_the_ledger_is_refused(monkeypatch):
     del every["fig4.test-error"]
     with pytest.raises(ValueError, match=r"reports the claims fig4\.test-error: is one missing"):
         fa_book.rows(Path())
+
+
+def test_a_share_of_units_below_an_angle_is_no_angle():
+    ledger = claims.ledger()
+    assert fa_scorecard.unit(ledger["figS9b.units-align"]) == ""
+    assert fa_scorecard.unit(ledger["fig5a.matrix-aligns"]) == "°"
+
+
+def test_a_peer_in_float32_is_compared_with_ours_in_float32():
+    row = {"network": "2-2", "batch": 1, "peer": False}
+    ours = [
+        row | {"contender": name, "ratio": {"median": ratio}}
+        for name, ratio in (("plain", 1.1), ("products in bfloat16", 0.5))
+    ]
+    peer = row | {"contender": "JAX", "peer": True, "ratio": {"median": 0.9}}
+    assert "both in float32: JAX at 2-2, 1 (0.9; plain: 1.1)." in fa_book.peers_ahead([*ours, peer])
+    assert "both in float32: nobody." in fa_book.peers_ahead([*ours, peer | {"ratio": {"median": 1.2}}])

@@ -160,10 +160,8 @@ def provenance(rows: list[dict], name: str) -> str:
     seeds = sorted({r["seeds"] for r in rows})
     parts = [f"{len(recorded)} record{'s' * (len(recorded) > 1)}"] if recorded else []
     parts += [f"{live} run{'s' * (live > 1)} made for this page"] if live else []
-    said = (
-        " and ".join(parts)
-        + f", {'–'.join(str(s) for s in dict.fromkeys((seeds[0], seeds[-1])))} seed{'s' * (seeds[-1] > 1)}"
-    )
+    count = "–".join(str(s) for s in dict.fromkeys((seeds[0], seeds[-1])))
+    said = " and ".join(parts) + f", {count} seed{'s' * (seeds[-1] > 1)}"
     lines, stale = [], 0
     for r in rows:
         if r["source"] == "record":

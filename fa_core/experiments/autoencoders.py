@@ -6,11 +6,8 @@ Rates and the scales of W and of B are not given: the search for them is here, e
 a seed and images that are not reported.
 """
 
-from typing import Any
-
 from fa_core.experiments import Experiment, Stages
-from fa_core.experiments.extended import BACKPROP, BATCH, EPOCH, FEEDBACK, HELD_OUT, TRIAL, begun, probes
-from fa_core.experiments.search import Search
+from fa_core.experiments.extended import BACKPROP, BATCH, FEEDBACK, TRIAL, begun, probes, reported, rounds
 
 SEEDS = (200, 201, 202)
 NARROW, WIDE = (784, 1000, 500, 10, 500, 1000, 784), (784, 1000, 1000, 1000, 1000, 1000, 784)
@@ -129,57 +126,29 @@ def longer(trial: Experiment) -> Experiment:
 
 SECOND = {key: tuple(longer(FIRST[key][n - 1]) for n in best) for key, best in BEST.items()}
 
-CHOSEN: dict[tuple[tuple[int, ...], str], Experiment] = {
-    (NARROW, FEEDBACK): SECOND[NARROW, FEEDBACK][1],
-    (NARROW, BACKPROP): SECOND[NARROW, BACKPROP][1],
-    (WIDE, FEEDBACK): SECOND[WIDE, FEEDBACK][0],
-    (WIDE, BACKPROP): SECOND[WIDE, BACKPROP][0],
+CHOSEN: dict[tuple[tuple[int, ...], str], int] = {
+    (NARROW, FEEDBACK): 1,
+    (NARROW, BACKPROP): 1,
+    (WIDE, FEEDBACK): 0,
+    (WIDE, BACKPROP): 0,
 }
-
-
-def reported(rule: str, trial: Experiment) -> Experiment:
-    """The setting of a trial, in stages to its own end, on all images but those held out; tested on the test images."""
-    return trial.but(
-        name=f"note9-{called(rule, trial.sizes)}",
-        task="autoencoder",
-        seeds=SEEDS,
-        held_out=HELD_OUT,
-        stages=STAGES,
-        examples=MOST * EPOCH,
-        probes=probes(MOST, EPOCH),
-        schedule=tuple(step for step in trial.schedule if step[0] < CUTS[0][0]),
+RUNS = {
+    (sizes, rule): reported(
+        SECOND[sizes, rule][n], f"note9-{called(rule, sizes)}", "autoencoder", SEEDS, STAGES, MOST, CUTS[0][0]
     )
-
-
-RUNS = {(sizes, rule): reported(rule, trial) for (sizes, rule), trial in CHOSEN.items()}
+    for (sizes, rule), n in CHOSEN.items()
+}
 # A control: no feedback below the outputs, of one seed.
 CONTROL = RUNS[NARROW, FEEDBACK].but(name="note9-control-no-feedback", feedback=0.0, seeds=SEEDS[:1])
 
 
-def rounds(sizes: tuple[int, ...], rule: str) -> tuple[Search, Search]:
-    """The two rounds of the search for an algorithm's setting in a network."""
-    key, name, beside = (sizes, rule), rule.split(",")[0], f"note 9, {sizes[3]} in the middle"
-    how: dict[str, Any] = {"settles": ("rate", "weights", "feedback", "schedule"), "criterion": "loss"}
-    began = Search(
-        name=f"{beside}, {name}, first round",
-        trials=FIRST[key],
-        chosen=FIRST[key][BEST[key][0] - 1],
-        reported=(),
-        beside=f"{beside}, first round",
-        **how,
+SEARCHES = tuple(
+    search
+    for key, n in CHOSEN.items()
+    for search in rounds(
+        f"{key[0][3]} in the middle", key[1], FIRST[key], BEST[key], SECOND[key], RUNS[key], n, note=9, criterion="loss"
     )
-    return began, Search(
-        name=f"{beside}, {name}, second round",
-        trials=SECOND[key],
-        chosen=CHOSEN[key],
-        reported=(RUNS[key],),
-        beside=f"{beside}, second round",
-        after=began,
-        **how,
-    )
-
-
-SEARCHES = tuple(search for key in RUNS for search in rounds(*key))
+)
 
 RECORDED = (*(e for searched in (FIRST, SECOND) for trials in searched.values() for e in trials), *RUNS.values(), CONTROL)
 LIVE = ()

@@ -140,17 +140,26 @@ SECOND = {rule: tuple(longer(FIRST[rule][n - 1]) for n in best) for rule, best i
 CHOSEN = {FEEDBACK: SECOND[FEEDBACK][1], BACKPROP: SECOND[BACKPROP][2]}
 
 
-def reported(trial: Experiment, name: str) -> Experiment:
-    """The setting of a trial, in stages to its own end, on all images but those held out; tested on the test images."""
+def reported(
+    trial: Experiment,
+    name: str,
+    task: str = "mnist",
+    seeds: tuple[int, ...] = SEEDS,
+    stages: Stages = STAGES,
+    most: int = MOST,
+    cut: int = CUTS[0][0],
+) -> Experiment:
+    """The setting of a trial, in stages to its own end, `most` epochs at most, on all images but those held out; tested on
+    the test images. `cut`: the example at which the trial's first cut of the rate falls."""
     return trial.but(
         name=name,
-        task="mnist",
-        seeds=SEEDS,
+        task=task,
+        seeds=seeds,
         held_out=HELD_OUT,
-        stages=STAGES,
-        examples=MOST * EPOCH,
-        probes=probes(MOST, EPOCH),
-        schedule=tuple(step for step in trial.schedule if step[0] < CUTS[0][0]),
+        stages=stages,
+        examples=most * EPOCH,
+        probes=probes(most, EPOCH),
+        schedule=tuple(step for step in trial.schedule if step[0] < cut),
     )
 
 
@@ -172,17 +181,28 @@ DECAYS = (
 )
 
 
-def rounds(network: str, rule: str, first: tuple, best: tuple, second: tuple, run: Experiment, chosen: int) -> tuple:
+def rounds(
+    network: str,
+    rule: str,
+    first: tuple,
+    best: tuple,
+    second: tuple,
+    run: Experiment,
+    chosen: int,
+    note: int = 5,
+    criterion: str = "test error",
+) -> tuple[Search, Search]:
     """The two rounds of the search for one algorithm's setting: the trials of the `first`, the numbers of its `best`, those
     that went on to the `second`, and the run by the trial of index `chosen` there."""
-    name = f"note 5, {network}, {rule.split(',')[0]}"
-    beside, settles = f"note 5, {network}", ("rate", "weights", "feedback", "schedule")
+    beside, settles = f"note {note}, {network}", ("rate", "weights", "feedback", "schedule")
+    name = f"{beside}, {rule.split(',')[0]}"
     began = Search(
         name=f"{name}, first round",
         trials=first,
         chosen=first[best[0] - 1],
         reported=(),
         settles=settles,
+        criterion=criterion,
         beside=f"{beside}, first round",
     )
     return began, Search(
@@ -191,6 +211,7 @@ def rounds(network: str, rule: str, first: tuple, best: tuple, second: tuple, ru
         chosen=second[chosen],
         reported=(run,),
         settles=settles,
+        criterion=criterion,
         beside=f"{beside}, second round",
         after=began,
     )
