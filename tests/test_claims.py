@@ -460,7 +460,7 @@ BOUNDS = {
     "": "c2c040e670fad62f",
     "2026-11-27": "a16ada984f1eff2a",
     "after": "b2c40a0bb9cadff7",
-    "after 2026-11-28": "44110e739cfdc9a2",
+    "after 2026-11-28": "0e0dc13a68d712c7",
 }
 
 

@@ -164,6 +164,62 @@ WIDE_TRIALS = {
     for rule, b in WIDE_FEEDBACK.items()
 }
 
+# ---- his other networks of tanh units: one to four hidden layers of 800, seven of 240, and a hundred of 240. W and B keep
+# the sizes of signals that they have above, whatever the width; the last epoch is at a tenth of the rate
+TABLE_EPOCHS, HUNDRED_EPOCHS = 5, 2
+TABLE = {f"{n} x {width}": (784, *(width,) * n, 10) for n, width in ((1, 800), (2, 800), (3, 800), (4, 800), (7, 240))}
+HUNDRED = (784, *(240,) * 100, 10)
+TABLE_RATES = (*WIDE_RATES, 0.01)
+TABLE_RULES = tuple(WIDE_FEEDBACK)
+
+
+def fully_connected(name: str, rule: str, sizes: tuple[int, ...], epochs: int, **fields: Any) -> Experiment:
+    """A network of tanh units on MNIST, with the scales of W and B of `_wide` for its width."""
+    hidden = len(sizes) - 2
+    width = (800 / sizes[1]) ** 0.5
+    # Of the inputs 784 are given, so that only the layers above them depend on the width.
+    weights = (0.05, *(round(0.05 * width, 4),) * hidden)
+    chain = (*(round(0.06 * width, 4),) * (hidden - 1), 0.1)
+    return _wide.but(
+        name=f"after-{name}-{slug(rule)}",
+        rule=rule,
+        sizes=sizes,
+        weights=weights,
+        feedback=chain if rule == "feedback alignment" else 0.1,
+        seeds=(200, 201, 202),
+        schedule=((0, 1.0), ((epochs - 1) * mnist.EPOCH, 0.1)),
+        examples=epochs * mnist.EPOCH,
+        probes=mnist.epochs(0, 0.2, 0.5, *range(1, epochs + 1)),
+        **fields,
+    )
+
+
+def beginnings(run: Experiment, examples: int) -> tuple[Experiment, ...]:
+    """The trials of a run's rate: so many images, none of which the error is taken on."""
+    return tuple(
+        run.but(
+            name=f"{run.name.replace('after-', 'after-trial-', 1)}-{r:g}",
+            task="mnist validation",
+            rate=r,
+            seeds=(100,),
+            schedule=((0, 1.0),),
+            examples=examples,
+            probes=(0, examples),
+        )
+        for r in TABLE_RATES
+    )
+
+
+_table = {
+    (net, rule): fully_connected(f"table-{net.replace(' ', '')}", rule, sizes, TABLE_EPOCHS)
+    for net, sizes in TABLE.items()
+    for rule in TABLE_RULES
+    if (net, rule) != ("1 x 800", "feedback alignment")  # which is direct there
+}
+_hundred = {rule: fully_connected("hundred", rule, HUNDRED, HUNDRED_EPOCHS) for rule in TABLE_RULES}
+TABLE_TRIALS = {key: beginnings(run, 20_000) for key, run in _table.items()}
+HUNDRED_TRIALS = {rule: beginnings(run, 50_000) for rule, run in _hundred.items()}
+
 # ---- what was chosen, and the reported runs
 SMALL_RATE = {
     "backprop": 0.016,
@@ -277,6 +333,7 @@ TRIALS = (
     *(t for group in (*SMALL_TRIALS.values(), *DEEP_TRIALS.values(), *WIDE_TRIALS.values()) for t in group),
     *FIG3_TRIALS,
     *(t for trials in SIGNS_TRIALS.values() for t in trials),
+    *(t for trials in (*TABLE_TRIALS.values(), *HUNDRED_TRIALS.values()) for t in trials),
 )
 RECORDED = (
     *TRIALS,
