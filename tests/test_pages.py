@@ -85,6 +85,29 @@ def test_results_are_said_in_one_line_under_the_figure_that_names_them_or_else_t
     assert all("\n\n" not in s for s in said), "an empty line would end the HTML"
 
 
+def test_results_that_are_got_at_once_are_said_under_the_figures_and_tables_whose_code_uses_them(fa_pages):
+    got = (
+        "from fa_core.experiments import mnist\nr = {'one': get(mnist.BACKPROP), 'two': get(mnist.SHALLOW)}\n"
+        "r['three'] = get(mnist.SPARSE)\ndef draw(ax, experiment):\n    ax.plot(r[experiment.name])"
+    )
+    names = ["mnist-backprop", "mnist-shallow", "mnist-sparse"]
+    first, second, table = figure("fig-1"), figure("fig-2"), new_code_cell("r['two'].table()")
+    first.source, second.source = "draw(ax, mnist.SHALLOW)", "for e in [mnist.SHALLOW]:\n    draw(ax, e)"
+    last = new_code_cell("x = r['one']\nx.table()", outputs=[new_output("stream", text="1 2")])
+    table.outputs = [new_output("stream", text="3")]
+    cells = page_of(
+        fa_pages, new_markdown_cell("# T"), new_code_cell(got, outputs=[shown(n) for n in names]), first, table, second, last
+    )
+    order = sources(cells)
+    under = {order[k - 1]: re.findall(r"<tr><td>([\w-]+)</td>", s) for k, s in enumerate(order) if "'provenance'" in s}
+    # What nothing uses stands under the next figure.
+    assert under == {
+        first.source: ["mnist-shallow", "mnist-sparse"],
+        second.source: ["mnist-shallow"],
+        last.source: ["mnist-backprop"],
+    }
+
+
 def test_the_line_gives_seeds_device_date_and_the_command_that_makes_it_again(fa_pages):
     rows = [shown(n, "record").data[records.MIME] for n in ("one", "two")]
     said = fa_pages.provenance(rows, "02_linear")

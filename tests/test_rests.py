@@ -48,11 +48,27 @@ FOUR = (
             (FOUR, "for x in r.values():\n    pass\nreport('a.claim', x)"),
             ["mnist-backprop", "mnist-shallow", "mnist-sparse"],
         ),
+        ((FOUR, "for k in ks:\n    x = r['one']\n    y[k] = x\nx = r['two']\nreport('a.claim', y)"), ["mnist-backprop"]),
+        (
+            (FOUR, "x = r['two']\nfor k in ks:\n    x = x + r['one']\nreport('a.claim', x)"),
+            ["mnist-backprop", "mnist-shallow"],
+        ),
         ((DESCRIBED, "x = np.zeros(3)\nreport('a.claim', x)"), []),
     ],
 )
 def test_a_claim_rests_on_what_its_value_was_made_from(cells, names):
     assert found(*cells) == names
+
+
+def test_what_a_cell_shows_rests_on_what_its_functions_are_given():
+    code = notebook(
+        FOUR + "\nx = r['one']\ndef draw(e):\n    ax.plot(r[e.name])",
+        "draw(mnist.SHALLOW)",
+        "for e in [SPARSE]:\n    draw(e)",
+        "for k in ks:\n    x = r['two']\n    ax.plot(x)",
+    )
+    every = {"mnist-backprop", "mnist-shallow", "mnist-sparse"}
+    assert fa_rests.Code(code).shown() == [every, {"mnist-shallow"}, {"mnist-sparse"}, {"mnist-shallow"}]
 
 
 def test_what_was_not_tested_rests_on_nothing():

@@ -4,7 +4,7 @@ Everything here is done to the page alone. The notebooks stay as they are, for J
 
 - a page opens with what became of its claims, how long it takes to read, and the figure of the cell tagged `opening`;
 - a heading whose cell has JupyterLab's `jp-MarkdownHeadingCollapsed` is folded here too, with all that is under it;
-- the results that cells show are said in one folded line under the figure that they belong to;
+- the results that cells show are said in one folded line under each figure, or else table, that is made of them;
 - a figure that is drawn in vectors has a second picture for dark pages.
 """
 
@@ -13,9 +13,11 @@ import json
 import re
 from pathlib import Path
 
+import fa_rests
 import fa_scorecard
 from docutils import nodes
 from fa_book import STALE, record_of, standing
+from nbformat import from_dict
 
 from fa_core import claims, notebooks, pictures, records
 
@@ -122,24 +124,33 @@ def badges(said: list[dict], reading: int, scorecard: str) -> str:
 
 
 def say_where_results_come_from(cells: list[dict], name: str) -> list[dict]:
-    """The cells, with the results that they show taken out and said under the figure that they belong to: the next one
-    whose caption names the experiment, else the next one, else where they are."""
+    """The cells, with the results that they show taken out and said under what is made of them: each figure from there on
+    whose code uses the experiment or whose caption names it; else the first output whose code does, such as a table; else
+    the next figure, else where they are."""
+    shown = [(at, o["data"][records.MIME]) for at, c in enumerate(cells) for o in c.get("outputs", ()) if is_result(o)]
+    if not shown:
+        return cells
+    for cell in cells:
+        if "outputs" in cell:
+            cell["outputs"] = [o for o in cell["outputs"] if not is_result(o)]
     figures = {
         at: cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption", "")
         for at, cell in enumerate(cells)
         if any(pictured(o) for o in cell.get("outputs", ()))
     }
+    coded = [at for at, cell in enumerate(cells) if cell["cell_type"] == "code"]
+    used = dict(zip(coded, fa_rests.Code(from_dict({"cells": cells})).shown(), strict=True))
     below: dict[int, list[dict]] = {}
-    for at, cell in enumerate(cells):
-        for output in list(cell.get("outputs", ())):
-            if not (shown := output.get("data", {}).get(records.MIME)):
-                continue
-            cell["outputs"].remove(output)
-            ahead = [f for f in figures if f >= at]
-            named = [f for f in ahead if re.search(rf"(?<![\w-]){re.escape(shown['experiment'])}(?![\w-])", figures[f])]
-            rows = below.setdefault((named or ahead or [at])[0], [])
-            if shown not in rows:
-                rows.append(shown)
+    for at, row in shown:
+        one = row["experiment"]
+        ahead = [f for f in figures if f >= at]
+        named = re.compile(rf"(?<![\w-]){re.escape(one)}(?![\w-])")
+        drawn = [f for f in ahead if one in used[f] or named.search(figures[f])]
+        told = [k for k in coded if k >= at and one in used[k] and cells[k]["outputs"]]
+        for place in drawn or told[:1] or ahead[:1] or [at]:
+            rows = below.setdefault(place, [])
+            if row not in rows:
+                rows.append(row)
     found = []
     for at, cell in enumerate(cells):
         found.append(cell)
@@ -148,13 +159,18 @@ def say_where_results_come_from(cells: list[dict], name: str) -> list[dict]:
     return found
 
 
+def is_result(output: dict) -> bool:
+    """Whether an output shows where a result comes from."""
+    return records.MIME in output.get("data", {})
+
+
 def is_provenance(cells: list[dict]) -> bool:
     """Whether the one cell is what `provenance` says."""
     return bool(cells) and cells[0]["source"].startswith("<details class='provenance'>")
 
 
 def provenance(rows: list[dict], name: str) -> str:
-    """One folded line: from which records a figure is drawn, or that it was trained here, and how to make it again."""
+    """One folded line: which records a figure or a table is made of, or that it was trained here; how to make it again."""
     recorded = [r for r in rows if r["source"] == "record"]
     live = len(rows) - len(recorded)
     seeds = sorted({r["seeds"] for r in rows})

@@ -1,8 +1,8 @@
-"""Which experiments each claim rests on, read from the code of the notebook that judges it.
+"""Which experiments a claim, a figure or a table rests on, read from the code of its notebook.
 
-From the call that reports a claim the names in it are followed back to where they were defined, and so on, until a
-description of an experiment is met (`fa_core.experiments`). What is found is all that the claim can rest on; where a
-notebook chooses among results in ways that only its run knows, it is more than it does rest on.
+From the call that reports a claim, or from the cell that shows something, the names in it are followed back to where they
+were defined, and so on, until a description of an experiment is met (`fa_core.experiments`). What is found is all that can
+lie behind it; where a notebook chooses among results in ways that only its run knows, it is more than does.
 """
 
 import ast
@@ -49,6 +49,10 @@ class Code:
                     found[row["id"]] = sorted(self._judged(row["id"], body), key=lambda e: e.name)
         return found
 
+    def shown(self) -> list[set[str]]:
+        """The names of the experiments that what each cell shows can rest on, in the order of the cells with code."""
+        return [{e.name for s in body for e in self.of(s, s)} for _, body in self.cells]
+
     def _judged(self, id: str, body: list[ast.stmt]) -> set[Experiment]:
         for statement in body:
             for call in _all(statement, ast.Call):
@@ -81,11 +85,12 @@ class Code:
             entries = [v for k, v in zip(node.keys, node.values, strict=True) if k is None or _fits(_key(k, {}), keys)]
             return set().union(*(self.of(v, within, seen=seen) for v in entries))
         found = set(self._mentioned(node))
-        given |= bool(found)
-        for name, (wanted, looked_up) in self._used(node).items():
+        # What functions are given, first.
+        for name, (wanted, looked_up) in sorted(self._used(node).items(), key=lambda used: used[0] in self._functions):
+            given |= bool(found)
             if given and looked_up and wanted == ANYTHING:
                 continue
-            for statement, definition in self._definitions(name, within):
+            for statement, definition in self._definitions(name, within, wanted):
                 if (id(definition), wanted) not in seen:
                     of_a_call = given and isinstance(definition, ast.FunctionDef)
                     found |= self.of(definition, statement, wanted, of_a_call, seen)
@@ -116,35 +121,54 @@ class Code:
                 bare[n.value.id] -= 1
         return {k: (asked[k], True) if k in asked and not n else (ANYTHING, False) for k, n in bare.items()}
 
-    def _definitions(self, name: str, before: ast.stmt) -> Iterator[tuple[ast.stmt, ast.AST]]:
-        """The statements that give a name its value as it is at a statement, each with the part that does."""
-        place = self.statements.index(before)
+    def _definitions(self, name: str, before: ast.stmt, keys: frozenset[str]) -> Iterator[tuple[ast.stmt, ast.AST]]:
+        """The statements that give a name, or the entries of a dictionary that are asked for, its value as it is at a
+        statement, each with the part that does."""
+        place = self._places[id(before)]
         for k in range(place, -1, -1):
             statement = self.statements[k]
             if k == place and not isinstance(before, ast.If | ast.For | ast.With):
                 continue
-            if isinstance(statement, ast.FunctionDef) and statement.name == name:
-                yield statement, statement
-                return
-            for assigned in (
-                a
-                for a in (*_all(statement, ast.Assign), *_all(statement, ast.AugAssign))
-                if not isinstance(statement, ast.FunctionDef)
-            ):
+            if isinstance(statement, ast.FunctionDef):
+                if statement.name == name:
+                    yield statement, statement
+                    return
+                continue
+            for assigned in self._assigned[k]:
                 targets = assigned.targets if isinstance(assigned, ast.Assign) else [assigned.target]
                 part = _part(targets, assigned.value, name)
-                if part is not None:
+                entry = targets[0] if isinstance(targets[0], ast.Subscript) else None
+                if part is not None and (entry is None or keys == ANYTHING or _fits(_key(entry.slice, {}), keys)):
                     yield statement, part
                     whole = isinstance(assigned, ast.Assign) and not isinstance(targets[0], ast.Subscript)
-                    if whole and assigned is statement:
+                    if whole and (assigned is statement or (k == place and _sets_first(statement, assigned, name))):
                         return
             if isinstance(statement, ast.For) and any(n.id == name for n in _all(statement.target, ast.Name)):
                 yield statement, statement.iter
                 return
 
+    @cached_property
+    def _functions(self) -> set[str]:
+        return {s.name for s in self.statements if isinstance(s, ast.FunctionDef)}
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {id(s): k for k, s in enumerate(self.statements)}
+
+    @cached_property
+    def _assigned(self) -> list[list]:
+        """The assignments in each statement, but those in the body of a function."""
+        return [[*_all(s, ast.Assign), *_all(s, ast.AugAssign)] for s in self.statements]
+
 
 def _all(node: ast.AST, kind: type) -> Iterator:
     return (n for n in ast.walk(node) if isinstance(n, kind))
+
+
+def _sets_first(loop: ast.stmt, assigned: ast.Assign, name: str) -> bool:
+    """Whether a loop gives a name its value anew in each turn, by an assignment before any use."""
+    uses = [n.lineno for n in _all(loop, ast.Name) if n.id == name and isinstance(n.ctx, ast.Load)]
+    return isinstance(loop, ast.For) and assigned in loop.body and min(uses, default=assigned.lineno) > assigned.lineno
 
 
 def _part(targets: list[ast.expr], value: ast.expr, name: str) -> ast.expr | None:
