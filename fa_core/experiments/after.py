@@ -217,8 +217,11 @@ _table = {
     if (net, rule) != ("1 x 800", "feedback alignment")  # which is direct there
 }
 _hundred = {rule: fully_connected("hundred", rule, HUNDRED, HUNDRED_EPOCHS) for rule in TABLE_RULES}
+# In minibatches of 100 no rule had learned anything after an epoch; smaller ones take no longer here, and are more steps.
+_hundred_20 = {rule: fully_connected("hundred-20", rule, HUNDRED, HUNDRED_EPOCHS, batch=20) for rule in TABLE_RULES}
 TABLE_TRIALS = {key: beginnings(run, 20_000) for key, run in _table.items()}
 HUNDRED_TRIALS = {rule: beginnings(run, 50_000) for rule, run in _hundred.items()}
+HUNDRED_TRIALS_20 = {rule: beginnings(run, 20_000) for rule, run in _hundred_20.items()}
 
 # ---- what was chosen, and the reported runs
 SMALL_RATE = {
@@ -335,6 +338,17 @@ SEARCHES = (
         )
         for (net, rule), run in TABLE_RUNS.items()
     ),
+    *(
+        Search(
+            name=f"after, a hundred layers, {rule}",
+            trials=trials,
+            chosen=chosen(trials, "rate", rate),
+            reported=(),
+            settles=("rate",),
+            beside="after, a hundred layers",
+        )
+        for (rule, trials), rate in zip(HUNDRED_TRIALS.items(), (0.0003, 0.001, 0.003), strict=True)
+    ),
     Search(
         name="after, target projection",
         trials=FIG3_TRIALS,
@@ -348,7 +362,7 @@ TRIALS = (
     *(t for group in (*SMALL_TRIALS.values(), *DEEP_TRIALS.values(), *WIDE_TRIALS.values()) for t in group),
     *FIG3_TRIALS,
     *(t for trials in SIGNS_TRIALS.values() for t in trials),
-    *(t for trials in (*TABLE_TRIALS.values(), *HUNDRED_TRIALS.values()) for t in trials),
+    *(t for trials in (*TABLE_TRIALS.values(), *HUNDRED_TRIALS.values(), *HUNDRED_TRIALS_20.values()) for t in trials),
 )
 RECORDED = (
     *TRIALS,
