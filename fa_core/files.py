@@ -94,16 +94,21 @@ def digest(path: Path) -> str:
 
 
 def stated(path: Path) -> dict:
-    """What of a file can be seen without reading it."""
+    """What of a file can be seen without reading it. Its time can be set by anybody, as copying does; where the system keeps
+    one of every change beside it ("changed", not on Windows), that cannot."""
     stat = path.stat()
-    return {"size": stat.st_size, "time": stat.st_mtime_ns}
+    return {"size": stat.st_size, "time": stat.st_mtime_ns, "changed": stat.st_ctime_ns}
 
 
 def unchanged(path: Path, fact: dict) -> bool:
     """Whether a file is as it was `stated`, or, where it has another time, still has the "md5" of the fact: one that was
-    only moved or copied. Raises OSError, KeyError."""
+    only moved or copied, whose times then go into the fact. Raises OSError, KeyError."""
     now = stated(path)
-    return now["size"] == fact["size"] and (now["time"] == fact["time"] or digest(path) == fact["md5"])
+    if now.items() <= fact.items():
+        return True
+    same = now["size"] == fact["size"] and digest(path) == fact["md5"]
+    fact |= now if same else {}
+    return same
 
 
 def note(made: Path, sources: list[dict], **facts: object) -> None:
@@ -116,8 +121,14 @@ def note(made: Path, sources: list[dict], **facts: object) -> None:
 def noted(made: Path, sources: list[Path]) -> dict | None:
     """The note beside a copy, if both it and its sources are as they were when it was made; else None."""
     try:
-        facts = json.loads(made.with_suffix(".json").read_text())
+        text = made.with_suffix(".json").read_text()
+        facts = json.loads(text)
         pairs = [(made, facts["made"]), *zip(sources, facts["sources"], strict=True)]
-        return facts if all(unchanged(path, fact) for path, fact in pairs) else None
+        if not all(unchanged(path, fact) for path, fact in pairs):
+            return None
     except (OSError, ValueError, KeyError, TypeError):  # no such file, or a damaged one
         return None
+    if (renewed := json.dumps(facts)) != text:  # so that they need not be read through the next time
+        with suppress(OSError):
+            write(made.with_suffix(".json"), renewed.encode())
+    return facts

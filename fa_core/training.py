@@ -97,8 +97,13 @@ class History:
 
 
 def groups(experiment: Experiment) -> list[tuple[int, ...]]:
-    """The seeds that are trained together: all of them in a small network, one at a time in a large one. What is learned
-    does not depend on it; of what is measured, where a layer has a single unit, the last bits may."""
+    """The seeds that are trained together: all of them in a small network, one at a time in a large one.
+
+    On a CPU a seed's result is the same to the bit whichever seeds run beside it, one or many. So it is for one that runs
+    alone, but where torch takes a single run's products in another order than those of several: on more than one thread;
+    where a layer has a single unit; and with momentum in minibatches of one. There its last bits are others. In what is
+    compiled no product is taken of that kind, but the probes are not compiled.
+    """
     weights = sum(a * b for a, b in zip(experiment.sizes, experiment.sizes[1:], strict=False))
     alone = weights > LARGE or experiment.plateau or experiment.stages  # a plateau is a run's own
     size = 1 if alone else len(experiment.seeds)
@@ -593,18 +598,21 @@ def save_checkpoint(
         flat |= {f"finished/{i}/{k}": v for k, v in part.arrays().items()}
     if run is not None:
         flat |= {f"state/{k}": v for k, v in run.state().items()}
-    write_atomically(path, flat)
+    write_atomically(path, flat | {"parts": np.array(sorted(flat))})
 
 
 def load_checkpoint(path: Path, experiment: Described) -> dict[str, np.ndarray]:
-    """The arrays of a checkpoint, or none if there is no file. Raises CheckpointError."""
+    """The arrays of a checkpoint, or none if there is no file. Raises CheckpointError, also where one of them is missing: a
+    run that went on without it would leave a record that lacks a curve, or would stop somewhere else."""
     if not path.exists():
         return {}
     try:
         flat = files.arrays(path)
-        digest = str(flat["digest"])
+        digest, parts = str(flat["digest"]), flat.pop("parts")
+        if missing := sorted(set(parts.tolist()) - flat.keys()):
+            raise ValueError(f"of its {len(parts)} parts it lacks {', '.join(missing[:3])}{', ...' * (len(missing) > 3)}")
     except Exception as error:  # a file can be damaged in many ways
-        told = "it is no checkpoint" if isinstance(error, KeyError) else error
+        told = f"it is no checkpoint of this version, it has no {error}" if isinstance(error, KeyError) else error
         raise CheckpointError(f"{path} is damaged ({told}): delete it to start again, or give another path") from error
     if digest != experiment.digest:
         raise CheckpointError(

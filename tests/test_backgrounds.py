@@ -99,7 +99,9 @@ def test_a_file_is_parsed_once_and_again_when_it_is_another(published, monkeypat
     with monkeypatch.context() as patched:
         patched.delattr(backgrounds, "parse_amat")
         assert np.array_equal(backgrounds.read(file(), 60), first)
-    for label, moment in ((3, time.time_ns() + 10**9), (4, 10**9)):  # an older one is another one as well
+    time_of_first = file().stat().st_mtime_ns
+    # An older one is another one as well, and one of the same size and time.
+    for label, moment in ((3, time.time_ns() + 10**9), (4, 10**9), (5, time_of_first), (6, time_of_first)):
         file().write_text(amat(np.zeros((60, 784)), np.full(60, label)))
         os.utime(file(), ns=(moment, moment))
         assert (backgrounds.read(file(), 60)[:, -1] == label).all()

@@ -59,7 +59,7 @@ def test_the_digest_does_not_depend_on_the_name():
 
 
 CHANGES = {
-    "task": "xor",
+    "task": "quadratic",
     "sizes": (12, 9, 8, 4),
     "rule": "backprop",
     "rate": 0.0020001,
@@ -187,16 +187,26 @@ def test_the_essence_is_what_json_gives_back_and_makes_the_same_experiment_again
         ({"plateau": (0.05,)}, r"plateau wants Plateau\(share, times\); got \(0.05,\)"),
         ({"stages": Stages(2, 5)}, "plateau and stages go by epochs, which task 'linear' has not"),
         (
-            {"task": "mnist", "stages": Stages(2, 5)},
+            {"task": "mnist", "sizes": (784, 9, 7, 10), "stages": Stages(2, 5)},
             "give held_out, how many training examples of 'mnist' are not learned from",
         ),
-        ({"task": "xor", "held_out": 9}, "held_out wants a number of training examples of a data set, got 9 for task 'xor'"),
-        ({"task": "mnist", "held_out": 9, "stages": Stages(2, 5), "plateau": (0.1, 2)}, "give plateau or stages"),
+        (
+            {"task": "xor", "sizes": (2, 9, 7, 1), "held_out": 9},
+            "held_out wants a number of training examples of a data set, got 9 for task 'xor'",
+        ),
+        (
+            {"task": "timit", "sizes": (39, 9, 7, 6), "held_out": 9, "stages": Stages(2, 5), "plateau": (0.1, 2)},
+            "give plateau or stages",
+        ),
         ({"held_out": 100}, "held_out wants a number of training examples of a data set, got 100 for task 'linear'"),
         ({"task": "mnist", "held_out": -1}, "held_out wants a whole number of 0 or more; got -1"),
         ({"switch": ((100, "backprop"), (50, "shallow"))}, "switch must name multiples .* in increasing order, each once"),
         ({"switch": ((0, "backprop"),)}, "switch wants .* a whole number of 1 or more"),
-        ({"switch": ((3000, "backprop"),)}, "switch at example 3000 would never come: there are 3000"),
+        ({"switch": ((3000, "backprop"),)}, "switch at example 3,000 would never come: there are 3,000"),
+        ({"redraw_feedback": (100, 3000)}, "redraw_feedback at example 3,000 would never come: there are 3,000"),
+        ({"schedule": ((0, 1.0), (3000, 0.5))}, "schedule at example 3,000 would never come: there are 3,000"),
+        ({"examples": 500, "schedule": PLAIN.schedule}, "schedule at example 500 would never come: there are 500"),
+        ({"task": "xor"}, r"task 'xor' wants 2 inputs and 1 output, the network \(12, 9, 7, 4\) has others"),
         ({"redraw_feedback": (20, 10)}, "redraw_feedback must name multiples of batch .* in increasing order"),
         ({"schedule": ((0, 1.0), (500, 0.5), (500, 0.1))}, "schedule must begin at example 0 and increase"),
         ({"weight_decay": 60.0}, "weight_decay 60 takes more than all of W away at a step: .* is 1.2, wanted 1 or less"),
@@ -269,6 +279,55 @@ def test_the_same_of_what_comes_with_images(field, value, message):
         DIGITS.but(**{field: value})
 
 
+WANTED = {
+    **dict.fromkeys(("mnist", "mnist validation", "backgrounds"), (784, 10, True)),
+    "svhn": (1024, 10, True),
+    **dict.fromkeys(("timit", "timit at hand validation"), (39, 6, True)),
+    "autoencoder": (784, 784, False),
+}
+
+
+@pytest.mark.parametrize("task", WANTED)
+def test_a_network_that_does_not_fit_the_data_is_refused_before_they_are_read(task):
+    n_in, n_out, more = WANTED[task]
+    for sizes in ((n_in, 9, n_out), *[(n_in, 9, n_out + 1)] * more):
+        assert DIGITS.but(task=task, sizes=sizes).sizes == sizes
+    for sizes in ((n_in + 1, 9, n_out), (n_in, 9, n_out - 1), *[(n_in, 9, n_out + 1)] * (not more)):
+        wanted = (
+            rf"wants {n_in} inputs and {n_out} outputs{' or more' * more}, the network {re.escape(str(sizes))} has others"
+        )
+        with pytest.raises(ValueError, match=rf"^data set '{task.removesuffix(' validation')}' {wanted}$"):
+            DIGITS.but(task=task, sizes=sizes)
+
+
+@pytest.mark.parametrize(("task", "examples"), [("mnist", 60_000), ("mnist validation", 50_000), ("backgrounds", 50_000)])
+def test_more_cannot_be_held_out_nor_be_in_a_minibatch_than_there_is(task, examples):
+    assert DIGITS.but(task=task, held_out=examples - 10).held_out == examples - 10
+    for held_out in (examples, examples + 10_000):
+        with pytest.raises(
+            ValueError, match=r"examples are to be held out of the [56]0,000 that .* has for training: hold out f"
+        ):
+            DIGITS.but(task=task, held_out=held_out)
+    with pytest.raises(
+        ValueError, match=rf"a minibatch of 10 is larger than the 9 examples of data set '{task.split()[0]}' "
+    ):
+        DIGITS.but(task=task, held_out=examples - 9)
+    # Of what only the reader's copy tells, it is said when that is read.
+    assert DIGITS.but(task="timit", sizes=(39, 9, 6), held_out=10**6).held_out == 10**6
+
+
+def test_the_same_of_data_of_ones_own():
+    x, labels = np.zeros((20, 3)), np.arange(20) % 4
+    own = DIGITS.but(task=experiments.DataSet("mine", train=(x, labels), test=(x, labels)), sizes=(3, 9, 4), held_out=10)
+    assert "mine" in own.task
+    with pytest.raises(ValueError, match="20 examples are to be held out of the 20 that data set 'mine"):
+        own.but(held_out=20)
+    with pytest.raises(ValueError, match="a minibatch of 20 is larger than the 10 examples"):
+        own.but(batch=20)
+    with pytest.raises(ValueError, match="data set 'mine' is to be tested on 20 of its 20 training examples: give held_out"):
+        experiments.DataSet("mine", train=(x, labels), test=(x, labels), held_out=20)
+
+
 def test_a_tuple_says_what_the_small_objects_say_and_none_is_what_an_empty_one_was():
     images = DIGITS.but(sizes=(784, 4 * 23**2, 10), fields=(4, 6, 28), distort=(6.0, 36.0), plateau=(0.05, 2))
     assert images == images.but(fields=Fields(4, 6, 28), distort=Elastic(6.0, 36.0), plateau=Plateau(0.05, 2))
@@ -302,6 +361,8 @@ def test_the_same_of_an_experiment_with_spikes(field):
             SPIKES.but(**{field: value})
     with pytest.raises(ValueError, match="wanted 0 < tau <= 1, got 0"):
         SPIKES.but(tau=0)
+    with pytest.raises(ValueError, match=f"schedule at example {SPIKES.examples:,} would never come"):
+        SPIKES.but(schedule=((0, 1.0), (SPIKES.examples, 0.1)))
 
 
 def test_every_field_says_what_it_may_be():
@@ -326,7 +387,14 @@ def test_whole_numbers_are_numbers_and_the_ends_of_what_is_wanted_are_in_it():
         assert {k: getattr(PLAIN.but(**change), k) for k in change} == change
 
 
-def test_a_shorter_run_keeps_no_switch_after_its_end():
+def test_a_shorter_run_keeps_no_change_after_its_end():
+    changed = PLAIN.but(redraw_feedback=(0, 100, 500))
+    assert changed.but(examples=500).redraw_feedback == (0, 100)
+    assert changed.but(examples=500).schedule == PLAIN.schedule[:1]
+    assert changed.but(examples=510).schedule == PLAIN.schedule
+    assert PLAIN.but(redraw_feedback=True, examples=500).redraw_feedback is True
+    spikes = SPIKES.but(schedule=((0, 1.0), (60_000, 0.1)), examples=120_000, probes=(), snapshots=())
+    assert spikes.but(examples=60_000).schedule == ((0, 1.0),)
     switched = PLAIN.but(switch=((100, "backprop"), (200, "shallow")))
     assert switched.but(examples=200).switch == ((100, "backprop"),)
     assert switched.at("smoke", 100).switch == ()

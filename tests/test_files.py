@@ -82,3 +82,43 @@ def test_a_record_that_is_made_leaves_nothing_of_writers_that_were_killed(tmp_pa
     assert len(os.listdir(tmp_path)) == 2
     records.record(experiment, device="cpu")
     assert os.listdir(tmp_path) == [file.name]
+
+
+def test_a_copy_is_believed_as_long_as_its_source_is_the_same_to_the_byte_and_is_then_not_read_again(tmp_path, monkeypatch):
+    source, made, read = tmp_path / "a.txt", tmp_path / "a.npy", []
+    source.write_bytes(b"one")
+    made.write_bytes(b"ONE")
+    files.note(made, [files.stated(source) | {"md5": files.digest(source)}], kind="upper")
+    digest = files.digest
+    monkeypatch.setattr(files, "digest", lambda path: (read.append(path.name), digest(path))[1])
+    assert files.noted(made, [source])["kind"] == "upper"
+    assert read == []
+    stat = source.stat()
+    for attempt in range(2):  # copied to elsewhere, say
+        source.with_name("b").write_bytes(b"one")
+        os.replace(source.with_name("b"), source)
+        os.utime(source, ns=(stat.st_atime_ns, stat.st_mtime_ns + attempt))
+        for _ in range(3):
+            assert files.noted(made, [source])["kind"] == "upper"
+        assert read == ["a.txt"] * (attempt + 1)
+    source.write_bytes(b"two")
+    os.utime(source, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    assert files.noted(made, [source]) is None
+    source.write_bytes(b"one")
+    made.write_bytes(b"TWO")
+    os.utime(made, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert files.noted(made, [source]) is None
+
+
+def test_a_note_that_cannot_be_renewed_counts_all_the_same(tmp_path, monkeypatch):
+    source, made = tmp_path / "a.txt", tmp_path / "a.npy"
+    source.write_bytes(b"one")
+    made.write_bytes(b"ONE")
+    files.note(made, [files.stated(source) | {"md5": files.digest(source)}])
+    os.utime(source, ns=(1, 1))
+
+    def full(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(files, "write", full)
+    assert files.noted(made, [source])

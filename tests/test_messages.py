@@ -109,7 +109,9 @@ def test_arrays_without_what_makes_them_a_record_or_a_checkpoint(folder):
     np.savez(records.path(SMALL), a=1)
     with pytest.raises(records.RecordError, match=r"is damaged \(it has no 'about'\): restore it"):
         records.load(SMALL)
-    with pytest.raises(training.CheckpointError, match=r"is damaged \(it is no checkpoint\): delete it"):
+    with pytest.raises(
+        training.CheckpointError, match=r"is damaged \(it is no checkpoint of this version, it has no 'digest'\): delete it"
+    ):
         training.load_checkpoint(records.path(SMALL), SMALL)
 
 

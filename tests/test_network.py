@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fa_core import mkl
 from fa_core.data import tasks
 from fa_core.draws import generator
 from fa_core.network import draw_feedback, initialise, receptive_fields, update
@@ -16,33 +17,81 @@ from fa_core.training import Run, step, train
 from tests.helpers import linear_experiment, same, tanh_experiment
 
 
-@pytest.mark.parametrize("experiment", [linear_experiment(), tanh_experiment(snapshot_runs=None)], ids=lambda e: e.name)
-def test_a_seeds_result_does_not_depend_on_which_run_beside_it_nor_how_many(experiment):
+def parts(history, run) -> dict[str, bytes]:
+    """All that is kept of a run, to the bit."""
+    return {name: array[run].tobytes() for name, array in (history.curves | history.snapshots).items()}
+
+
+def alone_together_and_in_pairs(experiment) -> tuple[list[dict], list[dict], list[dict]]:
+    """What is kept of three seeds that run with eight others, each with one other, and each alone; on the threads that
+    torch has now."""
+    experiment = experiment.but(snapshots=tuple(experiment.shapes()), snapshot_runs=None, snapshot_units=None)
     seeds = (11, 3, 8, 5, 2, 13, 0, 21, 4)
-    together = train(experiment.but(seeds=seeds))
-    for position in (0, 4, 8):
-        alone = train(experiment.but(seeds=seeds[position : position + 1]))
-        pair = train(experiment.but(seeds=(99, seeds[position])))
-        for name, curve in together.curves.items():
-            assert alone[name][0].tobytes() == curve[position].tobytes(), name
-            assert pair[name][1].tobytes() == curve[position].tobytes(), name
-        for name, array in together.snapshots.items():
-            assert alone.snapshots[name][0].tobytes() == array[position].tobytes(), name
+    whole = train(experiment.but(seeds=seeds))
+    chosen = (0, 4, 8)
+    pairs = [parts(train(experiment.but(seeds=(99, seeds[i]))), 1) for i in chosen]
+    alone = [parts(train(experiment.but(seeds=(seeds[i],))), 0) for i in chosen]
+    return [parts(whole, i) for i in chosen], pairs, alone
 
 
-@pytest.mark.parametrize("sizes", [(30, 33, 1), (30, 1, 10)])
-@pytest.mark.parametrize("batch", [1, 10])
-def test_with_one_unit_to_a_layer_too_what_is_learned_is_the_seeds_own(sizes, batch):
-    # What is measured of it may differ in the last bits: one run's product with one column is taken in another order.
-    experiment = linear_experiment(
-        sizes=sizes, batch=batch, hidden="tanh", dtype="float32", seeds=tuple(range(8)), snapshots=("W0", "W1", "b0", "b1")
-    )
-    together, alone = train(experiment), train(experiment.but(seeds=(3,)))
-    assert len(together.snapshots) == 8
-    for name, array in together.snapshots.items():
-        assert alone.snapshots[name][0].tobytes() == array[3].tobytes(), name
-    for name, curve in together.curves.items():
-        np.testing.assert_allclose(alone[name][0], curve[3], rtol=1e-4, err_msg=name)
+@pytest.fixture
+def threads():
+    """Sets how many threads torch has, until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        linear_experiment(),
+        linear_experiment(dtype="float32", hidden="tanh", rule="backprop"),
+        linear_experiment(batch=100, momentum=0.5, rate=1e-4),
+        linear_experiment(sizes=(2, 25, 2), batch=2, dropout=(0.2, 0.5)),
+        linear_experiment(products="compiled", momentum=0.5, rate=0.002),
+        linear_experiment(products="bfloat16", batch=50, dtype="float32", rate=1e-4),
+        tanh_experiment(),
+    ],
+    ids=["linear", "float32", "momentum", "dropout", "compiled", "bfloat16", "tanh"],
+)
+def test_a_seeds_result_does_not_depend_on_the_seeds_beside_it_nor_on_whether_there_are_any(experiment, threads):
+    threads(1)
+    together, pairs, alone = alone_together_and_in_pairs(experiment)
+    assert len(together[0]) > 7
+    assert pairs == together
+    assert alone == together
+
+
+@pytest.mark.parametrize(
+    ("number", "change"),
+    [
+        (2, {}),
+        (1, {"sizes": (30, 33, 1)}),
+        (1, {"sizes": (30, 1, 10), "batch": 100, "rate": 1e-4}),
+        (1, {"sizes": (1, 20, 10), "batch": 100, "dtype": "float32", "rate": 1e-4}),
+        (1, {"momentum": 0.5, "rate": 0.002}),
+        (1, {"products": "compiled", "sizes": (30, 33, 1), "dtype": "float32"}),
+    ],
+    ids=["two threads", "one output", "one hidden unit", "one input", "momentum", "compiled"],
+)
+def test_where_it_depends_on_whether_there_are_any_and_on_nothing_else(number, change, threads):
+    threads(number)
+    # As `training.groups` says. Where a seed that runs alone has the same bits here, it promises too little.
+    together, pairs, alone = alone_together_and_in_pairs(linear_experiment(hidden="tanh", **change))
+    assert pairs == together
+    if mkl.in_force() != "unknown":
+        assert alone != together
+    learned = [name for name in together[0] if name.endswith("after")]
+    assert len(learned) == 5
+    if change.get("products") == "compiled":
+        assert [[run[name] for name in learned] for run in alone] == [[run[name] for name in learned] for run in together]
+    dtype = change.get("dtype", "float64")
+    for one, other in zip(alone, together, strict=True):
+        for name in learned:
+            np.testing.assert_allclose(
+                np.frombuffer(one[name], dtype), np.frombuffer(other[name], dtype), rtol=1e-4, atol=1e-5, err_msg=name
+            )
 
 
 def test_rules_share_their_initial_weights_and_examples():

@@ -199,6 +199,41 @@ def test_any_legal_form_of_a_file_is_read(tmp_path, audio):
     assert (timit.read_audio(tmp_path / "a.wav") * 32768).tolist() == [1, -2, 300]
 
 
+@pytest.mark.parametrize("size", [0, 2**32 - 1], ids=["0", "the largest"])
+@pytest.mark.parametrize("order", "<>")
+def test_a_file_that_was_written_to_a_stream_is_read_to_its_end(tmp_path, size, order):
+    form = struct.pack(f"{order}4sIHHIIHH", b"fmt ", 16, 1, 1, 16000, 32000, 2, 16)
+    extra = struct.pack(f"{order}4sI", b"LIST", 5) + b"INFOx\0"
+    start = (b"RIFF" if order == "<" else b"RIFX") + struct.pack(f"{order}I", size) + b"WAVE" + extra + form + b"data"
+    samples = struct.pack(f"{order}3h", 1, -2, 300)
+    (tmp_path / "a.wav").write_bytes(start + struct.pack(f"{order}I", size) + samples)
+    assert (timit.read_audio(tmp_path / "a.wav") * 32768).tolist() == [1, -2, 300]
+    for cut in (samples[:-1], b""):  # half a sample, none
+        (tmp_path / "a.wav").write_bytes(start + struct.pack(f"{order}I", size) + cut)
+        with pytest.raises(DataError, match=r"a\.wav is damaged"):
+            timit.read_audio(tmp_path / "a.wav")
+    # One of a size that is said is read to that, and no further.
+    (tmp_path / "a.wav").write_bytes(start + struct.pack(f"{order}I", 8) + samples)
+    with pytest.raises(DataError, match=r"a\.wav is damaged"):
+        timit.read_audio(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\ufeff0 1000 h#\n1000 1600 b\n", "0 1000 h#\r\n\r\n1000 1600 b\r\n", "\n0 1000 h#\n \n1000 1600 b\n\n\n"],
+    ids=["byte order mark", "lines of Windows", "blank lines"],
+)
+def test_a_transcription_that_went_through_an_editor_is_read(tmp_path, text):
+    (tmp_path / "SA1.PHN").write_bytes(text.encode())
+    assert timit.read_phones(tmp_path / "SA1.PHN") == [(0, 1000, "h#"), (1000, 1600, "b")]
+    (tmp_path / "SA1.PHN").write_bytes(f"{text}x\n".encode())
+    with pytest.raises(DataError, match=rf"SA1.PHN, line {text.count(chr(10)) + 1}: 'x', wanted 'first last phone'"):
+        timit.read_phones(tmp_path / "SA1.PHN")
+    (tmp_path / "SA1.PHN").write_bytes(b"\xef\xbb\xbf\r\n")
+    with pytest.raises(DataError, match=r"SA1\.PHN is empty"):
+        timit.read_phones(tmp_path / "SA1.PHN")
+
+
 def corpus(home, where="TIMIT"):
     sentence(home / where / "TRAIN/DR1/FCJF0", "SA1", PHONES, sphere(NOISE))
     sentence(home / where / "TEST/DR1/FAKS0", "SA1", PHONES, sphere(NOISE))

@@ -364,7 +364,7 @@ def test_a_switch_of_rules_continues_with_the_other_rule_from_the_example_it_nam
 
 def test_feedback_is_drawn_anew_at_the_examples_that_are_named_and_at_no_other():
     def feedback(upto):
-        run = Run(linear_experiment(redraw_feedback=(100, 300), examples=upto, probes=()), (0, 1, 2))
+        run = Run(linear_experiment(redraw_feedback=(100, 300)).but(examples=upto, probes=()), (0, 1, 2))
         run.advance()
         return run.network.B[0].clone()
 
@@ -518,6 +518,46 @@ def test_a_damaged_checkpoint_and_that_of_another_experiment_are_refused(tmp_pat
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(CheckpointError, match=r"is damaged .* delete it to start again"):
         train(linear_experiment(), checkpoint=path)
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """A checkpoint of a run of three groups, left in the second of them, and what the run gives when nothing stops it."""
+    path = tmp_path_factory.mktemp("interrupted") / "run.npz"
+    with pytest.MonkeyPatch.context() as m:
+        m.setattr(training, "LARGE", 0)  # every seed by itself
+        whole, advances, advance = train(tanh_experiment()), 0, Run.advance
+
+        def stopped(run):
+            nonlocal advances
+            if (advances := advances + 1) > 5:
+                raise Stop
+            advance(run)
+
+        m.setattr(Run, "advance", stopped)
+        with pytest.raises(Stop):
+            train(tanh_experiment(), checkpoint=path, every=0)
+    with np.load(path) as stored:
+        return {k: stored[k] for k in stored.files}, whole
+
+
+def test_a_checkpoint_that_lacks_a_part_is_refused_and_the_part_is_named(interrupted, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "LARGE", 0)
+    parts, whole = interrupted
+    assert {name.split("/")[0] for name in parts} == {"digest", "stretches", "finished", "state", "parts"}
+    assert {"finished/0/curve/loss", "state/array.W0", "state/probe.0.loss", "state/generator.0"} <= parts.keys()
+    path = tmp_path / "run.npz"
+    for name in parts:
+        np.savez(path, **{k: v for k, v in parts.items() if k != name})
+        before = path.read_bytes()
+        with pytest.raises(CheckpointError, match=rf"is damaged \(.* (lacks|has no) '?{name}'?\): delete it to start again"):
+            train(tanh_experiment(), checkpoint=path)
+        assert path.read_bytes() == before
+    np.savez(path, **{k: v for k, v in parts.items() if not k.startswith("state/probe.")})
+    with pytest.raises(CheckpointError, match=r"of its \d+ parts it lacks state/probe\.0\.W2, .*, \.\.\.\)"):
+        train(tanh_experiment(), checkpoint=path)
+    np.savez(path, **parts)
+    assert same(train(tanh_experiment(), checkpoint=path), whole)
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):

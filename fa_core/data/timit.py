@@ -17,6 +17,7 @@ the transcription labels it (b, d, g, p, t, k; not the closure before it). Thirt
 first and second derivatives by regression over two frames to either side.
 """
 
+import codecs
 import io
 import os
 import re
@@ -127,13 +128,41 @@ def read_audio(path: Path) -> np.ndarray:
 
 
 def riff(content: bytes) -> tuple[int, np.ndarray]:
-    """Rate and samples of a RIFF file, in any form that SciPy reads. Raises ValueError, Warning for one that is cut."""
+    """Rate and samples of a RIFF file, in any form that SciPy reads; one that was written to a stream, which does not know
+    how long it will be, to its end. Raises ValueError, Warning for one that is cut."""
     from scipy.io import wavfile
 
+    content = closed(content)
     with warnings.catch_warnings():
         warnings.simplefilter("error", wavfile.WavFileWarning)
         warnings.filterwarnings("ignore", "Chunk .* not understood", wavfile.WavFileWarning)  # of text, cues, ...
-        return wavfile.read(io.BytesIO(content))
+        try:
+            return wavfile.read(io.BytesIO(content))
+        except UnboundLocalError as error:
+            raise ValueError("it ends before its samples") from error
+
+
+def closed(content: bytes) -> bytes:
+    """A RIFF file with the sizes that it has in place of those that say nothing, 0 or the largest: its own, and that of its
+    samples, which are then the rest of it. Raises ValueError where there are fewer than it says, or none."""
+    order = {b"RIFF": "little", b"RIFX": "big"}.get(content[:4])  # RF64 has them elsewhere
+    unsaid, at = (0, 2**32 - 1), 12
+
+    def size(at: int) -> int:
+        return int.from_bytes(content[at + 4 : at + 8], order)
+
+    def sized(at: int) -> bytes:
+        return content[: at + 4] + (len(content) - at - 8).to_bytes(4, order) + content[at + 8 :]
+
+    if order is None:
+        return content
+    while at + 8 < len(content) and content[at : at + 4] != b"data":
+        at += 8 + size(at) + size(at) % 2
+    if at + 8 < len(content) and size(at) in unsaid:
+        content = sized(at)
+    if not 0 < size(at) <= len(content) - at - 8:
+        raise ValueError(f"{max(len(content) - at - 8, 0)} bytes of samples, its header wants {size(at)}")
+    return sized(0) if size(0) in unsaid else content
 
 
 def sphere(content: bytes, path: Path) -> tuple[int, np.ndarray]:
@@ -163,7 +192,10 @@ def sphere(content: bytes, path: Path) -> tuple[int, np.ndarray]:
 def read_phones(path: Path) -> list[tuple[int, int, str]]:
     """(first sample, one past the last, phone) for each line of a .PHN file, one after the other. Raises DataError."""
     phones, end = [], 0
-    for number, line in enumerate(path.read_text(encoding="ascii", errors="replace").splitlines(), start=1):
+    text = path.read_bytes().removeprefix(codecs.BOM_UTF8).decode("ascii", errors="replace")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
         parts, at = line.split(), f"{path}, line {number}: {line!r}"
         if len(parts) != 3 or not (parts[0].isdigit() and parts[1].isdigit() and int(parts[0]) < int(parts[1])):
             raise DataError(f"{at}, wanted 'first last phone'. Restore it from your TIMIT")

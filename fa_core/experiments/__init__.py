@@ -133,11 +133,23 @@ class Described:
         return value if isinstance(value, tuple) else (value,) * count
 
     def but(self, **changes: Any) -> Self:
-        """This experiment with some fields changed. One that is shortened keeps no switch after its end."""
-        end = changes.get("examples")
-        if (switch := getattr(self, "switch", ())) and isinstance(end, int):
-            changes = {"switch": tuple((at, rule) for at, rule in switch if at < end)} | changes
+        """This experiment with some fields changed. One that is shortened keeps nothing that would change after its end:
+        no rate, no rule, no B."""
+        if isinstance(end := changes.get("examples"), int):
+            for field, at in self.events().items():
+                kept = tuple(entry for entry, when in zip(getattr(self, field), at, strict=True) if when < end)
+                changes = {field: kept} | changes
         return dataclasses.replace(self, **changes)
+
+    def events(self) -> dict[str, tuple[int, ...]]:
+        """The fields by which something changes in the course of learning, each with the examples at which it does."""
+        return {"schedule": tuple(at for at, _ in self.schedule)}
+
+    def refuse_events(self) -> None:
+        """Raises ValueError for what would change after the end of the run: it would not be what was described."""
+        for field, at in self.events().items():
+            if at and at[-1] >= self.examples:
+                raise ValueError(f"{field} at example {at[-1]:,} would never come: there are {self.examples:,}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,9 +336,12 @@ class Experiment(Described):
             raise ValueError(f"task {self.task!r} with teacher {self.teacher}: the task 'teacher', and no other, wants one")
         if self.teacher and (self.teacher[0], self.teacher[-1]) != (self.sizes[0], self.sizes[-1]):
             raise ValueError(f"the teacher {self.teacher} and the network {self.sizes} must agree in inputs and outputs")
-        data = self.data()
-        if data and data.train:
+        data, validated = datasets.find(self.task)
+        if self.task == "xor" and (self.sizes[0], self.sizes[-1]) != (2, 1):
+            raise ValueError(f"task 'xor' wants 2 inputs and 1 output, the network {self.sizes} has others")
+        if data:
             data.refuse_sizes(self.sizes)
+            data.refuse_split(self.held_out + validated * data.held_out, self.batch)
         if self.distort and not (data and data.of_mnist):
             raise ValueError(f"distort is for MNIST's images, not for task {self.task!r}")
         if data:
@@ -361,17 +376,12 @@ class Experiment(Described):
                 f"weight_decay {self.weight_decay:g} takes more than all of W away at a step: rate * batch * "
                 f"weight_decay is {share:g}, wanted 1 or less"
             )
-        events = {
-            "switch": tuple(at for at, _ in self.switch),
-            "redraw_feedback": () if isinstance(self.redraw_feedback, bool) else self.redraw_feedback,
-        }
-        for field, at in events.items():
-            if any(n % self.batch for n in at) or tuple(sorted(set(at))) != at:
+        for field, at in self.events().items():
+            if field != "schedule" and (any(n % self.batch for n in at) or tuple(sorted(set(at))) != at):
                 raise ValueError(
                     f"{field} must name multiples of batch ({self.batch}) in increasing order, each once; got {at}"
                 )
-        if self.switch and self.switch[-1][0] >= self.examples:
-            raise ValueError(f"switch at example {self.switch[-1][0]} would never come: there are {self.examples}")
+        self.refuse_events()
         if self.stages and self.plateau:
             raise ValueError("give plateau or stages: the rate is lowered by the one rule or by the other")
         if self.stages and not self.held_out and not datasets.find(self.task)[1]:
@@ -400,6 +410,13 @@ class Experiment(Described):
             raise ValueError(f"products {self.products!r} are not there with momentum: leave the one or the other out")
         if self.products == "oneDNN" and self.dtype != "float32":
             raise ValueError(f"products 'oneDNN' are in float32, not in {self.dtype}")
+
+    def events(self) -> dict[str, tuple[int, ...]]:
+        """As for any experiment; and where the rule is switched, and B drawn anew but at every step."""
+        more = {"switch": tuple(at for at, _ in self.switch)}
+        if isinstance(self.redraw_feedback, tuple):
+            more["redraw_feedback"] = self.redraw_feedback
+        return super().events() | more
 
     def all_rules(self) -> list[Rule]:
         """The rules that are in force at one time or another, in order. Raises ValueError for an unknown one."""

@@ -29,6 +29,9 @@ class DataSet:
     classified: bool = True  # whether its answers are labels
     held_out: int = 0  # examples at the end of the training set that "NAME validation" is tested on
     of_mnist: bool = False  # images of 28 x 28 pixels, which may be distorted
+    inputs: int | None = None  # these three of a data set of files, as far as they are known before it is read
+    outputs: int | None = None
+    examples: int | None = None  # of the training set
     train: Part | None = None
     test: Part | None = None
 
@@ -51,7 +54,16 @@ class DataSet:
         kinds = {(x.shape[1], y.shape[1:]) for x, y in self.arrays()}
         if len(kinds) > 1:
             raise ValueError(f"data set {self.name!r}: training and test set differ in inputs or outputs: {kinds}")
-        object.__setattr__(self, "classified", self.arrays()[0][1].ndim == 1)
+        (_, answers), (_, tested) = self.arrays()
+        if self.held_out >= len(answers):
+            raise ValueError(
+                f"data set {self.name!r} is to be tested on {self.held_out:,} of its {len(answers):,} training examples: "
+                "give held_out, of which '... validation' is made, as less"
+            )
+        object.__setattr__(self, "classified", answers.ndim == 1)
+        outputs = 1 + max(int(answers.max()), int(tested.max())) if self.classified else answers.shape[1]
+        for field, value in (("inputs", self.train[0].shape[1]), ("outputs", outputs), ("examples", len(answers))):
+            object.__setattr__(self, field, value)
 
     def arrays(self) -> tuple[Part, Part]:
         """Its own training set and test set. Raises ValueError where it has not both."""
@@ -71,26 +83,43 @@ class DataSet:
         return found.hexdigest()[:12]
 
     def refuse_sizes(self, sizes: tuple[int, ...]) -> None:
-        """Raises ValueError where a network of these sizes cannot learn its own arrays."""
-        (inputs, answers), (_, tested) = self.arrays()
-        n_in = inputs.shape[1]
-        n_out = 1 + max(int(answers.max()), int(tested.max())) if self.classified else answers.shape[1]
-        if sizes[0] != n_in or sizes[-1] < n_out or (sizes[-1] > n_out and not self.classified):
+        """Raises ValueError where a network of these sizes cannot learn it."""
+        more = self.classified  # there may be outputs for classes of which no example is
+        n_in, n_out = self.inputs or sizes[0], self.outputs or sizes[-1]
+        if sizes[0] != n_in or sizes[-1] < n_out or (sizes[-1] > n_out and not more):
             raise ValueError(
-                f"data set {self.name!r} wants {n_in} inputs and {n_out} outputs"
-                f"{' or more' * self.classified}, the network {sizes} has others"
+                f"data set {self.name!r} wants {n_in} inputs and {n_out} outputs{' or more' * more}, the network {sizes} "
+                "has others"
+            )
+
+    def refuse_split(self, held_out: int, batch: int) -> None:
+        """Raises ValueError where so many examples cannot be held out of its training set, or where what is left of it is
+        less than a minibatch; where their number is not known before it is read, that is said then."""
+        if self.examples is None:
+            return
+        left = self.examples - held_out
+        if left < 1:
+            raise ValueError(
+                f"{held_out:,} examples are to be held out of the {self.examples:,} that data set {self.name!r} has for "
+                "training: hold out fewer"
+            )
+        if batch > left:
+            raise ValueError(
+                f"a minibatch of {batch:,} is larger than the {left:,} examples of data set {self.name!r} that are learned "
+                "from: give a smaller batch"
             )
 
 
 DATASETS = {
     data.name: data
     for data in (
-        DataSet("mnist", held_out=10_000, of_mnist=True),
-        DataSet("backgrounds", held_out=10_000, of_mnist=True),
-        DataSet("svhn", held_out=26_032),
-        DataSet("timit", held_out=10_000),  # the whole corpus
-        DataSet("timit at hand", held_out=10_000),  # what there is of it
-        DataSet("autoencoder", classified=False, held_out=10_000),  # MNIST's images, which are the wanted outputs too
+        DataSet("mnist", held_out=10_000, of_mnist=True, inputs=784, outputs=10, examples=60_000),
+        DataSet("backgrounds", held_out=10_000, of_mnist=True, inputs=784, outputs=10, examples=50_000),
+        DataSet("svhn", held_out=26_032, inputs=1024, outputs=10, examples=604_388),
+        DataSet("timit", held_out=10_000, inputs=39, outputs=6),  # the whole corpus
+        DataSet("timit at hand", held_out=10_000, inputs=39, outputs=6),  # what there is of it
+        # MNIST's images, which are the wanted outputs too.
+        DataSet("autoencoder", classified=False, held_out=10_000, inputs=784, outputs=784, examples=60_000),
     )
 }
 OWN: dict[str, DataSet] = {}  # data sets that experiments were given as objects; see `register`

@@ -110,6 +110,7 @@ class SpikingExperiment(Described):
         starts = [start for start, _ in self.schedule]
         if starts[:1] != [0] or sorted(set(starts)) != starts:
             raise ValueError(f"schedule must begin at image 0 and increase, got {self.schedule}")
+        self.refuse_events()
         for field in ("probes", "snapshots"):
             at = getattr(self, field)
             if any(p % self.streams or not 0 <= p <= self.examples for p in at) or tuple(sorted(set(at))) != at:
