@@ -97,6 +97,8 @@ def ledger(path: Path = LEDGER, section: str = "claim") -> dict[str, Claim]:
             raise LedgerError(f"{who} has {', '.join(odd)}; an entry's fields are: {', '.join(known)}")
         if missing := [name for name, needed in known.items() if needed and name not in entry]:
             raise LedgerError(f"{who} has no {', '.join(missing)}")
+        if other := [name for name in entry if name != "accept" and not isinstance(entry[name], str)]:
+            raise LedgerError(f"{who}: {other[0]} is {entry[other[0]]!r}, wanted is text, in quotation marks")
         try:
             claim = Claim(**entry | {"accept": _pair(f"{entry['id']!r}: accept", entry["accept"])})
         except LedgerError as error:
@@ -382,7 +384,7 @@ class Reporter:
 
         Raises LedgerError for a claim that is not this notebook's, for a measure without interval or kind, and for a
         second report that says something else than the first."""
-        if id not in self.claims:
+        if not isinstance(id, str) or id not in self.claims:
             raise LedgerError(f"{id!r} is no claim of {self.notebook}; there are: {', '.join(self.claims)}")
         if isinstance(n, bool) or not hasattr(n, "__index__") or n < 0:
             raise LedgerError(f"{id}: n is {n!r}, wanted is how many runs or examples the measure is of")
@@ -391,7 +393,14 @@ class Reporter:
         if not untested:
             value, bounds, n = checked(id, value, interval, kind, n)
         conditions = []
-        for what, v, low, high, certainty in (c if len(c) > 4 else (*c, None) for c in also):
+        for condition in also if isinstance(also, Iterable) and not isinstance(also, str) else [also]:
+            if not isinstance(condition, list | tuple) or len(condition) not in (4, 5):
+                raise LedgerError(
+                    f"{id}: also has {condition!r}, wanted is for each further condition (what, value, low, high), and of "
+                    "one number its interval or its kind"
+                )
+            what, v, low, high, certainty = (*condition, None)[:5]
+            low, high = _pair(f"{id}, {what!r}: the bound", (low, high))
             of = (None, certainty) if isinstance(certainty, str) else (certainty, ESTIMATE)
             v, its_interval, _ = checked(f"{id}, {what!r}", v, *of)
             conditions.append(Condition(what, v, low, high, its_interval, of[1]))

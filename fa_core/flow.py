@@ -94,8 +94,8 @@ def integrate(
     for long times from large weights, where the flow is stiff. Between its steps SciPy interpolates, which is less exact
     than the steps are: with these tolerances by a factor of up to some hundred, and still within 1e-8.
 
-    Raises ValueError for shapes that do not fit, RuntimeError if the solution runs off to infinity or the integrator gives
-    up, with the last time that it reached.
+    Raises ValueError for shapes that do not fit and times that do not increase, RuntimeError if the solution runs off to
+    infinity or the integrator gives up, with the last time that it reached.
     """
     T, B, A, W, t = (np.asarray(a, dtype=float) for a in (T, B, A, W, t))
     (n_o, n_i), n_h = T.shape, B.shape[0]
@@ -104,6 +104,9 @@ def integrate(
             f"T {T.shape} and {n_h} hidden units want B {(n_h, n_o)}, A {(n_h, n_i)}, W {(n_o, n_h)}; got "
             f"{B.shape}, {A.shape}, {W.shape}"
         )
+
+    if t.ndim != 1 or t.size < 2 or not (np.isfinite(t).all() and (np.diff(t) > 0).all()):
+        raise ValueError(f"t wants two or more increasing times, of which the first is the start; got {t.tolist()}")
 
     def unpack(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return flat[..., : n_h * n_i].reshape(*flat.shape[:-1], n_h, n_i), flat[..., n_h * n_i :].reshape(

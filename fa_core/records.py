@@ -169,10 +169,10 @@ def load(experiment: Experiment, within: Path | None = None) -> Result:
             f"{file} holds other {wrong} than its experiment: it was edited. Remake it with "
             f"`python -m fa_core record {experiment.name} --remake`"
         )
-    if not intact(file, flat, facts):
+    if wrong := edited(file, flat, facts):
         raise RecordError(
-            f"{file} does not hold what the run put there: it was edited. Restore it (git checkout), or "
-            f"remake it with `python -m fa_core record {experiment.name} --remake`"
+            f"{file} {wrong}. Restore it (git checkout), or remake it with "
+            f"`python -m fa_core record {experiment.name} --remake`"
         )
     return Result(experiment, history, facts, "record")
 
@@ -187,14 +187,19 @@ def unlike(experiment: Experiment, history: History) -> str:
     return ", ".join(f"shapes of {name!r}" for name, curve in history.curves.items() if curve.shape[:2] != shape)
 
 
-def intact(file: Path, flat: dict[str, np.ndarray], facts: dict) -> bool:
-    """Whether a record holds what was written. One from before records carried a digest is looked up in `SUMS`."""
+def edited(file: Path, flat: dict[str, np.ndarray], facts: dict) -> str:
+    """Why a record cannot be taken for what a run wrote; empty where it can. One from before records carried a digest of
+    their contents is looked up in `SUMS`."""
     if "contents" in facts:
-        return facts["contents"] == contents(flat, facts)
-    sums = file.parent / SUMS
-    lines = sums.read_text().splitlines() if sums.exists() else []
-    known = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    return known.get(file.name) in (None, hashlib.sha256(file.read_bytes()).hexdigest())
+        same = facts["contents"] == contents(flat, facts)
+    else:
+        sums = file.parent / SUMS
+        lines = sums.read_text().splitlines() if sums.exists() else []
+        known = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        if file.name not in known:
+            return f"carries no digest of its contents, and {SUMS} has none of it: nobody can tell whether a run wrote it"
+        same = known[file.name] == hashlib.sha256(file.read_bytes()).hexdigest()
+    return "" if same else "does not hold what the run put there: it was edited"
 
 
 def train(experiment: Experiment, **options: Any) -> History:
@@ -221,7 +226,10 @@ def device_for(experiment: Experiment, wanted: str | None = None) -> str:
         return "cuda" if gpus and getattr(experiment, "products", "") != "compiled" else "cpu"
     there = ["cpu", *(["cuda"] if gpus else []), *(f"cuda:{i}" for i in range(gpus))]
     if wanted not in there:
-        raise ValueError(f"device {wanted!r} is not there; on this machine torch sees: {', '.join(there)}")
+        raise ValueError(
+            f"device {wanted!r} is not there; on this machine torch sees: {', '.join(there)}"
+            + ("" if gpus else ", and no GPU, which would be cuda")
+        )
     return wanted
 
 
@@ -232,11 +240,7 @@ def begin(experiment: Experiment, seeds: tuple[int, ...], device: str) -> Runnin
 
 def beginning(experiment: Experiment, examples: int, seeds: int = 1, probes: tuple[int, ...] = ()) -> Experiment:
     """An experiment cut to its first seeds and examples; what they do is what they do in the whole."""
-    changes: dict[str, Any] = {"schedule": tuple(s for s in experiment.schedule if s[0] < examples)}
-    if switch := getattr(experiment, "switch", ()):
-        changes["switch"] = tuple(s for s in switch if s[0] < examples)
-    if isinstance(redrawn := getattr(experiment, "redraw_feedback", False), tuple):
-        changes["redraw_feedback"] = tuple(at for at in redrawn if at < examples)
+    changes: dict[str, Any] = {}
     if getattr(experiment, "stages", None) and not probes:  # they go by epochs, which are longer, and want probes
         changes["stages"] = None
     return experiment.but(seeds=experiment.seeds[:seeds], examples=examples, probes=probes, snapshots=(), **changes)

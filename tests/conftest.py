@@ -1,4 +1,9 @@
-"""Tests that need a GPU are skipped, with the reason, where there is none; no test is timed by hypothesis."""
+"""Tests that need a GPU are skipped, with the reason, where there is none; no test is timed by hypothesis; one that is run
+by itself has one thread, as it has in `make test`."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 import pytest
 import torch

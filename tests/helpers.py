@@ -73,6 +73,13 @@ def rewritten(file: Path, **changes) -> None:
     np.savez(file, **{k: v for k, v in arrays.items() if v is not None})
 
 
+def checkpoint_with(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write a checkpoint that says it is whole, of what `training.load_checkpoint` gave, edited."""
+    from fa_core import training
+
+    training.write_atomically(path, arrays | {"parts": np.array(sorted(arrays))})
+
+
 def recorded_as(experiment: Experiment, ran: Experiment) -> None:
     """A record that says it is of `experiment` and holds what `ran`, of the same shape, gave."""
     from fa_core import records

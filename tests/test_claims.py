@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -246,8 +247,24 @@ def test_values_of_the_runs_are_one_of_each_and_stand_alone(value, given, messag
 def test_a_condition_of_a_number_has_an_interval_or_a_kind_and_nothing_more():
     with pytest.raises(LedgerError, match=f"{ID}, 'beside' is an estimate without its interval"):
         Reporter(NOTEBOOK)(ID, np.array([40.0, 42.0]), also=[("beside", 1.0, 0, 2)])
-    with pytest.raises(ValueError, match="unpack"):
-        Reporter(NOTEBOOK)(ID, np.array([40.0, 42.0]), also=[("beside", 1.0, 0, 2, (0, 2), "more")])
+
+
+@pytest.mark.parametrize(
+    "also",
+    [["x"], "x", 3, [3], [("beside", 1.0, 0)], [("beside", 1.0, 0, 2, (0, 2), "more")], ("beside", 1.0, 0, 2, (0, 2))],
+    ids=str,
+)
+def test_what_is_no_condition_is_refused_with_what_one_is(also):
+    with pytest.raises(
+        LedgerError, match=rf"{ID}: also has .*, wanted is for each further condition \(what, value, low, high\)"
+    ):
+        Reporter(NOTEBOOK)(ID, np.array([40.0, 42.0]), also=also)
+
+
+@pytest.mark.parametrize("bound", [(2, 0), (0, "much"), (None, 2)], ids=str)
+def test_a_conditions_bound_is_two_numbers_the_lower_first(bound):
+    with pytest.raises(LedgerError, match=f"{ID}, 'beside': the bound"):
+        Reporter(NOTEBOOK)(ID, np.array([40.0, 42.0]), also=[("beside", [1.0, 1.0], *bound)])
 
 
 def test_a_claim_may_be_reported_as_not_tested():
@@ -262,9 +279,13 @@ def test_the_smoke_profile_tests_nothing():
     assert (found.verdict, found.reason) == (UNTESTED, "the smoke profile is too small")
 
 
-@pytest.mark.parametrize("id", [OTHERS, "fig99.flying"], ids=["of another notebook", "of none"])
+@pytest.mark.parametrize(
+    "id", [OTHERS, "fig99.flying", 3, [ID]], ids=["of another notebook", "of none", "a number", "a list"]
+)
 def test_a_report_of_a_claim_that_is_not_the_notebooks_is_refused(id):
-    with pytest.raises(LedgerError, match=f"'{id}' is no claim of 02_linear; there are: fig2a.as-quick-as-backprop, "):
+    with pytest.raises(
+        LedgerError, match=f"{re.escape(repr(id))} is no claim of 02_linear; there are: fig2a.as-quick-as-backprop, "
+    ):
         Reporter(NOTEBOOK)(id, 1.0)
 
 
@@ -416,6 +437,9 @@ def test_a_well_formed_ledger_is_read(tmp_path):
         ([ENTRY | {"accept": "1"}], "accept = 1 is not an interval"),
         ([ENTRY | {"accept": None}], "has no accept"),
         ([ENTRY | {"measure": None}], "has no measure"),
+        ([ENTRY | {"measure": "3"}], "measure is 3, wanted is text, in quotation marks"),
+        ([ENTRY | {"paper": "[90, 45]"}], r"paper is \[90, 45\], wanted is text"),
+        ([ENTRY | {"added": "2026-11-28"}], "added is datetime.date.*, wanted is text"),
         ([ENTRY | {"accepts": "[0, 2]"}], "has accepts; an entry's fields are: id, notebook, "),
     ],
     ids=[
@@ -429,6 +453,9 @@ def test_a_well_formed_ledger_is_read(tmp_path):
         "a number for a bound",
         "no bound",
         "no measure",
+        "a number for a measure",
+        "a list for the paper's words",
+        "a date",
         "an unknown field",
     ],
 )
@@ -436,6 +463,11 @@ def test_a_malformed_ledger_is_refused_and_the_claim_named(tmp_path, entries, me
     file = written(tmp_path, ENTRY | {"id": '"good.claim"'}, *entries)
     with pytest.raises(LedgerError, match=rf"{file.name}: claim 'a.claim'.*{message}"):
         claims.ledger(file)
+
+
+def test_an_id_is_text(tmp_path):
+    with pytest.raises(LedgerError, match="claim 3: id is 3, wanted is text, in quotation marks"):
+        claims.ledger(written(tmp_path, ENTRY | {"id": "3"}))
 
 
 def test_the_claims_of_later_papers_are_apart_and_each_says_whose_it_is(tmp_path):

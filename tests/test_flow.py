@@ -156,6 +156,9 @@ def test_integrate_refuses():
         flow.integrate(T, B.T, A, W, np.array([0.0, 1.0]))
     with pytest.raises(ValueError, match="unknown signal"):
         flow.integrate(T, B, A, W, np.array([0.0, 1.0]), signal="backdrop")
+    for t in ([0.0], [], 1.0, [0.0, 0.0], [1.0, 0.0], [0.0, np.inf], [0.0, np.nan], [[0.0, 1.0]]):
+        with pytest.raises(ValueError, match=r"t wants two or more increasing times, of which the first is the start; got "):
+            flow.integrate(T, B, A, W, t)
 
 
 @pytest.mark.parametrize("method", ["DOP853", "RK45", "LSODA"])

@@ -29,7 +29,10 @@ def folder(tmp_path, monkeypatch):
         (["record", "x*"], "no experiment's name fits 'x*'; `fa_core list` shows all 1"),
         (["record", "[a]"], "no experiment's name fits '[a]'"),
         (["record", ""], "no experiment is named ''"),
-        (["record", "small", "--device", "gpu"], "device 'gpu' is not there; on this machine torch sees: cpu"),
+        (
+            ["record", "small", "--device", "gpu"],
+            "is not there; on this machine torch sees: cpu, and no GPU, which would be cuda",
+        ),
         (["record", "small", "--device", "cuda:99"], "device 'cuda:99' is not there; on this machine torch sees: cpu"),
         (["record", "small", "--device", "meta"], "device 'meta' is not there"),
         (["record", "small", "--device", ""], "device '' is not there"),

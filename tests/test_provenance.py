@@ -11,7 +11,7 @@ import torch
 from fa_core import experiments, provenance, records, training
 from fa_core.experiments.spiking import FIGURE
 from fa_core.training import CheckpointError, Run, train
-from tests.helpers import linear_experiment, same, tanh_experiment
+from tests.helpers import checkpoint_with, linear_experiment, same, tanh_experiment
 
 DENSE = linear_experiment()
 MNIST = experiments.find("mnist-feedback-alignment")
@@ -216,7 +216,7 @@ def gone_on_elsewhere(path, **changes):
     """As if the stretch in a checkpoint had been another."""
     saved = training.load_checkpoint(path, tanh_experiment())
     made = [s | changes for s in training.unpack_stretches(saved)]
-    training.write_atomically(path, saved | {"stretches": np.array(json.dumps(made))})
+    checkpoint_with(path, saved | {"stretches": np.array(json.dumps(made))})
 
 
 @pytest.mark.parametrize("what", OTHER)
@@ -239,7 +239,7 @@ def test_a_commit_alone_and_a_time_are_no_difference(begun):
 def test_a_checkpoint_of_before_stretches_were_kept_is_of_unknown_source(begun):
     saved = training.load_checkpoint(begun, tanh_experiment())
     del saved["stretches"]
-    training.write_atomically(begun, saved | {"seconds": np.array(7.0)})
+    checkpoint_with(begun, saved | {"seconds": np.array(7.0)})
     with pytest.raises(CheckpointError, match=r"begun at an unknown commit .*sources unknown, now known"):
         train(tanh_experiment(), checkpoint=begun)
     train(tanh_experiment(), checkpoint=begun, mixed=True)

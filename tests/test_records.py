@@ -25,7 +25,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from fa_core import experiments, provenance, records, training, verification
 from fa_core.records import RecordError
 from fa_core.training import History, Run, train
-from tests.helpers import linear_experiment, made, recorded_as, rewritten, same, tanh_experiment
+from tests.helpers import checkpoint_with, linear_experiment, made, recorded_as, rewritten, same, tanh_experiment
 
 ROOT = Path(__file__).parents[1]
 SMALL = linear_experiment()
@@ -232,7 +232,7 @@ def test_an_interrupted_record_goes_on_where_it_was_and_ends_in_the_same_bits(fo
     saved = training.load_checkpoint(checkpoint, LONGER)
     (stretch,) = training.unpack_stretches(saved)
     stretches = json.dumps([stretch | {"seconds": 1000.0}])
-    training.write_atomically(checkpoint, saved | {"stretches": np.array(stretches)})
+    checkpoint_with(checkpoint, saved | {"stretches": np.array(stretches)})
 
     advance, calls = stopping_after(99, None)
     with monkeypatch.context() as m:

@@ -1,5 +1,6 @@
 """Whether a record still speaks for the code: what is run again, what is noticed, what is written down."""
 
+import hashlib
 import json
 import os
 import signal
@@ -43,6 +44,12 @@ def of_unknown_source(experiment):
     of_other_sources(experiment)
     about = {k: v for k, v in records.load(experiment).about.items() if k not in ("stretches", "contents")}
     rewritten(records.path(experiment), about=np.array(json.dumps(about)))
+    summed(records.path(experiment))
+
+
+def summed(file):
+    """As the records of that time are: there is a digest of the file beside it."""
+    (file.parent / records.SUMS).write_text(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n")
 
 
 def now(experiment):
@@ -546,17 +553,22 @@ def test_a_record_of_another_shape_than_its_experiments_is_refused(what, change)
 
 
 def test_an_old_record_is_held_to_its_sum(folder):
-    import hashlib
-
     of_unknown_source(SMALL)
     file = records.path(SMALL)
-    (folder / records.SUMS).write_text(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n")
     records.load(SMALL)
     with np.load(file) as stored:
         loss = stored["curve/loss"]
     rewritten(file, **{"curve/loss": loss / 2})
     with pytest.raises(RecordError, match="does not hold what the run put there"):
         records.load(SMALL)
+    for sums in ("", f"{'0' * 64}  another.npz\n", None):
+        if sums is None:
+            (folder / records.SUMS).unlink()
+        else:
+            (folder / records.SUMS).write_text(sums)
+        told = "carries no digest of its contents, and SHA256SUMS has none of it: nobody can tell whether a run wrote it"
+        with pytest.raises(RecordError, match=rf"{file.name} {told}\. Restore it"):
+            records.load(SMALL)
 
 
 def test_every_record_from_before_records_carried_a_digest_has_its_sum():
@@ -564,4 +576,4 @@ def test_every_record_from_before_records_carried_a_digest_has_its_sum():
     for file in sorted((ROOT / "records").glob("*.npz")):
         with np.load(file) as stored:
             about = json.loads(str(stored["about"]))
-        assert "contents" in about or file.name in sums or about["made"] > "2026-11-27T17:00", file.name
+        assert "contents" in about or file.name in sums, file.name
