@@ -40,6 +40,20 @@ PLANTED = [
     (bottleneck, "SIGNAL_RATE", -bottleneck.SIGNAL_RATE),
     (bottleneck, "SIGNAL_RATE", 2 * bottleneck.SIGNAL_RATE),
     (bottleneck, "SIGNAL_RATE", -(bottleneck.SIGNAL * A.T * A + W.T * B.T * bottleneck.SIGNAL) * S),
+    (bottleneck, "TURNING", -bottleneck.TURNING),
+    (bottleneck, "TURNING", 2 * bottleneck.TURNING),
+    (bottleneck, "TURNING", bottleneck.TURNING.T),
+    *[
+        (
+            bottleneck,
+            "TURNING",
+            sp.Matrix(4, 4, lambda *at, ij=(i, j), wrong=wrong: (1, wrong)[at == ij] * bottleneck.TURNING[at]),
+        )
+        for i, j in ((0, 1), (1, 0), (1, 2), (2, 3), (3, 2))
+        for wrong in (-1, 2)
+    ],
+    (bottleneck, "TILT", bottleneck.TILT.subs(bottleneck.RHO, -bottleneck.RHO)),
+    (bottleneck, "TILT", bottleneck.TILT.subs(bottleneck.RHO, 2 * bottleneck.RHO)),
     (leaf, "LEAF", -leaf.LEAF),
     (leaf, "LEAF", 2 * leaf.LEAF),
     (leaf, "LEAF", A * Q.T / 2),
@@ -525,6 +539,39 @@ def test_from_three_hidden_units_on_there_are_circles_of_solutions():
         assert np.allclose(A_ + A_.T - A_ @ A_.T, np.diag([-4, 1, 1]))
         assert np.allclose(turned, turned @ A_.T)
         assert bottleneck.apart(A_, A_) < 1e-9
+
+
+@pytest.mark.parametrize("n_h", [3, 4, 5])
+def test_beside_a_circle_learning_turns_as_stated_to_first_order(n_h):
+    for seed in range(4):
+        A_, M_, x, u = bottleneck.on_a_circle(seed, n_h, n_h + seed % 2)
+        on = bottleneck.beside(A_, M_, x, u)
+        assert np.allclose([on.tilt, on.q, on.p], 0, atol=1e-9)
+        rng, off = np.random.default_rng(seed), []
+        dA, dM, g = rng.standard_normal(A_.shape), rng.standard_normal(M_.shape), rng.uniform(0.5, 2)
+        for near in (1e-3, 1e-4):
+            found, stated = bottleneck.turns(A_ + near * dA, M_ + near * dM, x, u, near * g)
+            off.append(np.linalg.norm(found - stated) / np.linalg.norm(stated))
+            for wrong in (-1, 0, 2):  # of the second-order part of the signal
+                found, stated = bottleneck.turns(A_ + near * dA, M_ + near * dM, x, u, near * g, second=wrong)
+                assert np.linalg.norm(found - stated) > 0.03 * np.linalg.norm(stated)
+        assert off[1] < 0.002
+        assert off[0] / off[1] == pytest.approx(10, rel=0.25)
+
+
+@pytest.mark.parametrize("wrong", ["a sign", "a factor", "transposed"])
+def test_another_law_beside_a_circle_is_noticed(wrong, monkeypatch):
+    law = {"a sign": -1, "a factor": 2}.get(wrong, 1) * bottleneck.TURNING
+    monkeypatch.setattr(bottleneck, "TURNING", law.T if wrong == "transposed" else law)
+    A_, M_, x, u = bottleneck.on_a_circle(0, 4, 5)
+    found, stated = bottleneck.turns(A_ + 1e-4, M_ - 2e-4, x, u, 1e-4)
+    assert np.linalg.norm(found - stated) > 0.3 * np.linalg.norm(stated)
+
+
+def test_the_circle_of_the_page_is_one_of_the_theorem():
+    A_ = np.array([[-1.0, -1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    on = bottleneck.beside(A_, A_, np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))
+    assert np.allclose([on.alpha, on.tilt, on.q, on.p, on.rho], [1, 0, 0, 0, 1])
 
 
 # --- the drift, by all courses
