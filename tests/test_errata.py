@@ -18,14 +18,16 @@ def rows(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("|") and not HEAD.match(line)]
 
 
-def labels(name: str) -> dict[str, str]:
-    """Of a notebook: its labels `(erratum-...)=`, each with the text of the cell from there on, and the next cell's."""
+def labels(name: str) -> dict[str, tuple[str, bool]]:
+    """Of a notebook: its labels `(erratum-...)=`, each with the text of the cell from there on and the next cell's, and
+    whether a cell beside it printed something."""
     cells, found = notebooks.read(notebooks.path(name)).cells, {}
-    for cell, after in zip(cells, [*cells[1:], None], strict=True):
+    for before, cell, after in zip([{}, *cells[:-1]], cells, [*cells[1:], {}], strict=True):
         if cell.cell_type == "markdown":
             for match in re.finditer(r"^\((erratum-[a-z0-9-]+)\)=$", cell.source, re.MULTILINE):
                 assert match[1] not in found, f"{name} has {match[1]} twice"
-                found[match[1]] = cell.source[match.end() :] + (after.source if after else "")
+                printed = any(c.get("outputs") for c in (before, after))
+                found[match[1]] = cell.source[match.end() :] + after.get("source", ""), printed
     return found
 
 
@@ -37,7 +39,9 @@ def test_an_erratum_links_to_what_shows_it(row):
     (number, label), *others = re.findall(r"\{ref\}`(\d\d) <(erratum-[a-z0-9-]+)>`", row)
     assert not others
     assert label in LABELS[number], f"notebook {number} has no {label}"
-    assert len(LABELS[number][label].strip()) > 100, "nothing stands there"
+    text, printed = LABELS[number][label]
+    assert len(text.strip()) > 100, "nothing stands there"
+    assert printed, "no cell beside it shows it"
 
 
 def test_no_place_is_called_an_erratum_that_the_page_does_not_list():

@@ -1,5 +1,6 @@
 """The further theorems: what SymPy derives holds, and nothing planted in it does; the formulas against runs."""
 
+import re
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -8,15 +9,15 @@ import pytest
 import sympy as sp
 from sympy import Trace
 
-from fa_core import flow, measures
+from fa_core import flow, measures, notebooks
 from fa_core.proofs import convergence, further
 from fa_core.proofs.convergence import FROM_ZERO, MODE_LAW, A, B, E, S, W
-from fa_core.proofs.further import bottleneck, common_axes, decay, depth, leaf, noise, pseudo, rates, step_size
+from fa_core.proofs.further import bottleneck, circles, common_axes, decay, depth, leaf, noise, pseudo, rates, step_size
 from fa_core.proofs.further.interval import Interval
 from fa_core.training import train
 from tests.helpers import linear_experiment
 
-FILES = (bottleneck, common_axes, decay, depth, leaf, noise, pseudo, rates, step_size)
+FILES = (bottleneck, circles, common_axes, decay, depth, leaf, noise, pseudo, rates, step_size)
 
 
 @pytest.mark.parametrize("file", [*FILES, convergence], ids=lambda f: f.__name__.rsplit(".", 1)[-1])
@@ -40,20 +41,20 @@ PLANTED = [
     (bottleneck, "SIGNAL_RATE", -bottleneck.SIGNAL_RATE),
     (bottleneck, "SIGNAL_RATE", 2 * bottleneck.SIGNAL_RATE),
     (bottleneck, "SIGNAL_RATE", -(bottleneck.SIGNAL * A.T * A + W.T * B.T * bottleneck.SIGNAL) * S),
-    (bottleneck, "TURNING", -bottleneck.TURNING),
-    (bottleneck, "TURNING", 2 * bottleneck.TURNING),
-    (bottleneck, "TURNING", bottleneck.TURNING.T),
+    (circles, "TURNING", -circles.TURNING),
+    (circles, "TURNING", 2 * circles.TURNING),
+    (circles, "TURNING", circles.TURNING.T),
     *[
         (
-            bottleneck,
+            circles,
             "TURNING",
-            sp.Matrix(4, 4, lambda *at, ij=(i, j), wrong=wrong: (1, wrong)[at == ij] * bottleneck.TURNING[at]),
+            sp.Matrix(4, 4, lambda *at, ij=(i, j), wrong=wrong: (1, wrong)[at == ij] * circles.TURNING[at]),
         )
         for i, j in ((0, 1), (1, 0), (1, 2), (2, 3), (3, 2))
         for wrong in (-1, 2)
     ],
-    (bottleneck, "TILT", bottleneck.TILT.subs(bottleneck.RHO, -bottleneck.RHO)),
-    (bottleneck, "TILT", bottleneck.TILT.subs(bottleneck.RHO, 2 * bottleneck.RHO)),
+    (circles, "TILT", circles.TILT.subs(circles.RHO, -circles.RHO)),
+    (circles, "TILT", circles.TILT.subs(circles.RHO, 2 * circles.RHO)),
     (leaf, "LEAF", -leaf.LEAF),
     (leaf, "LEAF", 2 * leaf.LEAF),
     (leaf, "LEAF", A * Q.T / 2),
@@ -194,6 +195,53 @@ def test_a_planted_error_in_a_theorem_is_noticed(number, monkeypatch):
     file, name, wrong = PLANTED[number]
     monkeypatch.setattr(file, name, wrong)
     assert not all(file.algebra().values())
+
+
+# Of each theorem beyond the paper's, the formulas that it states and in which errors are planted above, or the test that
+# plants them.
+OF = {
+    "thm-closed-form": (convergence, "FROM_ZERO", "MODE_LAW", "OF_Y", "Y_RATE"),
+    "lem-h-falls": (convergence, "H", "FALL"),
+    "thm-any-start": (convergence, "C", "H", "FALL"),
+    "thm-unit-balance": "test_an_error_planted_in_the_balance_of_a_unit_is_noticed",
+    "lem-two-bounds": (step_size, "CEILING", "LARGEST_G"),
+    "further-constraint": (leaf, "H", "SIGNAL"),
+    "further-leaf": (leaf, "LEAF", "PHI", "SLOPE", "CURVATURE"),
+    "further-starts": (leaf, "SYMMETRIC", "COMMUTE"),
+    "further-line": "test_the_function_that_it_descends_is_the_stated_one",
+    "further-departure": "test_the_first_departure_from_the_leaf_for_other_inputs",
+    "further-axes": (common_axes, "LAW", "FROM_ZERO"),
+    "further-bounds": (rates, "EXCESS", "EXCESS_SLOPE", "CONSTANT"),
+    "further-spectrum": (rates, "ERROR_RATE"),
+    "further-plus": (pseudo, "PLUS", "W_KEPT"),
+    "further-widest": (pseudo, "SINE", "LEAST_AT", "ELASTICITY_SLOPE"),
+    "further-step-size": (step_size, "KAPPA", "G", "NEXT_U", "NEXT_V"),
+    "further-deep": (depth, "EXPONENT", "CHI"),
+    "further-end": (bottleneck, "R_RATE", "SIGNAL_RATE"),
+    "further-rest": (convergence, "FALL_RATE"),
+    "further-apart": (bottleneck, "SIGNAL_RATE"),
+    "further-circles": (circles, "TURNING", "TILT"),
+    "further-conserved": (depth, "KEPT"),
+    "further-forgets": (decay, "C_RATE", "UNIT_RATE"),
+    "further-momentum": (decay, "EFFECTIVE", "LIMIT", "LEADING"),
+    "further-drift": (noise, "FALL", "LEADING"),
+}
+OF_THE_PAPER = {"thm-paper-1", "thm-paper-2", "lem-paper-5", "thm-not-a-gradient"}  # by its equations: test_proofs_reading
+
+
+def test_every_theorem_of_the_book_has_errors_planted_in_it():
+    pages = "\n".join(c.source for n in notebooks.names() for c in notebooks.read(notebooks.path(n)).cells)
+    stated = set(re.findall(r"^```\{prf:(?:theorem|lemma)\}.*\n:label: (\S+)$", pages, re.MULTILINE))
+    assert stated == set(OF) | OF_THE_PAPER
+    tests = "".join(p.read_text(encoding="utf-8") for p in Path(__file__).parent.glob("test_*.py"))
+    for label, found in OF.items():
+        if isinstance(found, str):
+            assert f"def {found}(" in tests, label
+        else:
+            file, *formulas = found
+            planted = [sum((f, name) == (file, formula) for f, name, _ in PLANTED) for formula in formulas]
+            assert min(planted) + (len(formulas) > 1) >= 2, label
+            assert sum(planted) >= 3, f"{label}: a sign, a factor, and a transpose or what comes nearest to one"
 
 
 # --- bounds that hold
@@ -544,16 +592,16 @@ def test_from_three_hidden_units_on_there_are_circles_of_solutions():
 @pytest.mark.parametrize("n_h", [3, 4, 5])
 def test_beside_a_circle_learning_turns_as_stated_to_first_order(n_h):
     for seed in range(4):
-        A_, M_, x, u = bottleneck.on_a_circle(seed, n_h, n_h + seed % 2)
-        on = bottleneck.beside(A_, M_, x, u)
+        A_, M_, x, u = circles.on_a_circle(seed, n_h, n_h + seed % 2)
+        on = circles.beside(A_, M_, x, u)
         assert np.allclose([on.tilt, on.q, on.p], 0, atol=1e-9)
         rng, off = np.random.default_rng(seed), []
         dA, dM, g = rng.standard_normal(A_.shape), rng.standard_normal(M_.shape), rng.uniform(0.5, 2)
         for near in (1e-3, 1e-4):
-            found, stated = bottleneck.turns(A_ + near * dA, M_ + near * dM, x, u, near * g)
+            found, stated = circles.turns(A_ + near * dA, M_ + near * dM, x, u, near * g)
             off.append(np.linalg.norm(found - stated) / np.linalg.norm(stated))
             for wrong in (-1, 0, 2):  # of the second-order part of the signal
-                found, stated = bottleneck.turns(A_ + near * dA, M_ + near * dM, x, u, near * g, second=wrong)
+                found, stated = circles.turns(A_ + near * dA, M_ + near * dM, x, u, near * g, second=wrong)
                 assert np.linalg.norm(found - stated) > 0.03 * np.linalg.norm(stated)
         assert off[1] < 0.002
         assert off[0] / off[1] == pytest.approx(10, rel=0.25)
@@ -561,16 +609,16 @@ def test_beside_a_circle_learning_turns_as_stated_to_first_order(n_h):
 
 @pytest.mark.parametrize("wrong", ["a sign", "a factor", "transposed"])
 def test_another_law_beside_a_circle_is_noticed(wrong, monkeypatch):
-    law = {"a sign": -1, "a factor": 2}.get(wrong, 1) * bottleneck.TURNING
-    monkeypatch.setattr(bottleneck, "TURNING", law.T if wrong == "transposed" else law)
-    A_, M_, x, u = bottleneck.on_a_circle(0, 4, 5)
-    found, stated = bottleneck.turns(A_ + 1e-4, M_ - 2e-4, x, u, 1e-4)
+    law = {"a sign": -1, "a factor": 2}.get(wrong, 1) * circles.TURNING
+    monkeypatch.setattr(circles, "TURNING", law.T if wrong == "transposed" else law)
+    A_, M_, x, u = circles.on_a_circle(0, 4, 5)
+    found, stated = circles.turns(A_ + 1e-4, M_ - 2e-4, x, u, 1e-4)
     assert np.linalg.norm(found - stated) > 0.3 * np.linalg.norm(stated)
 
 
 def test_the_circle_of_the_page_is_one_of_the_theorem():
     A_ = np.array([[-1.0, -1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    on = bottleneck.beside(A_, A_, np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))
+    on = circles.beside(A_, A_, np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))
     assert np.allclose([on.alpha, on.tilt, on.q, on.p, on.rho], [1, 0, 0, 0, 1])
 
 

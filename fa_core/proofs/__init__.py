@@ -6,10 +6,11 @@ made from the notebooks' outputs. A check is given the LaTeX that the page shows
 """
 
 import html
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from fa_core.proofs.reading import DoesNotFit, Reading
+from fa_core.proofs.reading import Check, DoesNotFit, Reading
 
 MIME = "application/vnd.fa-core.equations+json"
 DEFINITION, CHECKED, WRONG = "definition", "checked numerically", "does not hold as printed"
@@ -42,10 +43,10 @@ class Equation:
     says: str
     kind: str
     how: str
-    check: Callable[[Reading, Reading | None], bool]
+    check: Check
     corrected: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not any(self.key in keys for keys in NUMBERED.values()):
             raise ValueError(f"the paper numbers no equation {self.key!r}; there are: main 1 to main 8, SI 1 to SI 79")
         if self.kind not in KINDS:
@@ -66,11 +67,11 @@ class Equation:
 class Shown:
     """Equations whose checks have been run: a table in a notebook, and the same rows as JSON."""
 
-    def __init__(self, rows: list[dict]):
+    def __init__(self, rows: list[dict]) -> None:
         self.rows = rows
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        def row(r):
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        def row(r: dict) -> str:
             printed = maths(r["says"]) + (f"<br>corrected: {maths(r['corrected'])}" if r["corrected"] else "")
             columns = (printed, f"<b>{r['kind']}</b>", html.escape(r["how"]))
             cells = "".join(f"<td style='text-align:left'>{c}</td>" for c in columns)
@@ -93,7 +94,7 @@ def clauses(latex: str) -> list[str]:
     return latex.split(r";\ ")
 
 
-def show(equations) -> Shown:
+def show(equations: Iterable[Equation]) -> Shown:
     """Run the check of each equation and show the table. Raises ProofError that names the equation whose check fails."""
     rows = []
     for e in equations:

@@ -5,19 +5,31 @@ solution, below; `in_phases` integrates any sequence of such phases. The equatio
 whose unit the law for hidden units is about.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
 import numpy as np
 import sympy as sp
+from numpy.typing import ArrayLike
 from scipy.linalg import expm
 
 from fa_core import flow, measures
 from fa_core.proofs import DEFINITION, DERIVED, WRONG, Equation
 from fa_core.proofs.convergence import flowing, symbols
-from fa_core.proofs.reading import held_in, kept
+from fa_core.proofs.reading import Reading, World, held_in, kept
 
 # --- the flow in phases, and what Figs. S11 and S12 measure of it
 
 
-def in_phases(T, B, A, W, plan, points: int = 21, **tolerances) -> flow.Flow:
+def in_phases(
+    T: ArrayLike,
+    B: ArrayLike,
+    A: ArrayLike,
+    W: ArrayLike,
+    plan: Iterable[tuple[str, float]],
+    points: int = 21,
+    **tolerances: Any,
+) -> flow.Flow:
     """The flow from A, W through the phases of `plan`, pairs (what learns, how long), as one trajectory.
 
     What learns is "A", "W" or "AW". Every phase has `points` times, its ends among them; the end of one and the start
@@ -31,12 +43,12 @@ def in_phases(T, B, A, W, plan, points: int = 21, **tolerances) -> flow.Flow:
     return flow.Flow(np.asarray(T), np.asarray(B), *(np.concatenate([getattr(p, k) for p in pieces]) for k in "tAW"))
 
 
-def growth(trajectory: flow.Flow, B=None) -> np.ndarray:
+def growth(trajectory: flow.Flow, B: np.ndarray | None = None) -> np.ndarray:
     """tr(A'BE), half the rate at which |A|^2 grows while A learns (eq. 25); `(points,)`. B: another than its own."""
     return np.einsum("pij,pij->p", trajectory.A, (trajectory.B if B is None else B) @ trajectory.E)
 
 
-def alignment(trajectory: flow.Flow, B=None) -> np.ndarray:
+def alignment(trajectory: flow.Flow, B: np.ndarray | None = None) -> np.ndarray:
     """tr(BW), the inner product of W and B' as vectors; `(points,)`. B: another than its own."""
     return np.einsum("ij,pji->p", trajectory.B if B is None else B, trajectory.W)
 
@@ -49,14 +61,16 @@ def mean_usefulness(trajectory: flow.Flow) -> np.ndarray:
 # --- the two halves, solved
 
 
-def _integral_of_decay(M, t):
+def _integral_of_decay(M: np.ndarray, t: float) -> np.ndarray:
     """The integral over 0..t of exp(-M s) ds, also for a singular M, where M^-1 (I - exp(-M t)) is not defined."""
     n = len(M)
     block = np.block([[-M, np.eye(n)], [np.zeros((n, 2 * n))]])
     return expm(block * t)[:n, n:]
 
 
-def frozen_output_weights(T, B, A, W, t) -> flow.Flow:
+def frozen_output_weights(
+    T: np.ndarray, B: np.ndarray, A: np.ndarray, W: np.ndarray, t: Sequence[float] | np.ndarray
+) -> flow.Flow:
     """The flow of eq. 24, W fixed, at the times `t` from A at time 0, solved:
 
         E(t) = exp(-WBt) E(0),    A(t) = A(0) + B [int_0^t exp(-WBs) ds] E(0)
@@ -68,7 +82,9 @@ def frozen_output_weights(T, B, A, W, t) -> flow.Flow:
     return flow.Flow(T, B, np.asarray(t, dtype=float), moved, np.broadcast_to(W, (len(t), *W.shape)))
 
 
-def frozen_hidden_weights(T, B, A, W, t) -> flow.Flow:
+def frozen_hidden_weights(
+    T: np.ndarray, B: np.ndarray, A: np.ndarray, W: np.ndarray, t: Sequence[float] | np.ndarray
+) -> flow.Flow:
     """The flow of eq. 26, A fixed, at the times `t` from W at time 0, solved:
 
     EA'(t) = EA'(0) exp(-AA't),    W(t) = W(0) + EA'(0) [int_0^t exp(-AA's) ds]
@@ -78,7 +94,7 @@ def frozen_hidden_weights(T, B, A, W, t) -> flow.Flow:
     return flow.Flow(T, B, np.asarray(t, dtype=float), np.broadcast_to(A, (len(t), *A.shape)), moved)
 
 
-def settles(W, B):
+def settles(W: np.ndarray, B: np.ndarray) -> np.ndarray | np.bool:
     """Whether, with W fixed, the error goes to 0 from every A: all eigenvalues of WB have a positive real part.
 
     For single matrices or stacks of them. WB `(n_o, n_o)` has the eigenvalues of BW other than 0, and decides because
@@ -90,12 +106,12 @@ def settles(W, B):
 # --- from zero weights: the first and the last angle between W and B'
 
 
-def first_angle(T, B) -> float:
+def first_angle(T: np.ndarray, B: np.ndarray) -> float:
     """Angle between W and B' as learning begins from A = W = 0, in degrees: W = TT'B' t^2/2 to leading order in t."""
     return float(measures.matrix_angle(T @ T.T @ B.T, B.T))
 
 
-def last_angle(T, B) -> float:
+def last_angle(T: np.ndarray, B: np.ndarray) -> float:
     """Angle between W and B' at the end of learning from A = W = 0, in degrees: W = TV (2S)^(-1/3) U', BT = USV'."""
     U, s, V = flow.modes(T, B)
     return float(measures.matrix_angle((T @ V / np.cbrt(2 * s)) @ U.T, B.T))
@@ -104,7 +120,7 @@ def last_angle(T, B) -> float:
 # --- a law for every hidden unit
 
 
-def unit_balance(W_in, W_out, B, bias=0.0) -> np.ndarray:
+def unit_balance(W_in: np.ndarray, W_out: np.ndarray, B: np.ndarray, bias: ArrayLike = 0.0) -> np.ndarray:
     """b_j.w_j(out) - (|w_j(in)|^2 + bias_j^2) / 2 for every hidden unit j: `(..., n_h)`.
 
     In the paper's columns: W_in `(..., n_h, n_i)`, W_out `(..., n_o, n_h)`, B `(..., n_h, n_o)`, bias `(..., n_h)`. In a
@@ -113,7 +129,7 @@ def unit_balance(W_in, W_out, B, bias=0.0) -> np.ndarray:
     return (B * np.swapaxes(W_out, -1, -2)).sum(-1) - ((W_in**2).sum(-1) + np.asarray(bias) ** 2) / 2
 
 
-def unit_law(n_i: int = 3, n_o: int = 2):
+def unit_law(n_i: int = 3, n_o: int = 2) -> tuple[sp.Expr, sp.Expr]:
     """The rate of change of `unit_balance` for one unit and one example, as SymPy derives it from the two rules
 
         dw_out/dt = delta f(z),    dw_in/dt = (b.delta) f'(z) x,    z = w_in.x
@@ -130,7 +146,7 @@ def unit_law(n_i: int = 3, n_o: int = 2):
     return sp.expand(rate), sp.expand(b.dot(delta) * (f - slope * w.dot(x)))
 
 
-def unit_step(examples: int = 2, n_i: int = 2, n_o: int = 2):
+def unit_step(examples: int = 2, n_i: int = 2, n_o: int = 2) -> tuple[sp.Expr, sp.Expr]:
     """What one step of learning on a minibatch does to `unit_balance` of a unit, exactly. Returns (the change,
     rate * sum over examples of (b.delta)(f - f' z) - |step of w_in|^2 / 2), which are equal."""
     w, b, out = (sp.Matrix(sp.symbols(f"{name}_1:{n + 1}")) for name, n in (("w", n_i), ("b", n_o), ("v", n_o)))
@@ -157,7 +173,7 @@ UNITS = {
 }
 
 
-def homogeneity_gap(unit: str):
+def homogeneity_gap(unit: str) -> sp.Expr:
     """f(z) - f'(z) z as SymPy simplifies it, z real and not 0: 0 for the units that the law holds for.
 
     Raises ValueError for an unknown unit.
@@ -170,7 +186,7 @@ def homogeneity_gap(unit: str):
 # --- one mode of the flow from zero weights
 
 
-def clock(y):
+def clock(y: Any) -> Any:
     """lambda t at which a mode has reached y, from 0 to 1 (exclusive): the integral of dy / (1 - y^3), a SymPy
     expression or, for numbers, an array."""
     lib = sp if isinstance(y, sp.Basic) else np
@@ -192,7 +208,7 @@ def counterexample() -> tuple[flow.Flow, flow.Flow]:
     return first, second
 
 
-def _moments(part: flow.Flow, *, peak: float = np.inf):
+def _moments(part: flow.Flow, *, peak: float = np.inf) -> Iterator[World]:
     """Worlds at the times of a trajectory, for eq. 28. What has decayed below a millionth of a millionth of the peak is
     rounding, and left out."""
     for a, w, error, trace, t in zip(part.A, part.W, part.E, growth(part), part.t, strict=True):
@@ -211,7 +227,7 @@ def _moments(part: flow.Flow, *, peak: float = np.inf):
 
 
 @kept
-def from_zero():
+def from_zero() -> Iterator[World]:
     """From A = W = 0: together, by the closed form, and in phases of A and W in turn; 100 random instances."""
     rng = np.random.default_rng(28)
     for _ in range(100):
@@ -230,7 +246,7 @@ def from_zero():
 
 
 @kept
-def from_elsewhere():
+def from_elsewhere() -> Iterator[World]:
     """The counterexample: a start that is not zero; and B T = 0 with B not zero, where nothing is learned from zero."""
     first, second = counterexample()
     start = {"A(0)": first.A[0], "W(0)": first.W[0]}
@@ -239,7 +255,7 @@ def from_elsewhere():
     yield from _moments(flow.closed_form(T, B, np.array([0.0, 1.0, 2.0])))
 
 
-def _from_zero_it_applies(_, corrected) -> bool:
+def _from_zero_it_applies(_: Reading, corrected: Reading) -> bool:
     """The conditions of eq. 28 are met at all times but the first from A = W = 0."""
     return all(corrected.clauses[1].applies(world) == (world["t"] > 0) for world in from_zero())
 
@@ -250,7 +266,7 @@ def _sign_fails_in_the_second_phase() -> bool:
     return bool((growth(first) > 0).all() and (growth(second)[-100:] < 0).any() and alignment(second)[-1] < -9)
 
 
-def leaky():
+def leaky() -> Iterator[World]:
     """Inputs, and the leaky unit that the law for hidden units is derived for, as f."""
     unit = sp.lambdify(z, UNITS["leaky"])
     return ({"x": x, "f": lambda x: float(unit(x))} for x in (-3.0, -0.5, 0.0, 0.5, 2.0))

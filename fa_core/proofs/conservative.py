@@ -8,6 +8,7 @@ with M = W' for backprop (eqs. 64-67) and M = B for feedback alignment (eqs. 69-
 """
 
 import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -19,7 +20,7 @@ from scipy.optimize import least_squares
 from sympy import MatrixSymbol, Trace
 
 from fa_core.proofs import CHECKED, DEFINITION, DERIVED, WRONG, Equation, convergence
-from fa_core.proofs.reading import held_in, kept
+from fa_core.proofs.reading import World, held_in, kept
 
 PARAMETERS = ("W", "b", "A", "c")
 INSTANCES = 100
@@ -34,17 +35,17 @@ h = A * x + c
 e = target - W * h - b
 
 
-def scalar_flow(M=B):
+def scalar_flow(M: sp.Expr = B) -> sp.Matrix:
     """dW/dt, db/dt, dA/dt, dc/dt of a chain of three linear units and one pair; M = W for backprop."""
     return sp.Matrix([e * h, e, M * e * x, M * e])
 
 
-def jacobian(M=B):
+def jacobian(M: sp.Expr = B) -> sp.Matrix:
     """d theta-dot / d theta, the order of both W, b, A, c: what eq. 79 is to be."""
     return scalar_flow(M).jacobian(THETA).applyfunc(sp.expand)
 
 
-def printed_jacobian():
+def printed_jacobian() -> sp.Matrix:
     """Eq. 79 as printed, h and e written out."""
     return sp.Matrix(
         [
@@ -56,18 +57,18 @@ def printed_jacobian():
     ).applyfunc(sp.expand)
 
 
-def pairs_that_differ(J) -> list[tuple[str, str]]:
+def pairs_that_differ(J: sp.Matrix) -> list[tuple[str, str]]:
     """The pairs across the diagonal of a 4 x 4 Jacobian that are not identically equal, by the names of parameters."""
     return [(PARAMETERS[i], PARAMETERS[j]) for i in range(4) for j in range(i + 1, 4) if sp.expand(J[i, j] - J[j, i]) != 0]
 
 
-def curl(M=B):
+def curl(M: sp.Expr = B) -> sp.Expr:
     """d(dA/dt)/dW - d(dW/dt)/dA of the flow without biases: the work around a small loop, per area."""
     flow = scalar_flow(M).subs({b: 0, c: 0})
     return sp.expand(sp.diff(flow[2], W) - sp.diff(flow[0], A))
 
 
-def work_around_circle(M=B):
+def work_around_circle(M: sp.Expr = B) -> sp.Expr:
     """The line integral of (dW/dt, dA/dt), without biases, once anticlockwise around the circle of RADIUS about CENTRE."""
     phi = sp.Symbol("phi")
     flow = scalar_flow(M).subs({b: 0, c: 0})
@@ -77,14 +78,16 @@ def work_around_circle(M=B):
     return sp.expand(sp.integrate(integrand, (phi, 0, 2 * sp.pi)))
 
 
-def curl_in_the_disc(M=B):
+def curl_in_the_disc(M: sp.Expr = B) -> sp.Expr:
     """The integral of the curl over the disc within that circle."""
     rho, phi = sp.symbols("rho phi", positive=True)
     inside = curl(M).subs({W: CENTRE[0] + rho * sp.cos(phi), A: CENTRE[1] + rho * sp.sin(phi)}, simultaneous=True)
     return sp.expand(sp.integrate(sp.integrate(sp.expand(inside * rho), (phi, 0, 2 * sp.pi)), (rho, 0, RADIUS)))
 
 
-def numerical_work(w, a, radius: float, feedback: float | None, pair=(1.0, 1.0), points: int = 64) -> float:
+def numerical_work(
+    w: float, a: float, radius: float, feedback: float | None, pair: tuple[float, float] = (1.0, 1.0), points: int = 64
+) -> float:
     """The same line integral by the trapezium rule; centre (w, a), feedback None for backprop, pair (x, y*).
 
     On a circle the rule is exact for the trigonometric polynomials that occur here."""
@@ -101,10 +104,10 @@ sigma = sp.Function("sigma")
 
 
 @cache
-def symbolic(n_i: int, n_h: int, n_o: int, pairs: int = 2):
+def symbolic(n_i: int, n_h: int, n_o: int, pairs: int = 2) -> tuple[dict[str, sp.Matrix], list[tuple[sp.Matrix, ...]]]:
     """Symbolic parameters of a network whose squashing function is unknown, and for each pair x, h, D, e."""
 
-    def matrix(name, *shape):
+    def matrix(name: str, *shape: int) -> sp.Matrix:
         return sp.Matrix(*shape, lambda i, j: sp.Symbol(f"{name}{i}{j}", real=True))
 
     z = sp.Symbol("z")
@@ -119,7 +122,9 @@ def symbolic(n_i: int, n_h: int, n_o: int, pairs: int = 2):
     return theta, data
 
 
-def updates(theta, data, M, *, gated_c: bool = True):
+def updates(
+    theta: dict[str, sp.Matrix], data: list[tuple[sp.Matrix, ...]], M: sp.Matrix, *, gated_c: bool = True
+) -> dict[str, sp.Matrix]:
     """The updates over eta, as in eqs. 64-67 or 69-72, summed over the pairs; M is W' or B."""
     total: dict[str, sp.Matrix] = {}
     for xs, hs, D, es in data:
@@ -130,13 +135,15 @@ def updates(theta, data, M, *, gated_c: bool = True):
     return total
 
 
-def minus_gradient(theta, data, name: str):
+def minus_gradient(theta: dict[str, sp.Matrix], data: list[tuple[sp.Matrix, ...]], name: str) -> sp.Matrix:
     """- dL/d(theta[name]), of the total loss."""
     loss = sum((es.T * es)[0] for *_, es in data) / 2
     return -theta[name].applyfunc(lambda s: sp.diff(loss, s))
 
 
-def follows_the_gradient(name: str, shapes=((1, 1, 1), (2, 2, 1), (1, 2, 2)), **options) -> bool:
+def follows_the_gradient(
+    name: str, shapes: Iterable[tuple[int, int, int]] = ((1, 1, 1), (2, 2, 1), (1, 2, 2)), **options: bool
+) -> bool:
     """Whether backprop's update of that parameter is minus the gradient, for an unknown squashing function."""
     for shape in shapes:
         theta, data = symbolic(*shape)
@@ -180,11 +187,11 @@ class Network:
     linear: bool = False
 
     @property
-    def theta(self):
+    def theta(self) -> np.ndarray:
         """All parameters as one vector, in the order W, b, A, c."""
         return np.concatenate([getattr(self, name).ravel() for name in PARAMETERS])
 
-    def at(self, theta):
+    def at(self, theta: np.ndarray) -> "Network":
         """This network with other parameters."""
         ends = np.cumsum([getattr(self, name).size for name in PARAMETERS])
         parts = np.split(np.asarray(theta), ends[:-1])
@@ -192,13 +199,13 @@ class Network:
         return replace(self, **changed)
 
     @property
-    def _pass(self):
+    def _pass(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         a = self.A @ self.X + self.c
         H, D = (a, np.ones_like(a)) if self.linear else (np.tanh(a), 1 - np.tanh(a) ** 2)
         return H, D, self.Y - self.W @ H - self.b
 
     @property
-    def errors(self):
+    def errors(self) -> np.ndarray:
         """e of each pair, `(n_o, pairs)`."""
         return self._pass[2]
 
@@ -207,13 +214,13 @@ class Network:
         """The total loss, eq. 63."""
         return float((self.errors**2).sum() / 2)
 
-    def flow(self, rule: str = "feedback alignment"):
+    def flow(self, rule: str = "feedback alignment") -> np.ndarray:
         """d theta / dt as one vector, by eqs. 64-67 (backprop; corrected) or 69-72."""
         H, D, E = self._pass
         gated = ((self.W.T if rule == "backprop" else self.B) @ E) * D
         return np.concatenate([p.ravel() for p in (E @ H.T, E.sum(1), gated @ self.X.T, gated.sum(1))])
 
-    def jacobian(self):
+    def jacobian(self) -> np.ndarray:
         """d errors / d theta, `(n_o * pairs, parameters)`."""
         H, D, E = self._pass
         n_o, pairs = E.shape
@@ -226,7 +233,7 @@ class Network:
         )
         return -np.concatenate([m.reshape(n_o * pairs, -1) for m in blocks], axis=1)
 
-    def hessian(self, step: float = 1e-5):
+    def hessian(self, step: float = 1e-5) -> np.ndarray:
         """Second derivatives of the loss, by central differences of the gradient; symmetrised."""
         columns = [
             (self.at(self.theta - step * d).flow("backprop") - self.at(self.theta + step * d).flow("backprop")) / (2 * step)
@@ -265,7 +272,7 @@ def at_a_minimum(net: Network) -> Network:
     return net.at(found.x)
 
 
-def minima(count: int, noise: float = 0.3, **options) -> list[Network]:
+def minima(count: int, noise: float = 0.3, **options: Any) -> list[Network]:
     """The first `count` random instances that have a regular minimum with an error: gradient below 1e-7, loss above
     1e-2, all second derivatives above 1e-3, no weight above 20. Their targets are what a network of the same size
     gives, from which the descent begins, with noise of that standard deviation: random targets mostly send some
@@ -286,7 +293,7 @@ def minima(count: int, noise: float = 0.3, **options) -> list[Network]:
     return found
 
 
-def linear_minimum(seed: int, **options) -> Network:
+def linear_minimum(seed: int, **options: Any) -> Network:
     """A random linear network at the global minimum of its loss on random pairs, in closed form: W A is the regression
     of Y on X, of rank n_h at most."""
     net = instance(seed, linear=True, **options)
@@ -309,7 +316,7 @@ def euler(net: Network, rate: float, time: float, rule: str) -> np.ndarray:
 def exact(net: Network, time: float, rule: str) -> np.ndarray:
     """theta after that time of the flow."""
 
-    def velocity(_, theta):
+    def velocity(_: float, theta: np.ndarray) -> np.ndarray:
         return net.at(theta).flow(rule)
 
     return solve_ivp(velocity, (0, time), net.theta, method="DOP853", rtol=1e-10, atol=1e-12).y[:, -1]
@@ -318,16 +325,16 @@ def exact(net: Network, time: float, rule: str) -> np.ndarray:
 # --- The checks ---------------------------------------------------------------------------------------------------
 
 
-def _backprop(name: str):
+def _backprop(name: str) -> Callable[[], bool]:
     return lambda: follows_at_any_size(name) and follows_the_gradient(name)
 
 
-def _eq67():
+def _eq67() -> bool:
     """With D the update of c is minus the gradient; as printed, without, it is not."""
     return _backprop("c")() and not follows_the_gradient("c", shapes=((1, 1, 1),), gated_c=False)
 
 
-def _eq68():
+def _eq68() -> bool:
     """The distance of gradient descent from the flow halves with the rate: order 1, on random networks."""
     orders = []
     for seed in range(INSTANCES):
@@ -338,17 +345,17 @@ def _eq68():
     return bool(np.abs(np.array(orders) - 1).max() < 0.1)
 
 
-def _eq71(name: str):
+def _eq71(name: str) -> Callable[[], bool]:
     """With B = W' feedback alignment's updates must be backprop's, eqs. 66 and 67; without eta they are not."""
     eta = sp.Symbol("eta", positive=True)
 
-    def check():
+    def check() -> bool:
         return follows_at_any_size(name, eta, of=eta) and not follows_at_any_size(name, of=eta)
 
     return check
 
 
-def _eq73():
+def _eq73() -> bool:
     """Backprop's flow runs down the gradient of F = L; as printed, up, and with db/dt and dA/dt exchanged: none of the four
     equalities holds."""
     F, flow = e**2 / 2, scalar_flow(W)
@@ -356,21 +363,21 @@ def _eq73():
     return right and not any(sp.expand(f - sp.diff(F, p)) == 0 for f, p in zip(flow, (W, A, b, c), strict=True))
 
 
-def printed_hessian(F):
+def printed_hessian(F: sp.Expr) -> sp.Matrix:
     """Eq. 74 as printed, for a given F: its rows run over W, b, A, c and its columns over W, A, b, c."""
     return sp.Matrix(4, 4, lambda i, j: sp.expand(sp.diff(F, (W, b, A, c)[i], (W, A, b, c)[j])))
 
 
-def _eq74():
+def _eq74() -> bool:
     """With one order the second derivative is symmetric, here for F = L; as printed it is not, though F is smooth."""
     F = e**2 / 2
     return sp.hessian(F, list(THETA)).is_symmetric() and not printed_hessian(F).is_symmetric()
 
 
-def _scalar(name: str):
+def _scalar(name: str) -> Callable[[], bool]:
     """The scalar updates are eqs. 69-72 for one pair, sizes 1-1-1 and sigma the identity."""
 
-    def check():
+    def check() -> bool:
         theta, data = symbolic(1, 1, 1, pairs=1)
         general = updates(theta, data, sp.Matrix([[B]]))[name][0]
         names = {
@@ -387,7 +394,7 @@ def _scalar(name: str):
     return check
 
 
-def _eq79():
+def _eq79() -> bool:
     """The Jacobian that SymPy derives has 4 of 6 pairs that differ; the printed one is wrong in two elements."""
     J = jacobian()
     D = (printed_jacobian() - J).applyfunc(sp.expand)
@@ -405,7 +412,7 @@ def _eq79():
 
 
 @kept
-def scalars():
+def scalars() -> Iterator[World]:
     """The scalar case, in symbols: feedback alignment's flow and its derivative; F = L for eqs. 73 and 74, whose flow is
     backprop's."""
     F = e**2 / 2
@@ -430,22 +437,22 @@ def scalars():
     )
 
 
-def scalars_of_backprop():
+def scalars_of_backprop() -> Iterator[World]:
     """The same with backprop's flow."""
     for world in scalars():
         yield world | dict(zip((r"\dot W", r"\dot b", r"\dot A", r"\dot c"), scalar_flow(W), strict=True))
 
 
-def networks(rule: str = "backprop"):
+def networks(rule: str = "backprop") -> Callable[[], Iterator[World]]:
     """Random networks of several sizes, tanh and linear: their parts, the updates by that rule at a rate of 0.1, and the
     gradient of the loss by central differences."""
 
-    def worlds():
+    def worlds() -> Iterator[World]:
         for seed, (n_i, n_h, n_o) in itertools.product(range(4), ((2, 2, 2), (3, 2, 1), (1, 4, 2))):
             net = instance(seed, n_i, n_h, n_o, pairs=4, linear=seed == 3)
             ends = np.cumsum([getattr(net, name).size for name in PARAMETERS])[:-1]
 
-            def parts(vector, net=net, ends=ends):
+            def parts(vector: np.ndarray, net: Network = net, ends: np.ndarray = ends) -> dict[str, np.ndarray]:
                 shaped = zip(PARAMETERS, np.split(vector, ends), strict=True)
                 return {name: v.reshape(getattr(net, name).shape) for name, v in shaped}
 
@@ -470,7 +477,7 @@ def networks(rule: str = "backprop"):
                 for p in range(4)
             ]
 
-            def point(theta, x, y, net=net):
+            def point(theta: np.ndarray, x: np.ndarray, y: np.ndarray, net: Network = net) -> float:
                 one = replace(net.at(theta), X=x, Y=y)
                 return one.loss
 

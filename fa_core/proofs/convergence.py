@@ -7,18 +7,21 @@ expressions become the same one.
 
 import itertools
 import re
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
 import sympy
 from sympy import Identity, MatAdd, MatMul, MatPow, MatrixSymbol, Trace, Transpose, ZeroMatrix
 from sympy.matrices.exceptions import ShapeError
+from sympy.matrices.expressions.matexpr import MatrixExpr
 from sympy.stats import E as expectation
 from sympy.stats import Normal
 
 from fa_core import flow, measures
 from fa_core.proofs import CHECKED, DEFINITION, DERIVED, WRONG, Equation
-from fa_core.proofs.reading import held_in, kept
+from fa_core.proofs.reading import Reading, World, held_in, kept
 
 n_o, n_h, n_i = sympy.symbols("n_o n_h n_i", integer=True, positive=True)
 T, E, W = MatrixSymbol("T", n_o, n_i), MatrixSymbol("E", n_o, n_i), MatrixSymbol("W", n_o, n_h)
@@ -45,7 +48,7 @@ C_RATE = (B * W_DOT, W_DOT.T * B.T, -A_DOT * A.T, -A * A_DOT.T)
 C_RATE_ON_THE_FLOW = (B * E * A.T, A * E.T * B.T, -B * E * A.T, -A * E.T * B.T)
 
 
-def rate(expr, law: dict = WHITE):
+def rate(expr: sympy.Basic, law: dict = WHITE) -> sympy.Basic:
     """Time derivative of a matrix expression, or of a sum of traces, where the matrices obey `law`, a dictionary from
     symbol to derivative; those not in it are constant. Raises TypeError for what it has no rule for."""
     if isinstance(expr, MatrixSymbol):
@@ -70,11 +73,11 @@ def rate(expr, law: dict = WHITE):
     return MatAdd(*terms) if len(terms) > 1 else terms[0] if terms else ZeroMatrix(*expr.shape)
 
 
-def _zero(expr) -> bool:
+def _zero(expr: sympy.Basic) -> bool:
     return expr == 0 or isinstance(expr, ZeroMatrix)
 
 
-def words(expr) -> list[tuple]:
+def words(expr: sympy.Basic) -> list[tuple]:
     """A matrix expression multiplied out: pairs (coefficient, product), a product a tuple of symbols and transposes."""
     if isinstance(expr, MatAdd):
         return [w for a in expr.args for w in words(a)]
@@ -99,7 +102,7 @@ def words(expr) -> list[tuple]:
     return [(sympy.S.One, (expr,))]
 
 
-def _flip(letter):
+def _flip(letter: MatrixExpr) -> MatrixExpr:
     return letter.arg if isinstance(letter, Transpose) else Transpose(letter)
 
 
@@ -133,12 +136,12 @@ def _turned(word: tuple, rules: dict) -> tuple:
     )
 
 
-def normal(expr, rules: dict = SYMMETRIC):
+def normal(expr: sympy.Basic, rules: dict = SYMMETRIC) -> sympy.Basic:
     """The expression multiplied out and in normal form: zero if it is zero by the laws of sums, products, transposes
     and traces, and by `rules`, which take adjacent factors to others, or to numbers, e.g. `{(Transpose(U), U): ()}` for
     U'U = I, `{(Transpose(b), b): (beta,)}` for b'b = beta."""
 
-    def collect(pairs):
+    def collect(pairs: Iterable[tuple]) -> list[tuple]:
         total: dict = {}
         for c, w in pairs:
             word = tuple(x for x in w if x.is_Matrix)
@@ -150,14 +153,14 @@ def normal(expr, rules: dict = SYMMETRIC):
         parts = [MatMul(sympy.expand(c), *(w or (Identity(expr.shape[0]),))) for c, w in terms]
         return MatAdd(*parts) if len(parts) > 1 else parts[0].doit() if parts else ZeroMatrix(*expr.shape)
 
-    def trace(matrix):
+    def trace(matrix: MatrixExpr) -> sympy.Expr:
         terms = collect((c, _turned(w, rules)) for c, w in words(matrix))
         return sympy.Add(*(c * Trace(MatMul(*w) if w else Identity(matrix.shape[0])).doit() for c, w in terms))
 
     return sympy.expand(sympy.expand(expr).replace(lambda e: isinstance(e, Trace), lambda e: trace(e.arg)))
 
 
-def equal(left, right, rules: dict = SYMMETRIC) -> bool:
+def equal(left: sympy.Basic, right: sympy.Basic, rules: dict = SYMMETRIC) -> bool:
     """Whether two expressions have the same normal form."""
     difference = normal(left - right, rules)
     return difference == (ZeroMatrix(*left.shape) if left.is_Matrix else 0)
@@ -256,7 +259,7 @@ def _steps_become_the_flow(instances: int = 25) -> bool:
     return bool(np.abs(np.array(ratios) - 2).max() < 0.1)
 
 
-def _terms_on_the_flow(says, _) -> bool:
+def _terms_on_the_flow(says: Reading, _: Reading | None) -> bool:
     """Eq. 12: each term of eq. 11 with eqs. 8, 9 put in, and in the order in which the page has them. (Their sum is zero,
     and would be if each were doubled.)"""
     flowing = {A_DOT: WHITE[A], W_DOT: WHITE[W]}
@@ -268,13 +271,13 @@ def _invariant_derived() -> bool:
     return equal(rate(C), ZeroMatrix(n_h, n_h)) and equal(rate(C, ANY_INPUTS), ZeroMatrix(n_h, n_h))
 
 
-def _squared_norms(says, _) -> bool:
+def _squared_norms(says: Reading, _: Reading | None) -> bool:
     """Eq. 18: each term is minus a squared norm, so that 0 is what it is compared with."""
     squares = -2 * Trace((B * E * A.T) * (B * E * A.T).T) - Trace((A.T * B * E) * (A.T * B * E).T)
     return says.sides(SYMBOLS | {r"\dot V": rate(V)})[-1] == 0 and equal(V_RATE, squares)
 
 
-def _cauchy_schwarz(says, _) -> bool:
+def _cauchy_schwarz(says: Reading, _: Reading | None) -> bool:
     """Eq. 20, with s = |A|^2 and p = tr(BTA'): s times the right side less the left is the square |s BT - p A|^2. For s > 0
     that is the inequality; for s = 0 A is 0, and so are both sides."""
     size, p = sympy.symbols("s p")
@@ -311,7 +314,7 @@ def _second_derivative() -> bool:
     return bool(abs(printed - right) > 1)
 
 
-def _last_step(says, _) -> bool:
+def _last_step(says: Reading, _: Reading | None) -> bool:
     """Eq. 23, whose matrices are all zero at the end, but not of one size: the second is the rate of BTA' on the flow; with
     B+ B = I, B+ (B T E' B') (B+)' = T E', of which the last is the transpose; and EE' = ET' - EA'W'."""
     pinv = MatrixSymbol("B^+", n_o, n_h)
@@ -331,7 +334,7 @@ def _last_step(says, _) -> bool:
 # ---------------------------------------------------------------- the worlds in which what the page shows is evaluated
 
 
-def _same(difference, slack) -> bool:
+def _same(difference: sympy.Basic, slack: sympy.Basic) -> bool:
     """Whether the two are equal, E being T - WA."""
     return equal(difference, slack) or equal(difference.subs(E, T - W * A), slack)
 
@@ -340,13 +343,13 @@ def _same(difference, slack) -> bool:
 SYMBOLS = {"A": A, "B": B, "W": W, "T": T, "E": E, r"\dot A": WHITE[A], r"\dot W": WHITE[W], "equal": _same, "d/dt": rate}
 
 
-def symbols(**more):
+def symbols(**more: Any) -> Callable[[], list[World]]:
     """The world of the symbols, with further ones; their names as in a keyword: dot_C for `\\dot C`."""
     spelt = {re.sub(r"^(ddot |dot |dots)", r"\\\1", name.replace("dot_", "dot ")): value for name, value in more.items()}
     return lambda: [SYMBOLS | spelt]
 
 
-def states(instances: int = 25, balanced: bool = False):
+def states(instances: int = 25, balanced: bool = False) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """For each shape that many random problems and weights, balanced (C = 0) or not: T, B, A, W."""
     for shape, seed in itertools.product(SHAPES, range(instances)):
         target, feedback = flow.instance(shape, seed)
@@ -357,10 +360,10 @@ def states(instances: int = 25, balanced: bool = False):
             yield target, feedback, rng.standard_normal((shape[1], shape[0])), rng.standard_normal((shape[2], shape[1]))
 
 
-def learning(examples: int | None = None):
+def learning(examples: int | None = None) -> Callable[[], Iterator[World]]:
     """Worlds of one update by `flow.batch`, at a rate of 0.1, from one input, from several, or from white ones (None)."""
 
-    def worlds():
+    def worlds() -> Iterator[World]:
         for target, feedback, a, w in states():
             x = np.random.default_rng(a.size).standard_normal((target.shape[1], examples or 1))
             run = flow.batch(target, feedback, 0.1, 1, A=a, W=w, S=None if examples is None else x @ x.T / examples)
@@ -383,10 +386,10 @@ def learning(examples: int | None = None):
     return worlds
 
 
-def flowing(balanced: bool = False):
+def flowing(balanced: bool = False) -> Callable[[], Iterator[World]]:
     """Worlds of the flow's velocity, as numbers."""
 
-    def worlds():
+    def worlds() -> Iterator[World]:
         for target, feedback, a, w in states(balanced=balanced):
             error = target - w @ a
             da, dw = flow.velocity(a, w, target, feedback)
@@ -408,7 +411,7 @@ def flowing(balanced: bool = False):
 
 
 @kept
-def at_the_end():
+def at_the_end() -> Iterator[World]:
     """The error at the end of the flow from A = W = 0, 25 instances of each shape; eq. 14."""
     for shape, seed in itertools.product(SHAPES, range(25)):
         target, feedback = flow.instance(shape, seed)
@@ -418,7 +421,7 @@ def at_the_end():
 
 
 @kept
-def sizes_of_A():
+def sizes_of_A() -> Iterator[World]:
     """s along the flow where C = 0, eq. 21, in cases that reach each of the three that the maximum is taken of: starts with
     a large A; and, from zero, n_h equal modes with a singular value of BT little above sqrt(2), and little below."""
     for shape, seed in itertools.product(SHAPES, range(5)):
@@ -429,13 +432,13 @@ def sizes_of_A():
         yield from _along(value * np.eye(n), np.eye(n), np.zeros((n, n)), np.zeros((n, n)))
 
 
-def _along(target, feedback, a, w):
+def _along(target: np.ndarray, feedback: np.ndarray, a: np.ndarray, w: np.ndarray) -> Iterator[World]:
     run = flow.integrate(target, feedback, a, w, np.linspace(0, 20, 11), rtol=1e-8)
     for size in (run.A**2).sum((1, 2)):
         yield {"s": size, "s(0)": (a**2).sum(), "B": feedback, "T": target, "n_h": len(feedback), "tolerance": 1e-7}
 
 
-def _bound_of_A(_, corrected) -> bool:
+def _bound_of_A(_: Reading, corrected: Reading) -> bool:
     """Eq. 21: the three of the maximum are the largest, each within 1 % of s in one of the cases in which it is, and the
     bound is one for the whole of a trajectory."""
     worlds = list(sizes_of_A())
@@ -450,7 +453,7 @@ def _bound_of_A(_, corrected) -> bool:
 
 
 @kept
-def at_equality():
+def at_equality() -> Iterator[World]:
     """A a multiple of BT, where eq. 20 is an equality; multiples and sizes below and above 1."""
     for target, feedback, *_ in states(5):
         for scale, factor in itertools.product((0.1, 1.0, 5.0), (0.5, 3.0)):
@@ -459,7 +462,7 @@ def at_equality():
 
 
 @kept
-def normalisation():
+def normalisation() -> Iterator[World]:
     """Targets and outputs, three outputs and five times, and what `measures.nse` divides a mean of squares by."""
     for seed in range(20):
         rng = np.random.default_rng(seed)

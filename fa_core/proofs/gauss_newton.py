@@ -5,7 +5,7 @@ dA = eta (delta_GN o D) x',   D = sigma'(A x),   dh = eta D^2 x'x delta_GN + O(e
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -15,7 +15,7 @@ from sympy import Inverse, MatrixSymbol, Trace
 
 from fa_core.proofs import DEFINITION, DERIVED, WRONG, Equation, pseudoinverse
 from fa_core.proofs.convergence import equal, rate
-from fa_core.proofs.reading import held_in, kept
+from fa_core.proofs.reading import World, held_in, kept
 
 SHAPES = ((2, 1), (1, 2), (2, 2), (2, 3))  # (n_h, n_o) of the symbolic matrices
 INSTANCES = 120
@@ -39,32 +39,32 @@ class Network:
     target: np.ndarray
     units: str = "tanh"
 
-    def hidden(self, dA=0.0):
+    def hidden(self, dA: np.ndarray | float = 0.0) -> np.ndarray:
         """h = sigma((A + dA) x), `(n_h,)`."""
         return UNITS[self.units][0]((self.A + dA) @ self.x)
 
     @property
-    def D(self):
+    def D(self) -> np.ndarray:
         """sigma'(A x), `(n_h,)`: at what goes into the unit, and not at its activity h."""
         return UNITS[self.units][1](self.A @ self.x)
 
     @property
-    def e(self):
+    def e(self) -> np.ndarray:
         """y* - y, `(n_o,)`."""
         return self.target - self.W @ self.hidden()
 
     @property
-    def gauss_newton(self):
+    def gauss_newton(self) -> np.ndarray:
         """W^+ e, eq. 55, `(n_h,)`."""
         return np.linalg.pinv(self.W) @ self.e
 
-    def change_of_h(self, delta, rate, D=None):
+    def change_of_h(self, delta: np.ndarray, rate: float | np.ndarray, D: np.ndarray | None = None) -> np.ndarray:
         """The change of h, eq. 58, when dA = rate (delta o D) x', eq. 57; `(n_h,)`. rate: a number, or one for each
         unit. D: as the network's own, unless another is given."""
         D = self.D if D is None else D
         return self.hidden(np.outer(rate * delta * D, self.x)) - self.hidden()
 
-    def predicted(self, rate):
+    def predicted(self, rate: float | np.ndarray) -> np.ndarray:
         """The last line of eq. 59: rate D^2 x'x delta_GN, `(n_h,)`."""
         return rate * self.D**2 * (self.x @ self.x) * self.gauss_newton
 
@@ -82,7 +82,9 @@ def instance(seed: int, units: str = "tanh") -> Network:
     )
 
 
-def relative_errors(net: Network, rates, delta=None, D=None):
+def relative_errors(
+    net: Network, rates: np.ndarray, delta: np.ndarray | None = None, D: np.ndarray | None = None
+) -> np.ndarray:
     """|dh - predicted| / |predicted| (Euclidean) at each rate, `(rates,)`; delta, D: in place of W^+ e and sigma'(A x)."""
     delta = net.gauss_newton if delta is None else delta
     return np.array(
@@ -90,12 +92,12 @@ def relative_errors(net: Network, rates, delta=None, D=None):
     )
 
 
-def slope(rates, errors) -> float:
+def slope(rates: np.ndarray, errors: np.ndarray) -> float:
     """Slope of log(errors) against log(rates), by least squares."""
     return float(np.polyfit(np.log(rates), np.log(errors), 1)[0])
 
 
-def small_rates(net: Network, points: int = 5):
+def small_rates(net: Network, points: int = 5) -> np.ndarray:
     """Rates so small that the input of no unit changes by more than 1e-2, down to 1e-4; `(points,)`."""
     largest = np.abs(net.gauss_newton * net.D).max() * (net.x @ net.x)
     return np.logspace(-4, -2, points) / largest
@@ -104,13 +106,13 @@ def small_rates(net: Network, points: int = 5):
 # --- Symbolically ----------------------------------------------------------------------------------------------
 
 
-def errors_of(n_h: int, n_o: int):
+def errors_of(n_h: int, n_o: int) -> tuple[sp.Matrix, sp.Matrix]:
     """h, and e: n_o functions of h about which nothing is assumed."""
     h = sp.Matrix(sp.symbols(f"h0:{n_h}", real=True))
     return h, sp.Matrix([sp.Function(f"e{k}")(*h) for k in range(n_o)])
 
 
-def _is_zero(M) -> bool:
+def _is_zero(M: sp.Expr) -> bool:
     return sp.Matrix([M]).applyfunc(lambda m: sp.cancel(sp.expand(m.doit()))).is_zero_matrix
 
 
@@ -127,7 +129,7 @@ def any_size() -> dict:
     return column | {"H": H, "J": J, "W": W, "W+": P, "rules": rules}
 
 
-def _eq50():
+def _eq50() -> bool:
     """The quadratic that agrees with L to second order at h has its only stationary point at h - L_hh^-1 L_h': its slope
     along any direction is tr((L_h' + L_hh dh)' direction)."""
     s = any_size()
@@ -135,18 +137,18 @@ def _eq50():
     return equal(rate(model, {s["s"]: s["d"]}), Trace((s["g"] + s["H"] * s["s"]).T * s["d"]), s["rules"])
 
 
-def _eq51():
+def _eq51() -> bool:
     """L = e'e/2 changes by e'e_h times the change of h, as e does by e_h times it."""
     s = any_size()
     return equal(rate(Trace(s["e"].T * s["e"]) / 2, {s["e"]: s["J"] * s["d"]}), Trace(s["e"].T * s["J"] * s["d"]))
 
 
-def jacobian_symbols(n_o: int, n_h: int):
+def jacobian_symbols(n_o: int, n_h: int) -> sp.Matrix:
     """A symbolic Jacobian e_h."""
     return sp.Matrix(n_o, n_h, lambda i, j: sp.Symbol(f"J{i}{j}", real=True))
 
 
-def is_pseudoinverse(M, N, d=1) -> bool:
+def is_pseudoinverse(M: sp.Matrix, N: sp.Matrix, d: sp.Expr = 1) -> bool:
     """Whether N / d is the Moore-Penrose inverse of M, explicit matrices of symbols, by the four conditions of Penrose; d is
     not to be identically zero."""
     return sp.expand(d) != 0 and all(
@@ -154,12 +156,12 @@ def is_pseudoinverse(M, N, d=1) -> bool:
     )
 
 
-def by_columns(J):
+def by_columns(J: sp.Matrix) -> tuple[sp.Matrix, sp.Expr]:
     """(J'J)^-1 J' as numerator and determinant."""
     return (J.T * J).adjugate() * J.T, (J.T * J).det()
 
 
-def by_rows(J):
+def by_rows(J: sp.Matrix) -> tuple[sp.Matrix, sp.Expr]:
     """J' (JJ')^-1 as numerator and determinant."""
     return J.T * (J * J.T).adjugate(), (J * J.T).det()
 
@@ -177,7 +179,7 @@ def damped_inverse_holds() -> bool:
     )
 
 
-def _eq53():
+def _eq53() -> bool:
     """(J'J)^-1 J' = J^+ where J has full column rank (n_h <= n_o); for n_h > n_o, J'J has determinant 0. The limit of
     (J'J + lambda)^-1 J' as lambda goes to 0 is J^+ in either case."""
     lam = sp.Symbol("lambda", positive=True)
@@ -195,7 +197,7 @@ def _eq53():
     return damped_inverse_holds()
 
 
-def _eq55():
+def _eq55() -> bool:
     """e_h = -W for e = y* - W h, and (-W)^+ = -W^+."""
     s = any_size()
     return equal(rate(s["y*"] - s["W"] * s["h"], {s["h"]: s["d"]}), -s["W"] * s["d"]) and pseudoinverse.is_pseudoinverse(
@@ -203,7 +205,7 @@ def _eq55():
     )
 
 
-def symbolic_network(n_i=2, n_h=2, n_o=2, sigma=sp.tanh):
+def symbolic_network(n_i: int = 2, n_h: int = 2, n_o: int = 2, sigma: Callable = sp.tanh) -> tuple:
     """A, W, x, y* of symbols, what goes into the units, e and L, for that squashing function."""
     A = sp.Matrix(n_h, n_i, lambda j, i: sp.Symbol(f"A{j}{i}", real=True))
     W = sp.Matrix(n_o, n_h, lambda k, j: sp.Symbol(f"W{k}{j}", real=True))
@@ -213,7 +215,7 @@ def symbolic_network(n_i=2, n_h=2, n_o=2, sigma=sp.tanh):
     return A, W, x, a, e, (e.T * e)[0] / 2
 
 
-def _eq56():
+def _eq56() -> bool:
     """-dL/dA = ((W'e) o D) x' with D the slope at A x, for matrices of symbolic size; element by element for tanh and the
     logistic unit, identically; with D at h it differs."""
     s = any_size()
@@ -238,7 +240,7 @@ def _eq56():
     return True
 
 
-def first_order_change():
+def first_order_change() -> tuple:
     """For two inputs and a squashing function about which nothing is assumed: the derivative at eta = 0 of the change
     of h_j, the last line of eq. 59, and its second line as printed, all over eta, in the symbols given last."""
     sigma = sp.Function("sigma")
@@ -253,7 +255,7 @@ def first_order_change():
     return sp.expand(first), last, second, (D, delta, x)
 
 
-def _eq59():
+def _eq59() -> bool:
     first, last, second, (D, _, x) = first_order_change()
     d = sp.Symbol("d")
     holds = sp.expand((first - last).doit()) == 0
@@ -272,7 +274,7 @@ def _eq59():
 # --- The worlds in which what the page shows is evaluated ----------------------------------------------------------
 
 
-def second_order_models():
+def second_order_models() -> list[World]:
     """Symbols: the stationary point of the second-order model of L, d from h; L_h is the one that makes it stationary."""
     s = any_size()
     return [
@@ -285,13 +287,13 @@ def second_order_models():
     ]
 
 
-def any_errors():
+def any_errors() -> list[World]:
     """Symbols: e and its derivative, of any size, and the derivative of L that `_eq51` shows to be it."""
     s = any_size()
     return [{"e": s["e"], "e_h": s["J"], "L_h": s["e"].T * s["J"], "equal": equal}]
 
 
-def along_a_line():
+def along_a_line() -> list[World]:
     """Symbols, e of any size: h moves along a line, and is the one number that says how far. e_h, e_hh are the first and
     the second derivative of e along it, of L the rates. A symmetric matrix of any size is known from what it does along
     every line, and both sides of eq. 52 are symmetric."""
@@ -302,7 +304,7 @@ def along_a_line():
 
 
 @kept
-def unknown_errors():
+def unknown_errors() -> Iterator[World]:
     """Unknown functions e(h), with L and the derivatives of both; e_hh is the stack of the second ones of each e_k."""
     for shape in SHAPES:
         h, e = errors_of(*shape)
@@ -317,7 +319,7 @@ def unknown_errors():
 
 
 @kept
-def damped_steps():
+def damped_steps() -> Iterator[World]:
     """Random Jacobians with singular values from 1 to 2, n_h below, equal to and above n_o: the Gauss-Newton step, as the
     least-squares solution."""
     for seed, (n_h, n_o) in itertools.product(range(10), ((2, 1), (1, 2), (3, 3), (5, 2), (2, 4))):
@@ -335,19 +337,19 @@ def damped_steps():
         }
 
 
-def _central(f, shape, step: float = 1e-5):
+def _central(f: Callable[[np.ndarray], float], shape: tuple[int, ...], step: float = 1e-5) -> np.ndarray:
     """The derivative of a number by a matrix of that shape, by central differences."""
     units = np.eye(int(np.prod(shape))).reshape(-1, *shape)
     return np.array([(f(step * u) - f(-step * u)) / (2 * step) for u in units]).reshape(shape)
 
 
-def networks(rate: float = 1e-6):
+def networks(rate: float = 1e-6) -> Iterator[World]:
     """Random networks of random sizes and three kinds of unit, with what backprop and pseudobackprop change at that rate."""
     for seed, units in itertools.product(range(8), UNITS):
         net = instance(seed, units)
         net = replace(net, A=net.A[:4, :3], W=net.W[:3, :4], x=net.x[:3], target=net.target[:3])
 
-        def loss(dA, net=net):
+        def loss(dA: np.ndarray, net: Network = net) -> float:
             return ((net.target - net.W @ net.hidden(dA)) ** 2).sum() / 2
 
         n_h, n_i = net.A.shape
@@ -370,12 +372,12 @@ def networks(rate: float = 1e-6):
         }
 
 
-def changing(which: str):
+def changing(which: str) -> Callable[[], Iterator[World]]:
     """The networks with the change of A that is the "gradient" or the "pseudo" one."""
     return lambda: (world | {r"\Delta A": world[which]} for world in networks())
 
 
-def as_matrices():
+def as_matrices() -> Iterator[World]:
     """The networks without indices: names stand for whole matrices."""
     return ({name: value for name, value in world.items() if name != "index"} for world in networks())
 

@@ -7,16 +7,19 @@ step k = eta b^(1/3), the two scalars follow `flow.one_mode`, in which no other 
 """
 
 import itertools
+from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
 import sympy as sp
+from numpy.typing import ArrayLike
 from sympy import MatrixSymbol
 
 from fa_core import flow, measures
 from fa_core.proofs import CHECKED, DEFINITION, DERIVED, WRONG, Equation
 from fa_core.proofs.convergence import A, B, equal, n_h, n_i, n_o, normal, words
-from fa_core.proofs.reading import held_in, kept
+from fa_core.proofs.reading import Reading, World, held_in, kept
 
 INSTANCES = 120
 
@@ -24,26 +27,26 @@ INSTANCES = 120
 # --- Numerically -----------------------------------------------------------------------------------------------
 
 
-def growth(step, u, v):
+def growth(step: Any, u: Any, v: Any) -> Any:
     """g of `1 - s_y <- (1 - s_y) (1 - g)`: g = k (v + u^2) + k^2 u (1 - u v). While g < 1 at every step, s_y < 1."""
     return step * (v + u * u) + step**2 * u * (1 - u * v)
 
 
-def both_positive(step, updates: int = 2000):
+def both_positive(step: ArrayLike, updates: int = 2000) -> np.ndarray:
     """Whether s_y < 1 at every step, and s_w > 0 from the second update on; for steps k of any shape."""
     with np.errstate(invalid="ignore"):
         # Read off the factor, not off 1 - u v, which rounding takes to zero in the end. (v > 0 follows.)
         return (growth(step, *flow.one_mode(step, updates)) < 1).all(axis=0)
 
 
-def theorem_holds(step, updates: int = 4000):
+def theorem_holds(step: ArrayLike, updates: int = 4000) -> np.ndarray:
     """Whether s_w > 0 from the second update on, which is all that the theorem's conclusion needs, and the scalars do not
     run off; for steps k of any shape."""
     v = flow.one_mode(step, updates)[1]
     return ((v[2:] > 0) & np.isfinite(v[2:])).all(axis=0)
 
 
-def threshold(holds, low: float = 0.1, high: float = 0.9) -> float:
+def threshold(holds: Callable[[float], Any], low: float = 0.1, high: float = 0.9) -> float:
     """The step at which `holds` changes from True to False, by bisection. Raises ValueError if it does not change."""
     if not holds(low) or holds(high):
         raise ValueError(f"the condition must hold at {low} and fail at {high}")
@@ -53,14 +56,23 @@ def threshold(holds, low: float = 0.1, high: float = 0.9) -> float:
     return low
 
 
-def instance(seed: int):
+def instance(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A random B `(n_h, n_o)`, y* `(n_o, 1)` and x `(n_i, 1)` of random sizes, B of full rank; n_h may be below n_o."""
     rng = np.random.default_rng(seed)
     n_i, n_h, n_o = rng.integers(1, 31), rng.integers(1, 21), rng.integers(1, 11)
     return rng.uniform(-0.5, 0.5, (n_h, n_o)), rng.uniform(-1, 1, (n_o, 1)), rng.standard_normal((n_i, 1))
 
 
-def train(B, y, rate: float, steps: int, *, W=None, h=None, x=None):
+def train(
+    B: np.ndarray,
+    y: np.ndarray,
+    rate: float,
+    steps: int,
+    *,
+    W: np.ndarray | None = None,
+    h: np.ndarray | None = None,
+    x: np.ndarray | None = None,
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Eqs. 35-38: (W, h, e) before every update and after the last. From zero unless W and h are given.
 
     y: one target `(n_o, 1)`, or one column for each of several pairs whose inputs are orthogonal and of length one.
@@ -86,12 +98,14 @@ def train(B, y, rate: float, steps: int, *, W=None, h=None, x=None):
     return path
 
 
-def rate_of(step: float, B, y) -> float:
+def rate_of(step: float, B: np.ndarray, y: np.ndarray) -> float:
     """The learning rate eta of a step k = eta |B y*|^(2/3)."""
     return step / float(((B @ y) ** 2).sum()) ** (1 / 3)
 
 
-def angles(path, B, *, above: float = 1e-10, rcond: float = 1e-12):
+def angles(
+    path: list[tuple[np.ndarray, np.ndarray, np.ndarray]], B: np.ndarray, *, above: float = 1e-10, rcond: float = 1e-12
+) -> np.ndarray:
     """Angle between B e and W^+ e, degrees, at every step from the second update on at which the normalised squared
     error |e|^2 / |y*|^2 is above `above` (below, e is rounding); `(steps, pairs)`.
 
@@ -104,7 +118,7 @@ def angles(path, B, *, above: float = 1e-10, rcond: float = 1e-12):
     return measures.angle(B @ e, np.linalg.pinv(W, rcond=rcond) @ e, axis=1)
 
 
-def largest_angle(path, B, **options) -> float:
+def largest_angle(path: list[tuple[np.ndarray, np.ndarray, np.ndarray]], B: np.ndarray, **options: float) -> float:
     """The largest of `angles`."""
     return float(angles(path, B, **options).max())
 
@@ -117,13 +131,13 @@ y, b = MatrixSymbol("y*", n_o, 1), MatrixSymbol("b", n_h, 1)  # b is B y*
 RULES = {(B, y): (b,), (y.T, B.T): (b.T,), (y.T, y): (alpha,), (b.T, b): (beta,)}
 
 
-def under_the_lemma():
+def under_the_lemma() -> tuple[sp.Expr, sp.Expr, sp.Expr, sp.Expr]:
     """W, h, the scalar s_y and e where eqs. 39 and 40 hold."""
     W, h = s_w * y * b.T, s_h * b
     return W, h, s_w * s_h * beta, y - W * h
 
 
-def multiple(expr, of):
+def multiple(expr: sp.Expr, of: sp.Expr) -> sp.Expr:
     """The number c in expr = c times a product of symbols, `of`. Raises ValueError where expr is no multiple of it."""
     (_, wanted), found = words(of)[0], words(normal(expr, RULES))
     if len(found) != 1 or found[0][1] != wanted:
@@ -131,7 +145,7 @@ def multiple(expr, of):
     return found[0][0]
 
 
-def is_pseudoinverse(M, N, rules=None) -> bool:
+def is_pseudoinverse(M: sp.Expr, N: sp.Expr, rules: dict | None = None) -> bool:
     """Whether N is the Moore-Penrose inverse of M, by the four conditions of Penrose and `rules`, by default RULES."""
     rules = RULES if rules is None else rules
     return all(
@@ -139,18 +153,18 @@ def is_pseudoinverse(M, N, rules=None) -> bool:
     )
 
 
-def rank_one_pseudoinverse():
+def rank_one_pseudoinverse() -> sp.Expr:
     """(y* b')^+ = b y*' / (|y*|^2 |b|^2), where neither is zero."""
     return b * y.T / (alpha * beta)
 
 
-def _eq48():
+def _eq48() -> bool:
     """(y* b')^+ y* = b / |b|^2, for b = B y*."""
     X = rank_one_pseudoinverse()
     return is_pseudoinverse(y * b.T, X) and equal(X * y, b / beta, RULES)
 
 
-def _eq49():
+def _eq49() -> bool:
     """(b')^+ = b / |b|^2: the scalar is 1 / b'b, and not b'b as printed; and B'^+ y*'^+ is in general no multiple of it."""
     if not is_pseudoinverse(b.T, b / beta) or is_pseudoinverse(b.T, beta * b):
         return False
@@ -160,7 +174,7 @@ def _eq49():
 
 
 @cache
-def _theorem():
+def _theorem() -> bool:
     """W+ e as the Moore-Penrose inverse gives it, identically in the symbols; and W = 0 before the second update."""
     one_less = sp.Symbol("one_less_s_y")  # e = (1 - s_y) y*, B e = (1 - s_y) b
     X = rank_one_pseudoinverse() / s_w
@@ -179,14 +193,14 @@ def _theorem():
 # --- The worlds in which what the page shows is evaluated ----------------------------------------------------------
 
 
-def _same(difference, slack) -> bool:
+def _same(difference: sp.Expr, slack: sp.Expr) -> bool:
     return equal(difference, slack, RULES | {(x.T, x): (xi,)})
 
 
 x, xi = MatrixSymbol("x", n_i, 1), sp.Symbol("xi", positive=True)  # xi is |x|^2
 
 
-def step_of_the_lemma():
+def step_of_the_lemma() -> list[World]:
     """Symbols, before and after one update from where eqs. 39 and 40 hold: h and W are those after it, with the scalars
     after it; for eqs. 39 and 40."""
     W, h, s_y, e = under_the_lemma()
@@ -203,7 +217,7 @@ def step_of_the_lemma():
     ]
 
 
-def lemma():
+def lemma() -> list[World]:
     """Symbols at a time at which eqs. 39 and 40 hold, and the update made there, with the scalars that it makes."""
     W, h, s_y, e = under_the_lemma()
     return [
@@ -229,7 +243,7 @@ def lemma():
     ]
 
 
-def one_input():
+def one_input() -> list[World]:
     """Symbols: h before and after an update of A; eq. 34."""
     rate, error = sp.Symbol("eta_A"), MatrixSymbol("e", n_o, 1)
     return [
@@ -246,7 +260,7 @@ def one_input():
     ]
 
 
-def updates(times=(0, 1, 5)):
+def updates(times: tuple[int, ...] = (0, 1, 5)) -> Iterator[World]:
     """Two successive states of networks trained on one pair by eqs. 35-38, in the first updates and later; and one update
     of A and W at rates of their own, by `flow.batch`."""
     for seed in range(10):
@@ -282,7 +296,7 @@ def updates(times=(0, 1, 5)):
             }
 
 
-def trained():
+def trained() -> Iterator[World]:
     """What `train` changes in one update, by eqs. 37 and 38."""
     for seed in range(10):
         B, y, _ = instance(seed)
@@ -292,12 +306,12 @@ def trained():
             yield {r"\Delta W": W_next - W, r"\Delta h": h_next - h, "e": e, "h": h, "B": B, r"\eta": rate}
 
 
-def followed(steps=(0.05, 0.2, 0.38, 0.6), instances: int = INSTANCES):
+def followed(steps: tuple[float, ...] = (0.05, 0.2, 0.38, 0.6), instances: int = INSTANCES) -> Callable[[], Iterator[World]]:
     """Networks trained as matrices, A by eqs. 30-33, at every fifth update from the second on while the NSE is above 1e-10.
 
     Angles between B e and W+ e of less than 1e-4 degrees count as 0."""
 
-    def worlds():
+    def worlds() -> Iterator[World]:
         for seed in range(instances):
             B, y, x = instance(seed)
             path = train(B, y, rate_of(steps[seed % len(steps)], B, y), 60, x=x)
@@ -312,7 +326,7 @@ STEPS = (0.05, 0.3, 0.375, 0.385, 0.5, 0.6, 0.64, 0.65, 0.7, 0.8, 0.9)
 
 
 @kept
-def of_each_step():
+def of_each_step() -> Iterator[World]:
     """The scalars and the matrices of networks trained from zero at several k = eta |B y*|^(2/3), on both sides of 0.3805
     and of 0.6461, at the first two updates and later; s is what takes B e to W+ e."""
     for seed, k in itertools.product(range(3), STEPS):
@@ -340,7 +354,7 @@ def of_each_step():
             }
 
 
-def _bounds(_, corrected) -> bool:
+def _bounds(_: Reading, corrected: Reading) -> bool:
     """The two steps that the page names are those at which each statement begins to fail, to the digits shown; the first
     applies from the second update on, and the second fails somewhere at each larger step that is tried."""
     _, theorem, both = corrected.clauses
@@ -354,7 +368,7 @@ def _bounds(_, corrected) -> bool:
 
 
 @kept
-def pairs():
+def pairs() -> Iterator[World]:
     """Random B and y*; the s of eq. 48, which is that of the corrected eq. 49."""
     for seed in range(INSTANCES):
         B, y, _ = instance(seed)

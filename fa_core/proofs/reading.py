@@ -19,7 +19,7 @@ spaces: `\dot A`, `W_{t+1}`, `y^*`, `s_h^t`, `\phi_h`. Other keys of a world::
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, wraps
 from typing import Any
@@ -35,6 +35,11 @@ ACCENTS = {r"\dot", r"\ddot", r"\bar", r"\mathcal", r"\Delta", r"\nabla"}
 RELATIONS = {"=", "<", ">", r"\le", r"\ge", r"\ne", r"\propto", r"\approx"}
 SAME = {r"\lVert": r"\rVert", r"\lvert": r"\rvert"}
 
+Value = Any  # a number, an array, a SymPy expression, or a tuple of such
+World = dict[str, Any]
+Worlds = Callable[[], Iterable[World]]
+Part = Callable[[World], Value]
+
 
 class DoesNotFit(Exception):
     """Sizes do not fit, an inverse does not exist, or an index stands alone: the formula says nothing."""
@@ -43,18 +48,18 @@ class DoesNotFit(Exception):
 # ------------------------------------------------------------------------------------------------ what values do
 
 
-def _matrix(a) -> bool:
+def _matrix(a: Value) -> bool:
     return isinstance(a, np.ndarray | MatrixExpr | sp.MatrixBase)
 
 
-def _number(a):
+def _number(a: Value) -> Value:
     """A 1 x 1 matrix as the number that it is; else itself."""
     if not _matrix(a) or a.shape != (1, 1):
         return a
     return sp.Trace(a) if isinstance(a, MatrixExpr) else a[0, 0]
 
 
-def product(a, b):
+def product(a: Value, b: Value) -> Value:
     """The matrix product, or the product with a number. Raises DoesNotFit."""
     if isinstance(b, tuple) and not _matrix(a):
         return _scaled(b, a)
@@ -72,7 +77,7 @@ def product(a, b):
     return a * b
 
 
-def total(a, b):
+def total(a: Value, b: Value) -> Value:
     """The sum of two matrices of one size, or of two numbers. Raises DoesNotFit."""
     if not _matrix(a) or not _matrix(b):
         a, b = _number(a), _number(b)
@@ -81,18 +86,18 @@ def total(a, b):
     return a + b
 
 
-def _scaled(a, factor):
+def _scaled(a: Value, factor: Value) -> Value:
     return tuple(_scaled(v, factor) for v in a) if isinstance(a, tuple) else factor * a
 
 
-def trace(a):
+def trace(a: Value) -> Value:
     """The trace; that of a number is itself."""
     if not _matrix(a):
         return a
     return sp.Trace(a) if isinstance(a, MatrixExpr) else np.trace(a) if isinstance(a, np.ndarray) else a.trace()
 
 
-def _inverse(a):
+def _inverse(a: Value) -> Value:
     if not _matrix(a):
         if a == 0:
             raise DoesNotFit("a division by zero")
@@ -104,13 +109,13 @@ def _inverse(a):
     return a.inv()
 
 
-def _plus(a):
+def _plus(a: Value) -> Value:
     if isinstance(a, MatrixExpr):
         raise DoesNotFit("a pseudoinverse of symbolic size")
     return np.linalg.pinv(a, rcond=1e-10) if isinstance(a, np.ndarray) else a.pinv() if _matrix(a) else 1 / a
 
 
-def _power(a, mark):
+def _power(a: Value, mark: str) -> Value:
     if mark in ("T", r"\mathsf T"):
         return a.T if _matrix(a) else a
     if mark == "+":
@@ -124,13 +129,13 @@ def _power(a, mark):
     return a**exponent if isinstance(a, sp.Basic) else a ** float(exponent)
 
 
-def _flat(a) -> list:
+def _flat(a: Value) -> list:
     if isinstance(a, tuple):
         return [v for part in a for v in _flat(part)]
     return list(np.asarray(a, dtype=float).ravel()) if isinstance(a, np.ndarray) else [a]
 
 
-def _equal(a, b, world) -> bool:
+def _equal(a: Value, b: Value, world: World) -> bool:
     if isinstance(a, tuple) != isinstance(b, tuple) or (isinstance(a, tuple) and len(a) != len(b)):
         raise DoesNotFit("lists of unlike length")
     if isinstance(a, tuple):
@@ -152,7 +157,7 @@ def _equal(a, b, world) -> bool:
     return bool(np.abs(np.subtract(a, b)).max() <= world.get("tolerance", 1e-9) * size)
 
 
-def _compare(relation: str, a, b, world) -> bool:
+def _compare(relation: str, a: Value, b: Value, world: World) -> bool:
     if relation in ("=", r"\approx"):
         return _equal(a, b, world)
     if relation == r"\ne":
@@ -233,12 +238,15 @@ class Reading:
         return [_scaled(term(world), sign) for sign, term in self.clauses[0].chains[0].sides[-1].terms]
 
 
-def kept(worlds):
+Check = Callable[[Reading, Reading | None], bool]
+
+
+def kept(worlds: Worlds) -> Callable[[], list[World]]:
     """A function that gives these worlds as a list, made once."""
     return cache(wraps(worlds)(lambda: list(worlds())))
 
 
-def held_in(*worlds, also=None, reads=None):
+def held_in(*worlds: Worlds, also: Callable[[], bool] | None = None, reads: Callable[..., bool] | None = None) -> Check:
     """A check for an equation: what it says (or, where it does not hold as printed, the corrected form) holds in all of
     the worlds, every clause in some, and the printed form fails in one of them. worlds: functions that give dictionaries.
     also: a further check, without arguments; reads: one of the two readings."""
@@ -278,7 +286,7 @@ class Sum:
 class _Parser:
     """Recursive descent; each rule returns a function of a world."""
 
-    def __init__(self, latex: str):
+    def __init__(self, latex: str) -> None:
         self.latex = latex
         self.letters: set[str] = set()
         self.tokens = [m.group(0) for m in TOKEN.finditer(latex) if m.group(0) not in SPACES]
@@ -306,7 +314,7 @@ class _Parser:
             found.append(token)
         return found[:-1]
 
-    def inside(self, tokens: list[str]):
+    def inside(self, tokens: list[str]) -> "Sum":
         """The expression that the tokens of a group make."""
         inner = _Parser(self.latex)
         inner.tokens, inner.letters = tokens, self.letters
@@ -315,7 +323,7 @@ class _Parser:
             raise ValueError(f"cannot read {self.latex!r} from {inner.peek()!r}")
         return value
 
-    def clauses(self):
+    def clauses(self) -> tuple[Clause, ...]:
         found = []
         while True:
             chains: list[Chain] = []
@@ -348,7 +356,7 @@ class _Parser:
             sides, relations = [lambda world: world["before"], *sides], ["="]
         return Chain(tuple(sides), tuple(relations), frozenset(self.letters))
 
-    def expression(self):
+    def expression(self) -> Sum:
         terms: list[tuple[int, Callable[[dict], Any]]] = []
         sign = 1
         if self.peek() in ("+", "-"):
@@ -366,7 +374,7 @@ class _Parser:
             token in RELATIONS or token.startswith(r"\text{")
         )
 
-    def term(self):
+    def term(self) -> Part:
         if self.peek() == r"\sum":
             return self.summed()
         first, factors = self.factor(), []
@@ -378,7 +386,7 @@ class _Parser:
             called = self.peek() == "("
             factors.append((operator, self.factor(), called))
 
-        def value(world):
+        def value(world: World) -> Value:
             values = [("", first(world), False), *((o, f(world), c) for o, f, c in factors)]
             applied: list[tuple] = []
             for operator, v, bracket in values:  # a function takes the bracket that follows
@@ -399,7 +407,7 @@ class _Parser:
 
         return value
 
-    def summed(self):
+    def summed(self) -> Part:
         self.take(r"\sum")
         letters = []
         if self.peek() == "_":
@@ -409,7 +417,7 @@ class _Parser:
         body = self.term()
         self.letters = outside | self.letters - set(letters)
 
-        def over_data(world):
+        def over_data(world: World) -> Value:
             if "data" not in world:
                 raise DoesNotFit("a sum over nothing")
             values = [body(world | one) for one in world["data"]]
@@ -418,7 +426,7 @@ class _Parser:
                 result = total(result, v)
             return result
 
-        def over_index(world):
+        def over_index(world: World) -> Value:
             values = [body(world | {"at": world.get("at", {}) | {letters[0]: k}}) for k in range(world["index"][letters[0]])]
             result = values[0]
             for v in values[1:]:
@@ -427,7 +435,7 @@ class _Parser:
 
         return over_index if letters else over_data
 
-    def bracketed(self, close: str):
+    def bracketed(self, close: str) -> Part:
         """What stands in brackets: one expression, or a tuple of several."""
         parts = [self.expression()]
         while self.peek() == ",":
@@ -436,7 +444,7 @@ class _Parser:
         self.take(close)
         return parts[0] if len(parts) == 1 else lambda world: tuple(p(world) for p in parts)
 
-    def factor(self):
+    def factor(self) -> Part:
         token = self.peek()
         if token in ("(", r"\lVert", r"\lvert", "["):
             self.take()
@@ -445,7 +453,7 @@ class _Parser:
             elif token == "[":
                 content = self.bracketed("]")
 
-                def inner(world):
+                def inner(world: World) -> Value:
                     if "data" not in world:
                         return content(world)
                     values = [content(world | one) for one in world["data"]]
@@ -453,7 +461,7 @@ class _Parser:
             else:
                 content = self.bracketed(SAME[token])
 
-                def inner(world):
+                def inner(world: World) -> Value:
                     v = content(world)
                     if isinstance(v, np.ndarray):
                         return float(np.linalg.norm(v))
@@ -481,7 +489,7 @@ class _Parser:
             where = _spelt(self.group())
             body = self.term()
 
-            def limit(world):
+            def limit(world: World) -> Value:
                 if where not in world.get("limits", {}):
                     raise DoesNotFit(f"no limit {where} here")
                 return body(world | world["limits"][where])
@@ -495,7 +503,7 @@ class _Parser:
             return self.scripted(lambda world: number)
         return self.named()
 
-    def fraction(self):
+    def fraction(self) -> Part:
         self.take()
         above, below = self.group(), self.group()
         if above[0] in ("d", r"\partial"):
@@ -507,7 +515,7 @@ class _Parser:
         numerator, denominator = self.inside(above), self.inside(below)
         return lambda world: product(numerator(world), _inverse(_number(denominator(world))))
 
-    def environment(self):
+    def environment(self) -> Part:
         self.take()
         kind = "".join(self.group())
         rows: list[list] = [[]]
@@ -530,13 +538,13 @@ class _Parser:
         return lambda world: tuple(tuple(_number(v(world)) for v in row) for row in rows)
 
     @staticmethod
-    def case(rows, world):
+    def case(rows: list[list], world: World) -> Value:
         for value, when in rows:
             if when.holds(world):
                 return value(world)
         raise DoesNotFit("none of the cases")
 
-    def named(self):
+    def named(self) -> Part:
         """A name with its accents, scripts and, for a time, argument."""
         base = self.take()
         if not (base[0].isalpha() or base[0] == "\\"):
@@ -545,7 +553,7 @@ class _Parser:
             base += " " + "".join(self.group())
         return self.scripted(None, base)
 
-    def scripted(self, inner, base: str = ""):
+    def scripted(self, inner: Part | None, base: str = "") -> Part:
         below, above, argument, primes = [], [], "", ""
         while self.peek() in ("_", "^", "'"):
             token = self.take()
@@ -571,7 +579,7 @@ class _Parser:
         script = ("_" + _braced(below) if below else "") + ("^" + _braced(above) if above else "")
         full = name + script + (f"({argument})" if argument else "")
 
-        def value(world):
+        def value(world: World) -> Value:
             for k in range(len(marks), -1, -1):  # B^+ may be a symbol of its own
                 spelt = full + "".join(f"^{m}" for m in marks[:k])
                 if base and spelt in world:
@@ -602,7 +610,7 @@ class _Parser:
         return value
 
 
-def _marked(value, marks):
+def _marked(value: Value, marks: Sequence[str]) -> Value:
     for mark in marks:
         value = _power(value, mark)
     return value
@@ -619,7 +627,7 @@ def _braced(tokens: list[str]) -> str:
     return tokens[0] if len(tokens) == 1 else "{" + "".join(tokens) + "}"
 
 
-def _look(world: dict, name: str):
+def _look(world: dict, name: str) -> Value:
     if name not in world:
         raise DoesNotFit(f"nothing is called {name!r} here")
     return world[name]

@@ -3,17 +3,19 @@
 U = mean of phi_h(V) - phi*,   L = U^2 / 2,   dW = sign * rate * phi_delta(U) phi_h(V_below) Psi(V)
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import sympy as sp
 
 from fa_core.proofs import DEFINITION, WRONG, Equation
-from fa_core.proofs.reading import held_in
+from fa_core.proofs.reading import World, held_in
 
 INSTANCES = 1000
 PRINTED, CORRECTED = 1, -1  # what stands for "proportional to" in eq. 8
 
 
-def slope_along(sign: int):
+def slope_along(sign: int) -> tuple[sp.Expr, sp.Expr, tuple[sp.Symbol, ...]]:
     """dL/dw times the change of w by eq. 8 with that sign, of one synapse of an output neuron; and u, r, psi, in which
     it is written: the expected error of the neuron, its presynaptic spike (0 or 1) and the slope of its logistic unit.
 
@@ -37,18 +39,18 @@ def raises_the_error(sign: int) -> bool:
     return difference == 0 and bool((values > 0).all())
 
 
-def potential(before, incoming, tau: float):
+def potential(before: np.ndarray, incoming: np.ndarray, tau: float) -> np.ndarray:
     """Eqs. 5 to 7: what becomes of a potential in one step of time, with what comes in."""
     return (1 - tau) * before + tau * incoming
 
 
-def slope(V):
+def slope(V: np.ndarray) -> np.ndarray:
     """Psi_h, the derivative of the logistic function."""
     p = 1 / (1 + np.exp(-V))
     return p * (1 - p)
 
 
-def change(h, U, V, sign: int = CORRECTED):
+def change(h: np.ndarray, U: np.ndarray, V: np.ndarray, sign: int = CORRECTED) -> np.ndarray:
     """Eq. 8 with that sign, but for the rate: `(inputs, outputs)`. h: spikes below; U, V: potentials of the layer."""
     return sign * np.outer(h, np.tanh(U) * slope(V))
 
@@ -82,7 +84,7 @@ def _sign() -> bool:
     )
 
 
-def layers():
+def layers() -> Iterator[World]:
     """A layer j between one below (i) and one above (k), one step of time; phi_h is here 1 at a positive potential."""
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -90,7 +92,7 @@ def layers():
         W, B = rng.standard_normal((n_i, n_j)), rng.standard_normal((n_j, n_k))
         below, V, U, above, target = (rng.standard_normal(n) for n in (n_i, n_j, n_j, n_k, n_j))
 
-        def spike(v):
+        def spike(v: float) -> float:
             return float(v > 0)
 
         below[0] = 1.0  # at least one spike

@@ -21,7 +21,7 @@ NEXT_SPEED = alpha * speed + eta * field
 NEXT_THETA = theta + NEXT_SPEED
 
 
-def LEADING(theta, speed):
+def LEADING(theta: sp.Expr, speed: sp.Expr) -> sp.Expr:
     """z, which moves by the field alone."""
     return theta + alpha / (1 - alpha) * speed
 
@@ -57,12 +57,20 @@ def algebra() -> dict[str, bool]:
     }
 
 
-def run(T, B, A, W, t, decay, S=None) -> flow.Flow:
+def run(
+    T: np.ndarray,
+    B: np.ndarray,
+    A: np.ndarray,
+    W: np.ndarray,
+    t: np.ndarray,
+    decay: tuple[float, float],
+    S: np.ndarray | None = None,
+) -> flow.Flow:
     """The flow with decay (p, q) from A, W at the times `t`."""
     return flow.integrate(T, B, A, W, t, S=S, decay=decay, method="LSODA")
 
 
-def heavy_ball(T, B, rate, momentum: float, steps: int) -> flow.Flow:
+def heavy_ball(T: np.ndarray, B: np.ndarray, rate: float, momentum: float, steps: int) -> flow.Flow:
     """Batch learning from zero with momentum: v <- alpha v + eta (step of the rule), weights <- weights + v; the state at
     the start and after each step, white inputs, as a trajectory in the time eta/(1 - alpha) per step."""
     a, w = np.zeros((B.shape[0], T.shape[1])), np.zeros((T.shape[0], B.shape[0]))

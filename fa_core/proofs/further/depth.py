@@ -6,8 +6,10 @@
 From zero and for white inputs, where the matrices T'C_l'C_l T commute, each mode is y' = lambda (1 - y^N), N = 2^L - 1.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -25,17 +27,17 @@ LAW = {U: F * (V * X).T, V: B * F * X.T}
 KEPT = B * U + U.T * B.T - V * V.T
 
 
-def CHI(below, here, before):
+def CHI(below: Any, here: Any, before: Any) -> Any:
     """chi_l from chi_{l-1}, where a_l = chi_l a_1^(2^(l-1)); |C_l T v| of the layer below and of this one."""
     return here / (2 * below) * before**2
 
 
-def EXPONENT(layers):
+def EXPONENT(layers: int) -> int:
     """The power of y in the product of the weights."""
     return 2**layers - 1
 
 
-def algebra(layers=(2, 3, 4)) -> dict[str, bool]:
+def algebra(layers: Iterable[int] = (2, 3, 4)) -> dict[str, bool]:
     """What the theorems take from algebra, by name, and whether SymPy confirms it."""
     found = {"B U + U'B' - V V' is constant": equal(rate(KEPT, LAW), ZeroMatrix(HERE, HERE))}
     y = sp.Symbol("y", positive=True)
@@ -53,7 +55,7 @@ def algebra(layers=(2, 3, 4)) -> dict[str, bool]:
     return found
 
 
-def _mode(norms, lib=np):
+def _mode(norms: Any, lib: Any = np) -> tuple[Any, list]:
     """(lambda, [scale of a_1, ..., a_L]) with a_l = scale_l y^(2^(l-1)); norms `(L - 1, modes)`: |C_l T v|."""
     layers, modes = norms.shape[0] + 1, norms.shape[1]
     rates: list = []
@@ -96,15 +98,17 @@ class Chain:
         return [(after, before) for before, after in pairwise(sizes)]
 
 
-def integrate(chain: Chain, weights, t, S=None) -> list:
+def integrate(
+    chain: Chain, weights: Sequence[np.ndarray], t: Sequence[float] | np.ndarray, S: np.ndarray | None = None
+) -> list:
     """The flow from `weights`, W_1 to W_L, through the times `t`: for each matrix its course, `(points, rows, columns)`."""
     shapes, C = chain.shapes, chain.C
     ends = np.cumsum([r * c for r, c in shapes])[:-1]
 
-    def unpack(flat):
+    def unpack(flat: np.ndarray) -> list[np.ndarray]:
         return [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
 
-    def field(_, flat):
+    def field(_: float, flat: np.ndarray) -> np.ndarray:
         below, products = unpack(flat), [np.eye(chain.T.shape[1])]
         for w in below:
             products.append(w @ products[-1])
@@ -120,19 +124,19 @@ def integrate(chain: Chain, weights, t, S=None) -> list:
     return [np.stack(course) for course in zip(*(unpack(flat) for flat in solved.y.T), strict=True)]
 
 
-def kept(chain: Chain, weights) -> list:
+def kept(chain: Chain, weights: Sequence[np.ndarray]) -> list:
     """B_l W_{l+1} + W_{l+1}'B_l' - W_l W_l' of each hidden layer, for weights with or without leading axes."""
     products = [b @ upper for b, upper in zip(chain.B, weights[1:], strict=True)]
     return [x + x.mT - lower @ lower.mT for x, lower in zip(products, weights[:-1], strict=True)]
 
 
-def progress(tau, layers: int) -> np.ndarray:
+def progress(tau: np.ndarray, layers: int) -> np.ndarray:
     """The solution of y' = 1 - y^N from 0, N = 2^layers - 1, at increasing times `tau`."""
     power = EXPONENT(layers)
     return solve_ivp(lambda _, y: 1 - y**power, (0, max(tau[-1], 1e-12)), [0.0], "DOP853", tau, rtol=1e-12, atol=1e-14).y[0]
 
 
-def closed_form(chain: Chain, t) -> list:
+def closed_form(chain: Chain, t: Sequence[float] | np.ndarray) -> list:
     """The flow from zero for white inputs, at the increasing times `t` from 0, as `integrate` gives it.
 
     Raises ValueError where the matrices T'C_l'C_l T do not commute, for which no closed form is known.
@@ -152,7 +156,7 @@ def speeds(chain: Chain) -> np.ndarray:
     return np.array(_mode(_axes(chain)[-1])[0])
 
 
-def _axes(chain: Chain):
+def _axes(chain: Chain) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """(V, [U_1, ..., U_{L-1}, TV], |C_l T v_k| `(L - 1, modes)`)."""
     T, C = chain.T, chain.C
     _, s, Vt = np.linalg.svd(C[0] @ T, full_matrices=False)
@@ -168,7 +172,7 @@ def _axes(chain: Chain):
 # --- ReLU: the law of a unit, with each signal gated by its layer or not
 
 
-def relu_balance_rates(seed: int, gated: bool, examples: int = 40):
+def relu_balance_rates(seed: int, gated: bool, examples: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """In a network of rectifiers, 6-8-7-3, on random examples: the rate of change of b_j . w_j(out) - |w_j(in)|^2 / 2 of
     each unit of the lower hidden layer, `(8,)`, and of the upper, `(7,)`; and for the lower what the theorem states.
 

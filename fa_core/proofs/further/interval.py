@@ -5,6 +5,7 @@ the exact value. An interval that overflows becomes infinite, or NaN, of which n
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ class Interval:
     high: np.ndarray
 
     @staticmethod
-    def of(value) -> "Interval":
+    def of(value: Any) -> "Interval":
         """A number, an array of numbers, or an interval as it is."""
         if isinstance(value, Interval):
             return value
@@ -30,25 +31,25 @@ class Interval:
         edges = np.linspace(low, high, number + 1)
         return _outward(edges[:-1], edges[1:])
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> "Interval":
         other = Interval.of(other)
         return _outward(self.low + other.low, self.high + other.high)
 
-    def __sub__(self, other):
+    def __sub__(self, other: Any) -> "Interval":
         other = Interval.of(other)
         return _outward(self.low - other.high, self.high - other.low)
 
-    def __mul__(self, other):
+    def __mul__(self, other: Any) -> "Interval":
         other = Interval.of(other)
         ends = [self.low * other.low, self.low * other.high, self.high * other.low, self.high * other.high]
         return _outward(np.minimum.reduce(ends), np.maximum.reduce(ends))
 
     __radd__, __rmul__ = __add__, __mul__
 
-    def __rsub__(self, other):
+    def __rsub__(self, other: Any) -> "Interval":
         return Interval.of(other) - self
 
-    def __neg__(self):
+    def __neg__(self) -> "Interval":
         return Interval(-self.high, -self.low)
 
     def squared(self) -> "Interval":
@@ -69,14 +70,14 @@ class Interval:
         """A double within the interval."""
         return np.clip(self.low + (self.high - self.low) / 2, self.low, self.high)
 
-    def __getitem__(self, which) -> "Interval":
+    def __getitem__(self, which: Any) -> "Interval":
         return Interval(self.low[which], self.high[which])
 
     def meet(self, other: "Interval") -> "Interval":
         """What two enclosures of one number leave of each other."""
         return Interval(np.fmax(self.low, other.low), np.fmin(self.high, other.high))
 
-    def where(self, known) -> "Interval":
+    def where(self, known: np.ndarray) -> "Interval":
         """The interval where `known`, elsewhere everything."""
         return Interval(np.where(known, self.low, -np.inf), np.where(known, self.high, np.inf))
 
@@ -86,5 +87,5 @@ class Interval:
         return np.maximum(np.abs(self.low), np.abs(self.high))
 
 
-def _outward(low, high) -> Interval:
+def _outward(low: np.ndarray, high: np.ndarray) -> Interval:
     return Interval(np.nextafter(low, -np.inf), np.nextafter(high, np.inf))

@@ -56,7 +56,7 @@ def algebra() -> dict[str, bool]:
     }
 
 
-def decoupled_start(seed: int, n_h: int = 3, n_i: int = 8):
+def decoupled_start(seed: int, n_h: int = 3, n_i: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """A random problem and start (T, B, A, W) of the theorem: hidden directions whose rows of A and Q are at right angles to
     those of every other, and BW = AA'/2. B is square and invertible."""
     rng = np.random.default_rng(seed)
@@ -68,7 +68,9 @@ def decoupled_start(seed: int, n_h: int = 3, n_i: int = 8):
     return np.linalg.solve(B_, Q_), B_, A_, np.linalg.solve(B_, A_ @ A_.T / 2)
 
 
-def start_along(seed: int, n_h: int = 3, n_i: int = 5):
+def start_along(
+    seed: int, n_h: int = 3, n_i: int = 5
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """A random problem and start (T, B, A, W, S), and x, with BW x a multiple of x and the rows of BE multiples of one
     another, BE = x xi'. B is square and invertible."""
     rng = np.random.default_rng(seed)
@@ -79,7 +81,7 @@ def start_along(seed: int, n_h: int = 3, n_i: int = 5):
     return np.linalg.solve(B_, M_ @ A_ + np.outer(x, xi)), B_, A_, np.linalg.solve(B_, M_), mix @ mix.T / (2 * n_i), x
 
 
-def off_descent(run: flow.Flow, x, S) -> float:
+def off_descent(run: flow.Flow, x: np.ndarray, S: np.ndarray) -> float:
     """Largest |BE + x grad(PSI)'| along a trajectory, to the largest |BE|: with a = A'x, PSI = |a|^4/8 + a'(D + kappa)a/2 -
     q.a, whose constants are those of the start."""
     a, signal = run.A.mT @ x, run.B @ run.E
@@ -98,7 +100,7 @@ def departure(run: flow.Flow) -> float:
     return float(gap.max() / np.linalg.norm(square, axis=(1, 2)).max())
 
 
-def series(T_, B_, S_, order: int):
+def series(T_: np.ndarray, B_: np.ndarray, S_: np.ndarray, order: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Taylor coefficients in t of A and W from zero, orders 0 to `order`: lists of matrices."""
     a, w = [np.zeros((B_.shape[0], T_.shape[1]))], [np.zeros((T_.shape[0], B_.shape[0]))]
     for n in range(order):
@@ -108,7 +110,7 @@ def series(T_, B_, S_, order: int):
     return a, w
 
 
-def skew_of_order_five(T_, B_, S_):
+def skew_of_order_five(T_: np.ndarray, B_: np.ndarray, S_: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     """(the coefficient of t^5 of the skew part BW - (BW)' from zero, what SKEW says of it); those of lower order vanish."""
     _, w = series(T_, B_, S_, 5)
     parts = [B_ @ x - (B_ @ x).T for x in w]

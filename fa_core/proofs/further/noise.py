@@ -10,6 +10,7 @@ Online, from zero: A <- A + eta B e x', W <- W + eta e (Ax)', e = y* - WAx, exam
 """
 
 import itertools
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -29,7 +30,7 @@ def algebra() -> dict[str, bool]:
     G = MatrixSymbol("G", n_o, n_i)
     step_a, step_w = ETA * B * G, ETA * G * A.T
 
-    def balance(a, w):
+    def balance(a: sp.Expr, w: sp.Expr) -> sp.Expr:
         return B * w + w.T * B.T - a * a.T
 
     t = sp.Symbol("t", positive=True, integer=True)
@@ -50,14 +51,14 @@ def every_course(examples: int, power: int = 6, b: int = 1) -> list[sp.Rational]
     feedback weight b, x and y* independently +1 or -1, so that only the sign of x y* matters: all 2^n courses are run."""
     zero = np.zeros(power + 1, dtype=object)
 
-    def times(f, g):
+    def times(f: np.ndarray, g: np.ndarray) -> np.ndarray:
         out = zero.copy()
         for i, v in enumerate(f):
             if v:
                 out[i:] += v * g[: power + 1 - i]
         return out
 
-    def later(f):
+    def later(f: np.ndarray) -> np.ndarray:
         return np.concatenate([[0], f[:-1]])
 
     total = zero.copy()
@@ -71,12 +72,14 @@ def every_course(examples: int, power: int = 6, b: int = 1) -> list[sp.Rational]
     return [sp.Rational(int(v), 2**examples) for v in total]
 
 
-def predicted(examples: int, c) -> sp.Expr:
+def predicted(examples: int, c: Any) -> sp.Expr:
     """The coefficient of eta^5 that the theorem states."""
     return (LEADING / ETA**5).subs(N_EXAMPLES, examples) * c
 
 
-def learn_online(B_, rate: float, examples: int, runs: int, *, batch: int = 1, linear: float = 0.0, seed: int = 0):
+def learn_online(
+    B_: np.ndarray, rate: float, examples: int, runs: int, *, batch: int = 1, linear: float = 0.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean of tr(BW) over many runs before and after each update, and its standard error: x uniform `(n_i,)` of variance 1,
     y* = x'Q x for fixed normal Q, less their means, plus `linear` times a fixed linear function; from zero, by means over
     `batch` examples."""

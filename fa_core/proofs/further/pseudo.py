@@ -6,6 +6,7 @@ W+. For white inputs from zero the vectors T v_k are eigenvectors of WB, the eig
 
 import numpy as np
 import sympy as sp
+from numpy.typing import ArrayLike
 from sympy import Identity, MatrixSymbol, Transpose
 
 from fa_core import flow
@@ -50,20 +51,20 @@ def algebra() -> dict[str, bool]:
     )
 
 
-def eigenvalues(T_, B_, t) -> np.ndarray:
+def eigenvalues(T_: np.ndarray, B_: np.ndarray, t: ArrayLike) -> np.ndarray:
     """m_k of each mode at the times `t`, `(points, modes)`: from zero, white inputs."""
     s = flow.modes(T_, B_)[1]
     y = flow.progress(np.multiply.outer(np.asarray(t, dtype=float), 2 ** (-1 / 3) * s ** (2 / 3)))
     return (2 * s) ** (2 / 3) * y**2 / 2
 
 
-def widest(ratio):
+def widest(ratio: float | np.ndarray) -> np.ndarray:
     """The largest angle between Be and W+e over all errors, in degrees, where the largest m_k is `ratio` times the smallest:
     its sine is (ratio - 1)/(ratio + 1)."""
     return np.degrees(np.arcsin((ratio - 1) / (ratio + 1)))
 
 
-def worst_error(T_, B_, t):
+def worst_error(T_: np.ndarray, B_: np.ndarray, t: float) -> np.ndarray:
     """An error e `(n_o,)` for which that angle is reached at time t > 0: c_k of Be along u_k is m_k^(1/2) for the modes with
     the largest and the smallest m_k, and 0 for the others."""
     _, s, V = flow.modes(T_, B_)
@@ -97,7 +98,7 @@ def ratio_falls() -> dict[str, bool]:
     rate = 1 - y**3
     elasticity = tau * rate / y
 
-    def along(f):
+    def along(f: sp.Expr) -> sp.Expr:
         return f.diff(tau) + f.diff(y) * rate
 
     slope = sp.simplify(tau * along(elasticity) / elasticity)
@@ -107,6 +108,6 @@ def ratio_falls() -> dict[str, bool]:
     }
 
 
-def ELASTICITY_SLOPE(y, tau):
+def ELASTICITY_SLOPE(y: sp.Expr, tau: sp.Expr) -> sp.Expr:
     """d log(t y'/y) / d log t."""
     return 1 - tau * (1 + 2 * y**3) / y

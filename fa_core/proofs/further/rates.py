@@ -29,7 +29,7 @@ def algebra() -> dict[str, bool]:
     }
 
 
-def spectrum(T, B) -> np.ndarray:
+def spectrum(T: np.ndarray, B: np.ndarray) -> np.ndarray:
     """Rates at which small perturbations of the error decay at the end of the flow from zero, rising, `(n_o n_i,)`:
     lambda_k + 2 lambda_j for each two modes, lambda_k for each mode and each of the n_i - r directions of input that
     T does not use. B of full column rank, T of full row rank."""
@@ -39,7 +39,7 @@ def spectrum(T, B) -> np.ndarray:
     return np.sort(np.concatenate([inner, np.repeat(rates, T.shape[1] - len(s))]))
 
 
-def measured_spectrum(T, B) -> np.ndarray:
+def measured_spectrum(T: np.ndarray, B: np.ndarray) -> np.ndarray:
     """The same from the flow itself: minus the eigenvalues of its derivative at the end, by central differences, without
     the n_h n_o smallest, which are those along the solutions E = 0 and vanish; rising."""
     end = flow.closed_form(T, B, np.array([np.inf]))
@@ -59,12 +59,12 @@ def half() -> float:
     return float(((sp.log(EXCESS) - sp.log(1 - Y)) / 3).subs(Y, 2 ** (-1 / 3)))
 
 
-def half_times(T, B) -> np.ndarray:
+def half_times(T: np.ndarray, B: np.ndarray) -> np.ndarray:
     """When each mode has learned half of its share, from zero; in the order of s, `(modes,)`."""
     return half() / (2 ** (-1 / 3) * flow.modes(T, B)[1] ** (2 / 3))
 
 
-def backprop_half_times(strengths, start) -> np.ndarray:
+def backprop_half_times(strengths: np.ndarray, start: float) -> np.ndarray:
     """The same for backprop from balanced weights of which the product in each mode of T, of singular value `strengths`, is
     `start`: x' = 2x (strength - x) has x = strength/2 at log(strength/start - 1) / (2 strength) {cite}`saxe2013`."""
     strengths = np.asarray(strengths, dtype=float)

@@ -13,6 +13,7 @@ u^3/2 - kappa u = 1 - e there:
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -52,7 +53,7 @@ def algebra() -> dict[str, bool]:
         w2 + k / beta**third * left * h - NEXT_V / beta ** (2 * third),
     )
 
-    def zero(*found):
+    def zero(*found: sp.Expr) -> bool:
         return all(sp.simplify(sp.expand(x)) == 0 for x in found)
 
     stepped = {u: NEXT_U, v: NEXT_V}
@@ -68,7 +69,7 @@ def algebra() -> dict[str, bool]:
     }
 
 
-def monotone_by_hand(at) -> bool:
+def monotone_by_hand(at: str) -> bool:
     """Whether the bound by hand shows a step k (a fraction) to be monotone, decided in exact arithmetic.
 
     It does if g < 1 at some number above the root of CEILING, which rises with u there as LARGEST_G does.
@@ -93,13 +94,14 @@ def _root(kappa: Interval, error: Interval) -> Interval:
     by Newton's method and then checked with bounds; where the check fails the enclosure is everything.
     """
 
-    def end(c, x, nudge):
+    def end(c: np.ndarray, x: np.ndarray, nudge: float) -> tuple[np.ndarray, Interval, Interval]:
         found = np.cbrt(2 * np.maximum(1 - x, 0)) + np.sqrt(2 * np.maximum(c, 0)) + 1e-3  # above the root: p is convex
         for _ in range(12):
             found = found - (found**3 / 2 - c * found - (1 - x)) / (1.5 * found * found - c)
         found = found * (1 + nudge)
-        at, c = Interval.of(found), Interval.of(c)
-        return found, at.squared() * at * 0.5 - c * at - (1 - Interval.of(x)), at.squared() * 1.5 - c
+        at, coefficient = Interval.of(found), Interval.of(c)
+        value = at.squared() * at * 0.5 - coefficient * at - (1 - Interval.of(x))
+        return found, value, at.squared() * 1.5 - coefficient
 
     low, p_low, d_low = end(kappa.low, error.high, -1e-13)
     high, p_high, _ = end(kappa.high, error.low, 1e-13)
@@ -115,7 +117,7 @@ class _State:
     kappa: Interval
     error: Interval
 
-    def __getitem__(self, which):
+    def __getitem__(self, which: Any) -> "_State":
         return _State(self.u[which], self.kappa[which], self.error[which])
 
     @property
@@ -130,7 +132,7 @@ def _first(step: Interval) -> _State:
     return _State(2 * step, squared, 1 - 2 * step * squared)
 
 
-def _factor(step: Interval, kappa: Interval, error: Interval):
+def _factor(step: Interval, kappa: Interval, error: Interval) -> tuple[Interval, Interval, Interval]:
     """u, D and g on the branch."""
     root = _root(kappa, error)
     slope = root.squared() * 1.5 - kappa
@@ -164,7 +166,7 @@ def _advance(step: Interval, now: _State) -> _State:
     return _State(moved.meet(_root(kappa, error).where(after.on_branch)), kappa, error)
 
 
-def _settles(step: Interval, now: _State):
+def _settles(step: Interval, now: _State) -> tuple[np.ndarray, Interval]:
     """(whether e goes to 0 from here, bounds of g from here on).
 
     If |1 - g| <= q < 1 for all |e| <= E and all kappa up to r more than now, r = k^2 E^2 / (2 (1 - q^2)), then e stays in
@@ -186,7 +188,7 @@ def _settles(step: Interval, now: _State):
     return now.on_branch & inside & (contraction.high < 1) & enough, g
 
 
-def _no_good_end(step: Interval, kappa_low):
+def _no_good_end(step: Interval, kappa_low: np.ndarray) -> np.ndarray:
     """Whether the end with u v = 1, u > 0 is unstable: with kappa at least so large, k (1/u + u^2) > 2 there.
 
     There is one such end; it moves up with kappa, and with it k (1/u + u^2)."""
@@ -195,7 +197,7 @@ def _no_good_end(step: Interval, kappa_low):
     return (Interval.of(step.low) * (root.squared() * 1.5 - at)).low > 2
 
 
-def _no_bad_end(step: Interval, kappa_low):
+def _no_bad_end(step: Interval, kappa_low: np.ndarray) -> np.ndarray:
     """Whether the ends with u v = 1, u < 0 are unstable or out of reach, with kappa at least so large.
 
     At u = -m kappa = m^2/2 + 1/m, and the factor of e is 1 - k (m^2 - 1/m). A stable one has m >= 1 and k (m^2 - 1/m) <= 2,
