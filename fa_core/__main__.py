@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # takes torch with it
     from fa_core import cluster
 
 MOST_EACH = 4  # processes, or threads of one, to a core
+MEASURED = 5.0  # seconds after which what remains is judged by what was done, and not by the machine that made a record
 PACKING = 20.0  # seconds of a budget that are for a last checkpoint, and for packing
 
 
@@ -264,7 +265,17 @@ def _verify(arguments: Namespace) -> int:
         chosen = verification.turn(chosen, arguments.minutes)
     note = not provenance.commit().endswith("-dirty")
     bad = []
-    for experiment in chosen:
+    planned = verification.expected(chosen, arguments.seeds, verification.LONGEST) if len(chosen) > 1 else []
+    begun = time.monotonic()
+    for count, experiment in enumerate(chosen):
+        if planned:
+            done, took = sum(planned[:count]), time.monotonic() - begun
+            left = sum(planned[count:]) * (took / done if done > MEASURED else 1)  # by how fast it is here
+            print(
+                f"record {count + 1} of {len(chosen)}: {experiment.name}; about {records.spell(left)} left",
+                file=sys.stderr,
+                flush=True,
+            )
         try:
             rows = verification.verify(experiment, arguments.seeds, longest=verification.LONGEST, note=note)
         except (records.RecordError, OSError, ValueError) as error:  # the others go on

@@ -21,6 +21,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, as_completed, wa
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -190,9 +191,23 @@ class Here:
         return "this process"
 
     def run(self, parts: list[Experiment]) -> Iterator[tuple[Experiment, records.Result | Exception]]:
-        """Parts as they end, each with what `train_part` gave, or with the exception that it raised."""
-        for part in parts:
-            yield part, _outcome(functools.partial(train_part, part, **self.options))
+        """Parts as they end, each with what `train_part` gave, or with the exception that it raised. Where there are several
+        and progress is to be shown, each is announced on standard error, with about how long it and the rest will take."""
+        begun, done, left = time.monotonic(), 0.0, sum(map(_work, parts))
+        for count, part in enumerate(parts, start=1):
+            if len(parts) > 1 and self.options.get("progress", False) is not False:
+                took = time.monotonic() - begun
+                rest = f"; about {records.spell(took * left / done)} left" if done else ""
+                seeds = ", ".join(map(str, part.seeds[:3])) + ", ..." * (len(part.seeds) > 3)
+                print(
+                    f"part {count} of {len(parts)}: {part.name}, seed{'s' * (len(part.seeds) > 1)} {seeds}{rest}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            outcome = _outcome(functools.partial(train_part, part, **self.options))
+            left -= _work(part)
+            done += 0.0 if isinstance(outcome, Exception) else _work(part)
+            yield part, outcome
 
     def forget(self, parts: list[Experiment]) -> None:
         """Remove what is kept of parts."""
@@ -332,6 +347,12 @@ class Cluster(Here):
         forget(parts)
         with suppress(Exception):  # the record is made; what a worker cannot remove does no harm
             self.client.run(forget, parts, on_error="ignore")  # where the folder is each worker's own
+
+
+def _work(part: Experiment) -> float:
+    """How much there is to do, in a measure of its own: multiplications of weights."""
+    weights = sum(a * b for a, b in pairwise(part.sizes))
+    return float(weights * part.examples * len(part.seeds) * getattr(part, "steps", 1))
 
 
 def _outcome(call: Callable[[], records.Result]) -> records.Result | Exception:

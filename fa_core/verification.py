@@ -133,9 +133,7 @@ def verify(
     agrees is written down. Raises ValueError where there is nothing to compare.
     """
     stored = records.load(experiment)
-    upto = experiment.probes[: probes + 1]
-    while len(upto) > 2 and seconds(stored, upto, seeds) > longest:
-        upto = upto[:-1]
+    upto = compared(stored, seeds, probes, longest)
     if not upto or upto[-1] == 0:
         raise ValueError(f"{experiment.name} has no probe after the start: nothing to compare")
     again = records.train(records.beginning(experiment, upto[-1], seeds, upto), progress=None)
@@ -157,6 +155,26 @@ def verify(
     if note and all(row["agrees"] for row in rows):
         write_down(stored, upto[-1])
     return rows
+
+
+def compared(stored: Result, seeds: int = 1, probes: int = 3, longest: float = np.inf) -> tuple[int, ...]:
+    """The probes up to which `verify` runs a record again."""
+    upto = stored.experiment.probes[: probes + 1]
+    while len(upto) > 2 and seconds(stored, upto, seeds) > longest:
+        upto = upto[:-1]
+    return upto
+
+
+def expected(chosen: Iterable[Experiment], seeds: int = 1, longest: float = np.inf) -> list[float]:
+    """About how many seconds `verify` will take for each of these; 0 for a record that it will have nothing to do with."""
+    found = []
+    for experiment in chosen:
+        try:
+            stored = records.load(experiment)
+            found.append(seconds(stored, compared(stored, seeds, longest=longest), seeds))
+        except (RecordError, OSError, IndexError):
+            found.append(0.0)
+    return found
 
 
 def seconds(stored: Result, upto: tuple[int, ...], seeds: int = 1) -> float:

@@ -226,6 +226,34 @@ def test_verify_writes_down_what_agrees_and_nothing_else(folder, capsys, monkeyp
     assert not verification.file().exists()
 
 
+def test_of_several_records_each_is_announced_with_how_many_there_are_and_how_long_they_take(capsys):
+    for experiment in (ONE, TWO, ODD):
+        result = records.run(experiment)
+        records.save(experiment, result.history, result.about | {"wall_seconds": 3600.0})
+    damage(TWO)
+    assert main(["verify", "small-one"]) == 0
+    assert "record 1 of" not in capsys.readouterr().err
+    assert main(["verify"]) == 1
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("record ")]
+    assert [line.split(";")[0] for line in told] == [
+        f"record {n} of 3: {name}" for n, name in enumerate(("small-one", "small-two", "odd"), start=1)
+    ]
+    planned = verification.expected((ONE, TWO, ODD), longest=verification.LONGEST)
+    assert planned[1] == 0 < planned[2] < planned[0]
+    assert told[0].endswith(f"; about {records.spell(sum(planned))} left")
+    assert told[1].endswith("; about 1 seconds left"), "by how fast they went here"
+
+
+def test_of_several_parts_that_are_made_each_is_announced(capsys):
+    assert main(["record", "small-one"]) == 0
+    assert "part 1 of" not in capsys.readouterr().err
+    assert main(["record", "--all", "--remake"]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("part ")]
+    assert told[0] == "part 1 of 2: small-one, seed 0"
+    assert told[1].startswith("part 2 of 2: small-two, seed 1; about ")
+    assert told[1].endswith(" seconds left")
+
+
 # ---- errors, of every command
 
 
