@@ -115,7 +115,7 @@ def test_a_departure_from_the_protocol_is_named(change, message):
 
 
 def test_later_changes_of_the_rate_are_no_other_beginning():
-    assert search.problems(replace(GOOD, reported=(RUN.but(schedule=((0, 1.0), (50_000, 0.1))),))) == []
+    assert search.problems(replace(GOOD, reported=(RUN.but(examples=60_000, schedule=((0, 1.0), (50_000, 0.1))),))) == []
 
 
 def test_a_trial_that_was_taken_and_is_not_the_best_is_named():
