@@ -53,8 +53,8 @@ PLANTED = [
         for i, j in ((0, 1), (1, 0), (1, 2), (2, 3), (3, 2))
         for wrong in (-1, 2)
     ],
-    (circles, "TILT", circles.TILT.subs(circles.RHO, -circles.RHO)),
-    (circles, "TILT", circles.TILT.subs(circles.RHO, 2 * circles.RHO)),
+    (circles, "GROWS", circles.GROWS.subs(circles.RHO, -circles.RHO)),
+    (circles, "GROWS", circles.GROWS.subs(circles.RHO, 2 * circles.RHO)),
     (leaf, "LEAF", -leaf.LEAF),
     (leaf, "LEAF", 2 * leaf.LEAF),
     (leaf, "LEAF", A * Q.T / 2),
@@ -220,7 +220,7 @@ OF = {
     "further-end": (bottleneck, "R_RATE", "SIGNAL_RATE"),
     "further-rest": (convergence, "FALL_RATE"),
     "further-apart": (bottleneck, "SIGNAL_RATE"),
-    "further-circles": (circles, "TURNING", "TILT"),
+    "further-circles": (circles, "TURNING", "GROWS"),
     "further-conserved": (depth, "KEPT"),
     "further-forgets": (decay, "C_RATE", "UNIT_RATE"),
     "further-momentum": (decay, "EFFECTIVE", "LIMIT", "LEADING"),
@@ -594,7 +594,7 @@ def test_beside_a_circle_learning_turns_as_stated_to_first_order(n_h):
     for seed in range(4):
         A_, M_, x, u = circles.on_a_circle(seed, n_h, n_h + seed % 2)
         on = circles.beside(A_, M_, x, u)
-        assert np.allclose([on.tilt, on.q, on.p], 0, atol=1e-9)
+        assert np.allclose([on.nu, on.q, on.p], 0, atol=1e-9)
         rng, off = np.random.default_rng(seed), []
         dA, dM, g = rng.standard_normal(A_.shape), rng.standard_normal(M_.shape), rng.uniform(0.5, 2)
         for near in (1e-3, 1e-4):
@@ -619,7 +619,7 @@ def test_another_law_beside_a_circle_is_noticed(wrong, monkeypatch):
 def test_the_circle_of_the_page_is_one_of_the_theorem():
     A_ = np.array([[-1.0, -1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     on = circles.beside(A_, A_, np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))
-    assert np.allclose([on.alpha, on.tilt, on.q, on.p, on.rho], [1, 0, 0, 0, 1])
+    assert np.allclose([on.alpha, on.nu, on.q, on.p, on.rho], [1, 0, 0, 0, 1])
 
 
 # --- the drift, by all courses

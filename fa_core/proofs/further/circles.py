@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import sympy as sp
 
-# Beside a circle of solutions, of (g, lambda, q, p) to first order: A' = g X, X = x (A'u)', BW x = mu x, AA' u = alpha u,
-# lambda = alpha + mu, q = x.u, p = x'Kx with K = (AA' - alpha)^+, in a time that runs at the speed g.
+# Beside a circle of solutions, of (g, nu, q, p) to first order: A' = g X, X = x (A'u)', BW x = mu x, AA' u = alpha u,
+# nu = alpha + mu, q = x.u, p = x'Kx with K = (AA' - alpha)^+, in a time that runs at the speed g.
 ALPHA, RHO, POWER = sp.symbols("alpha varrho s", positive=True)  # RHO = |Kx|^2
 TURNING = sp.Matrix([[0, -1, 0, 0], [ALPHA**2 * RHO, 0, 3 * ALPHA, 0], [0, 0, 0, -ALPHA], [0, 0, 4 * ALPHA * RHO, 0]])
-TILT = sp.Matrix([[0, 1, 0, -3 / (4 * RHO)]])  # lambda - 3 p / 4 rho, which grows with g alone
+GROWS = sp.Matrix([[0, 1, 0, -3 / (4 * RHO)]])  # nu - 3 p / 4 rho, which grows with g alone
 
 
 def algebra() -> dict[str, bool]:
@@ -19,16 +19,16 @@ def algebra() -> dict[str, bool]:
     powers = (POWER**2 + ALPHA**2 * RHO) * (POWER**2 + 4 * ALPHA**2 * RHO)
     return {
         "beside a circle all is oscillation": sp.expand((POWER * sp.eye(4) - TURNING).det() - powers) == 0,
-        "lambda - 3 p / 4 rho grows with g alone": sp.expand(TILT * TURNING) == sp.Matrix([[ALPHA**2 * RHO, 0, 0, 0]]),
+        "nu - 3 p / 4 rho grows with g alone": sp.expand(GROWS * TURNING) == sp.Matrix([[ALPHA**2 * RHO, 0, 0, 0]]),
     }
 
 
 class Beside(NamedTuple):
     """What decides at (A, M), M = BW, whether learning creeps: eigenvalues `alpha` of AA' and `mu` of M, their sum
-    `tilt`, unit eigenvectors `u` and `x`, K = (AA' - alpha)^+, q = x.u, p = x'Kx, rho = |Kx|^2."""
+    `nu`, unit eigenvectors `u` and `x`, K = (AA' - alpha)^+, q = x.u, p = x'Kx, rho = |Kx|^2."""
 
     alpha: float
-    tilt: float
+    nu: float
     q: float
     p: float
     rho: float
@@ -68,16 +68,16 @@ def on_a_circle(seed: int, n_h: int, n_i: int) -> tuple[np.ndarray, np.ndarray, 
 def turns(
     A: np.ndarray, M: np.ndarray, x: np.ndarray, u: np.ndarray, g: float, second: float = 1.0, h: float = 1e-5
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rates of lambda, q and p, and what is left of the law of G = gX + g^2 X_1 with g' = -lambda: found, by differences,
+    """Rates of nu, q and p, and what is left of the law of G = gX + g^2 X_1 with g' = -nu: found, by differences,
     and stated, to first order, each `(4,)`. second: a factor of X_1."""
     here = beside(A, M, x, u)
     X = np.outer(here.x, A.T @ here.u)
     way = X + second * g * here.alpha * np.outer(here.x, A.T @ here.K @ here.K @ here.x)
     ahead, behind = ((A + s * way, M + s * way @ A.T) for s in (h, -h))
     after, before = beside(*ahead, x, u), beside(*behind, x, u)
-    found = [(getattr(after, name) - getattr(before, name)) / (2 * h) for name in ("tilt", "q", "p")]
+    found = [(getattr(after, name) - getattr(before, name)) / (2 * h) for name in ("nu", "q", "p")]
     X_rate = (np.outer(after.x, ahead[0].T @ after.u) - np.outer(before.x, behind[0].T @ before.u)) / (2 * h)
-    left = np.linalg.norm(-here.tilt * X + g * X_rate + way @ A.T @ A + M @ way)
+    left = np.linalg.norm(-here.nu * X + g * X_rate + way @ A.T @ A + M @ way)
     law = np.array(TURNING.subs({ALPHA: here.alpha, RHO: here.rho}), dtype=float)
-    stated = law[1:] @ [g, here.tilt, here.q, here.p]
+    stated = law[1:] @ [g, here.nu, here.q, here.p]
     return np.array([*found, left]), np.array([*stated, 0.0])
