@@ -29,11 +29,12 @@ def draw(results: dict, file: Path) -> None:
             ax.plot(ratio["median"], y, "o", ms=5, color=colour, markerfacecolor="none" if row["peer"] else colour)
             if row["target"] is not None:
                 ax.plot(row["target"], y, "|", ms=10, color="black")
-        ax.set_yticks(range(len(rows)), [row["contender"] for row in rows], fontsize=7)
+        ax.set_yticks(range(len(rows)), [row["contender"] for row in rows], fontsize=8)
         ax.set_ylim(-0.6, len(rows) - 0.4)
         ax.axvline(1, color="black", lw=1)
         ax.set_title(f"{network}, minibatches of {batch}", fontsize=8, loc="left")
         ax.set_xscale("log")
     axes[-1, 0].set_xlabel("time of a step / of autograd's; filled: ours, hollow: others', |: aim")
-    fig.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
+    vectors = file.suffix == ".svg"  # on no ground: a page has its own, light or dark
+    fig.savefig(file, metadata={"Date": None} if vectors else None, transparent=vectors)
     plt.close(fig)

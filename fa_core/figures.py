@@ -131,7 +131,7 @@ def receptive_fields(fields: np.ndarray, title: str, ax: Axes | None = None, sid
             side, side
         )
     limit = np.nanquantile(np.abs(sheet), 0.995)
-    ax.imshow(sheet, cmap="gray", vmin=-limit, vmax=limit, interpolation="nearest")
+    ax.imshow(sheet, cmap="gray", vmin=-limit, vmax=limit, interpolation="none")
     ax.set(xticks=[], yticks=[])
     ax.set_title(f"{title} (±{limit:.2g})", fontsize=9)
     ax.grid(False)

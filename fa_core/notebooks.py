@@ -32,6 +32,8 @@ FOLDER = ROOT / "notebooks"
 STAGE = "_build/source"  # the book's sources, with the notebooks as executed
 FRONT = ("02_linear", "fig-02")  # the figure that the README and the introduction show
 FRONT_PICTURE = ROOT / "book" / "_static" / "readme.png"
+# Those that take longest, which are begun first: one that is left at the end keeps a single process busy.
+LONGEST = ("08_mnist_extended", "05_spiking", "14_alignment", "13_convergence", "02_linear", "15_pseudoinverse", "07_xor")
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 NORMAL = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 TRANSIENT = ("execution", "papermill")  # metadata that differ from one execution to the next
@@ -379,6 +381,7 @@ def run(
             "only the paper profile, at the notebook's own parameters, is written back: the committed outputs are the book's"
         )
     todo = list(dict.fromkeys(path(n).stem for n in chosen)) or there()
+    todo.sort(key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
     for name in todo:
         check(name, given)
     lock = Path(out).absolute()

@@ -26,6 +26,7 @@ from fa_core.experiments import Described
 PACKAGE = __package__
 DESCRIPTIONS = f"{PACKAGE}.experiments"
 SHOWN = ("table", "__repr__", "_repr_html_", "_repr_mimebundle_")  # functions for readers alone
+NAMES = {"python": "Python", "torch": "PyTorch", "numpy": "NumPy"}  # as one writes them
 # What changes the bits of a result, or may.
 VARIABLES = ("MKL_CBWR", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "NPY_DISABLE_CPU_FEATURES")
 
@@ -247,7 +248,15 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def machine() -> dict:
+class Machine(dict):
+    """What processes run on: `device`, and `versions` by name. At the end of a notebook's cell it is a sentence."""
+
+    def __repr__(self) -> str:
+        *first, last = (f"{NAMES.get(name, name)} {version}" for name, version in self["versions"].items())
+        return f"Run on {self['device']}, with {', '.join(first)} and {last}."
+
+
+def machine() -> Machine:
     """What the processes here run on: processor and versions."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -255,7 +264,8 @@ def machine() -> dict:
     except (OSError, StopIteration):  # not Linux, or not this kind of processor
         model = platform.processor() or platform.machine()
     versions = {name: metadata.version(name) for name in ("torch", "numpy", "numba")}
-    return {"device": f"{model}, {os.cpu_count()} cores", "versions": {"python": platform.python_version()} | versions}
+    found = {"python": platform.python_version()} | versions
+    return Machine(device=f"{model}, {os.cpu_count()} cores", versions=found)
 
 
 def settings() -> dict[str, str]:

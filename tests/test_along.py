@@ -87,7 +87,8 @@ def test_without_a_repository_a_page_links_to_nothing_outside(book):
     assert ".venv/bin/fa_core run light --profile smoke" in text
     assert "http" not in text
     assert "git clone" not in text
-    assert fa_along.along("book/scorecard", book, "") == ""
+    for page, up in {"book/scorecard": "../", "book/api/rules": "../../", "notebooks/light": "../"}.items():
+        assert f"<a href='{up}book/how_to_read.html#as-one-pdf'>" in fa_along.along(page, book, "")
 
 
 def test_with_a_repository_a_page_links_to_its_source_and_light_notebooks_to_where_they_run(book):

@@ -434,3 +434,11 @@ def test_a_warning_fails_the_build_of_the_book_and_a_book_without_one_is_built(t
     for text, passes in (("[a page](nowhere.md)", False), ("[a page](notebooks/01_a.ipynb)", True)):
         (source / "index.md").write_text(f"# T\n\n{text}\n")
         assert (notebooks.build(source, tmp_path) == 0) == passes
+
+
+def test_the_notebooks_that_take_longest_are_begun_first(monkeypatch, tmp_path):
+    begun = []
+    monkeypatch.setattr(notebooks, "_side_by_side", lambda todo, *rest: len(begun.extend(todo) or ()))
+    assert notebooks.run([], out=str(tmp_path / "out")) == 0
+    assert tuple(begun[: len(notebooks.LONGEST)]) == notebooks.LONGEST
+    assert sorted(begun) == notebooks.names()

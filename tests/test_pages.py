@@ -16,7 +16,8 @@ NAMES = notebooks.names()
 MAIN_THREAD, LINE = 1200, 88  # words, characters
 ALT = "A line that falls, and one that rises"
 SVG = (
-    '<?xml version="1.0"?>\n<svg width="10.123pt" version="1.1">'
+    '<?xml version="1.0"?>\n<svg width="10.123pt" version="1.1" xmlns="http://www.w3.org/2000/svg" '
+    'xmlns:xlink="http://www.w3.org/1999/xlink"><path id="m0b2c3d4e5f" d="M 0 0"/>'
     '<path d="M 1.23456 -2.5 \nL 3.99999 4 \nz\n" style="fill: none; stroke: #000000"/>'
     '<use xlink:href="#m0b2c3d4e5f" transform="translate(1.2345 2) scale(0.015625)" x="7.777"/>'
     '<image xlink:href="data:image/png;base64,\nAAAA1.23456"/></svg>\n'
@@ -151,6 +152,15 @@ def test_a_page_opens_with_its_verdicts_the_figure_that_answers_and_the_minutes(
     assert "class='verdict missed'" in cells[-1]["outputs"][1]["data"]["text/html"]
 
 
+def test_a_claim_of_a_later_work_names_its_authors_on_a_page(fa_pages):
+    claim = next(c for c in claims.ledger(section="after").values() if c.source == "liao2016")
+    verdict = claims.Reporter(claim.notebook)(claim.id, 1.0, kind="deterministic")
+    judged = new_code_cell("j", outputs=[new_output("display_data", verdict._repr_mimebundle_())])
+    shown = page_of(fa_pages, new_markdown_cell("# T"), judged)[-1]["outputs"][0]["data"]["text/html"]
+    assert ">Liao et al., 2016<" in shown
+    assert "liao2016" not in shown
+
+
 def test_a_section_is_folded_under_its_heading_and_the_main_thread_is_what_is_left(fa_pages):
     cells = [
         new_markdown_cell("# T\n\none two $x$ three"),
@@ -174,6 +184,22 @@ def test_a_section_is_folded_under_its_heading_and_the_main_thread_is_what_is_le
     wordless = nodes.section("", nodes.title("", "A"), nodes.comment("", fa_pages.FOLDED), nodes.table())
     fa_pages.fold(None, nodes.section("", wordless))
     assert wordless[1].astext() == "<details class='folded'><summary>Open this section (tables)</summary>"
+
+
+def test_a_number_stays_with_its_unit_and_with_what_it_numbers(fa_pages):
+    texts = [
+        "by Fig. 3 and Supplementary Figs. S5, 1.8 % of ten, eq. 8",
+        " % of errors",
+        " points of 5 pixels, 3 of",
+        "Notes 3",
+    ]
+    text = nodes.paragraph("", "", *map(nodes.Text, texts), nodes.literal("", "Fig. 3"))
+    title = nodes.title("", "Figure 3: two layers")
+    fa_pages.unbroken(None, nodes.section("", title, text))
+    assert title.astext() == "Figure 3: two layers"
+    assert text.astext().replace("\u00a0", "~") == (
+        "by Fig.~3 and Supplementary Figs.~S5, 1.8~% of ten, eq.~8~% of errors~points of 5~pixels, 3 ofNotes~3Fig. 3"
+    )
 
 
 def test_a_picture_is_packed_short_and_the_same_each_time():
@@ -252,21 +278,48 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+def colours(shown: str, where: str) -> dict[str, str]:
+    """The variables of a picture for a page, and the values that they have there."""
+    return dict(re.findall(r"--(\w+):(#\w+)", re.search(rf"(?<=}}){where}{{(.*?)}}", shown)[1]))
+
+
 def test_on_a_dark_page_lines_can_be_seen_and_images_stay_as_they_are():
     from fa_core.figures import COLOURS
 
-    dark = pictures.dark(SVG)
-    assert "stroke: #ededed" in dark
-    assert '<svg fill="#ededed"' in dark
+    shown = pictures.page(SVG)
+    light, dark = colours(shown, "svg"), colours(shown, "svg:target")
+    black = next(name for name, value in light.items() if value == "#000000")
+    assert dark[black] == "#ededed"
+    assert f"stroke:var(--{black})" in shown
+    assert shown.count(f"{{fill:var(--{black});") == 2, "text names no colour"
+    assert f'id="{pictures.DARK}"' in shown
     for colour in pictures.ON_IMAGES:
-        assert f"fill: {colour}" in pictures.dark(SVG.replace("fill: none", f"fill: {colour}"))
-    assert dark.count("#m0b2c3d4e5f") == 1
-    assert "AAAA1.23456" in dark
+        assert f"fill:{colour}" in pictures.page(SVG.replace("fill: none", f"fill: {colour}"))
+    assert "base64,AAAA1.23456" in shown
     ground = luminance("121212")
     for name, colour in COLOURS.items():
         contrast = (luminance(pictures.on_dark(colour[1:].lower())[1:]) + 0.05) / (ground + 0.05)
         assert contrast > 3, (name, contrast)
     assert luminance(pictures.on_dark("ffffff")[1:]) < 0.02
+
+
+def test_a_picture_for_a_page_is_the_same_in_fewer_signs():
+    path = "M 1.234 -2.5 L 3.99 4 L 3.99 4 L 10 4.005 z M 10.1 100 Q 1 2 3 4 C 1 1 2 2 3 3 z L 0 0"
+    written = pictures._steps(path)
+    assert written == "m1.23-2.5l2.76 6.5 6.01 0zm8.87 102.5q-9.1-98-7.1-96c-2-3-1-2 0-1zl-10.1-100"
+    plain = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    drawn = (
+        '<metadata><x/></metadata><g id="axes_1"><defs><path id="m9f" d="M 0 0 L 0 3.5"/></defs><!-- a tick --><g>'
+        '<use xlink:href="#m9f" x="40.92" y="2" style="stroke: #000000; stroke-width: 0.8"/></g></g>'
+        '<g transform="translate(1 2) scale(0.1 -0.1)"><use xlink:href="#m9f" transform="translate(63.623 0)"/></g>'
+        '<path id="no" clip-path="url(#p1)" d="M 0 0"/><defs><clipPath id="p1"/></defs></svg>'
+    )
+    shown = pictures.page(plain + drawn)
+    assert shown.split("</style>")[1].replace(" />", "/>") == (
+        '<defs><path d="m0 0l0 3.5" id="_0"/></defs><use x="40.92" y="2" href="#_0" class="s0"/>'
+        '<g transform="translate(1 2) scale(0.1 -0.1)"><use href="#_0" x="63.6"/></g>'
+        '<path clip-path="url(#_1)" d="m0 0"/><defs><clipPath id="_1"/></defs></svg>'
+    )
 
 
 def test_the_description_of_a_figure_stands_where_jupyter_and_nbconvert_look():
@@ -281,7 +334,7 @@ def test_the_page_shows_the_vectors_and_the_notebook_the_pixels(fa_pages):
     cell = figure()
     cell.outputs[0].data[pictures.MIME] = pictures.pack(SVG)
     shown = page_of(fa_pages, new_markdown_cell("# T"), cell)[-1]["outputs"][0]["data"]
-    assert shown["image/svg+xml"] == pictures.unpack(pictures.pack(SVG))
+    assert shown["image/svg+xml"] == pictures.page(pictures.unpack(pictures.pack(SVG)))
     assert pictures.MIME not in shown
     page, _ = HTMLExporter(template_name="classic").from_notebook_node(new_notebook(cells=[cell]))
     assert "data:image/png" in page
@@ -306,6 +359,15 @@ def test_a_table_is_html_and_the_same_as_text():
     cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", page)
     assert cells == ["rule", "rate", "examples", "backprop", "0.0123", "367", "shallow &amp; slow", "inf", "12,345"]
     assert page.count("class=number") == 6
+
+
+def test_on_a_page_a_table_has_signs_for_what_is_no_finite_number(fa_pages):
+    table = Table(["rule", "examples"], [["inf & x", float("-inf")], ["b", float("nan")]], title="inf: never")
+    drawn = new_output("display_data", {"text/html": table._repr_html_(), "text/plain": repr(table)})
+    shown = page_of(fa_pages, new_markdown_cell("# T"), new_code_cell("t", outputs=[drawn]))[-1]["outputs"][0]["data"]
+    assert "<caption>∞: never<" in shown["text/html"]
+    assert re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", shown["text/html"])[2:] == ["∞ &amp; x", "-∞", "b", "–"]
+    assert "inf" in shown["text/plain"]
 
 
 def test_a_table_that_does_not_fit_is_refused():

@@ -276,3 +276,13 @@ def test_what_one_of_two_stretches_does_not_know_is_said_and_what_neither_knows_
         "settings known, now unknown",
     ]
     assert provenance.differences({}, {}) == provenance.differences(known, known) == []
+
+
+def test_what_it_ran_on_is_a_sentence_in_a_notebook_and_data_in_a_record():
+    from IPython.lib.pretty import pretty
+
+    versions = {"python": "3.11.7", "torch": "2.13.0+cpu", "numba": "0.68.1"}
+    on = provenance.Machine(device="a chip, 2 cores", versions=versions)
+    assert pretty(on) == "Run on a chip, 2 cores, with Python 3.11.7, PyTorch 2.13.0+cpu and numba 0.68.1."
+    assert json.loads(json.dumps(on)) == {"device": "a chip, 2 cores", "versions": versions}
+    assert type(provenance.machine()) is provenance.Machine

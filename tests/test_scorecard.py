@@ -185,3 +185,12 @@ def test_a_peer_in_float32_is_compared_with_ours_in_float32():
     peer = row | {"contender": "JAX", "peer": True, "ratio": {"median": 0.9}}
     assert "both in float32: JAX at 2-2, 1 (0.9; plain: 1.1)." in fa_book.peers_ahead([*ours, peer])
     assert "both in float32: nobody." in fa_book.peers_ahead([*ours, peer | {"ratio": {"median": 1.2}}])
+
+
+def test_a_later_work_is_named_by_its_authors_and_year():
+    said = [fa_scorecard.cited(key) for key in ("nokland2016", "akrout2019", "flugel2024")]
+    assert said == ["Nøkland, 2016", "Akrout et al., 2019", "Flügel et al., 2024"]
+    later = [c for c in claims.ledger(section="after").values() if fa_scorecard.cited(c.source)]
+    assert later
+    row = {"verdict": claims.UNTESTED, "also": [], "n": 0, "why": ""}
+    assert f"<dd>{fa_scorecard.cited(later[0].source)}</dd>" in fa_scorecard.line(later[0], row | {"id": later[0].id}, "#")

@@ -69,15 +69,18 @@ def launchers(repository: str, name: str, notebook) -> dict[str, str]:
 
 
 def along(docname: str, source: Path, repository: str) -> str:
-    """The end of a page, as HTML: how to run its notebook alone, and with a repository where its source is."""
+    """The end of a page, as HTML: how to run its notebook alone, the book as a PDF, and with a repository where its source
+    is."""
 
     def link(address: str, words: str) -> str:
         return f"<a href='{html.escape(address)}'>{words}</a>"
 
+    up = "../" * docname.count("/")
+    pdf = f"<a href='{up}book/how_to_read.html#as-one-pdf'>The whole book as one PDF</a>"
     ending = "ipynb" if docname.startswith("notebooks/") else "md"
     links = [link(source_of(repository, f"{docname}.{ending}"), "Source of this page")] if repository else []
     if ending == "md":
-        return f"<p class='along'>{links[0]}</p>" if links else ""
+        return f"<p class='along'>{' · '.join([*links, pdf])}</p>"
     name, notebook = docname.split("/")[1], notebooks.read(source / f"{docname}.ipynb")
     links.insert(0, f"<a href='../_sources/{docname}.ipynb' download>Download this notebook</a>")
     online = launchers(repository, name, notebook)
@@ -88,7 +91,7 @@ def along(docname: str, source: Path, repository: str) -> str:
     first = f"<p>In Colab, put <code>{package}</code> into a first cell.</p>" if online else ""
     return (
         "<details class='along'><summary>Take this notebook along, and run it alone</summary>"
-        f"<p>{' · '.join(links)}</p><p>In the repository, once <code>make book</code> or <code>make test</code> has "
+        f"<p>{' · '.join([*links, pdf])}</p><p>In the repository, once <code>make book</code> or <code>make test</code> has "
         "made its environment; the second executes it small, in about a minute:</p>"
         f"<pre>{html.escape(clone)}.venv/bin/jupyter lab notebooks/{name}.ipynb\n"
         f".venv/bin/fa_core run {name} --profile smoke --out _build/mine</pre>"

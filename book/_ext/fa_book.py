@@ -277,7 +277,7 @@ def equations(source: Path) -> str:
             link = f"[{row['in'][:2]}](../notebooks/{row['in']}.ipynb)"
             rows.append([says, f"**{row['kind']}** ({link}): {cell(row['how'])}"])
         shown = table(["equation, as printed", "here (notebook): how"], rows)
-        text.append(f"## {part}\n\n:::{{div}} cards\n{shown}:::\n")
+        text.append(f"## {part}\n\n{shown}")
     return "\n".join(text)
 
 
@@ -358,6 +358,25 @@ def norms(app, what, name, obj, options, lines):
         lines[k] = re.sub(r"(`+[^`]*`+)|\\?\|", lambda found: found[1] or "\\|", line)
 
 
+ICON = re.compile(r"""(?:"([a-z0-9-]+)"|([a-z0-9]+)):\[\d+,\d+,(\[[^\]]*\]),"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?""")
+
+
+def icons(script: str, shown: set[str]) -> str:
+    """The theme's script of icons with those that are shown, by their names or other names, and no other of its 2000."""
+    return ICON.sub(lambda icon: icon[0] if shown & {icon[1] or icon[2], *re.findall(r'"([^"]+)"', icon[3])} else "", script)
+
+
+def less_icons(app, exception) -> None:
+    """Leave out of the theme's script, which every page loads, the icons that neither a page nor another script names."""
+    file = Path(app.outdir) / "_static" / "scripts" / "fontawesome.js"
+    if exception or not file.exists():
+        return
+    text = [f.read_text(encoding="utf-8") for f in Path(app.outdir).rglob("*.html")]
+    text += [f.read_text(encoding="utf-8") for f in file.parent.glob("*.js") if f != file]
+    shown = {name for t in text for name in re.findall(r"\bfa-([a-z0-9-]+)", t)}
+    file.write_text(icons(file.read_text(encoding="utf-8"), shown), encoding="utf-8")
+
+
 def setup(app):
     """Register the directive and the roles."""
     app.add_directive("fa-book", Generated)
@@ -367,5 +386,6 @@ def setup(app):
     app.connect("doctree-read", with_anchors)
     app.connect("html-page-context", scripts, priority=900)
     app.connect("html-page-context", around)
+    app.connect("build-finished", less_icons)
     app.add_config_value("repository", "", "html")
     return {"parallel_read_safe": True, "version": "1"}

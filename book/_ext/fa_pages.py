@@ -5,11 +5,14 @@ Everything here is done to the page alone. The notebooks stay as they are, for J
 - a page opens with what became of its claims, how long it takes to read, and the figure of the cell tagged `opening`;
 - a heading whose cell has JupyterLab's `jp-MarkdownHeadingCollapsed` is folded here too, with all that is under it;
 - the results that cells show are said in one folded line under each figure, or else table, that is made of them;
-- a figure that is drawn in vectors has a second picture for dark pages.
+- a figure that is drawn in vectors is shown in other colours on dark pages;
+- a row of a table of text is a card on a phone;
+- a number stays with its unit, and with the figure whose number it is.
 """
 
 import html
 import json
+import os
 import re
 from pathlib import Path
 
@@ -22,6 +25,11 @@ from nbformat import from_dict
 from fa_core import claims, notebooks, pictures, records
 
 FOLDED = "fa-folded"  # of the comment that marks a section to be folded
+UNIT = re.compile(r"(?:(?<=\d)|^) (?=(?:%|(?:points?|degrees|pixels|seconds|minutes|hours|GB|MB)\b))")
+NAMED = re.compile(r"\b(Figs?\.|[Ee]qs?\.|Figures?|Notes?|[Tt]heorems?|Lemmas?) (?=S?\d)")
+LONG = 60  # characters of a cell from which on a table is one of text
+INFINITE, NOT_A_NUMBER = re.compile(r"\binf\b(?![^<]*>)"), re.compile(r"(?<=>)nan(?=<)")  # as Python writes them
+DARK_ONE = re.compile(r'(<img(?=[^>]*class="[^"]*\bonly-dark\b)[^>]*src="[^"]*\.svg)(")')
 
 
 def prepare(app, docname: str, source: list[str]) -> None:
@@ -37,11 +45,17 @@ def prepare(app, docname: str, source: list[str]) -> None:
                         where[key] = "".join(where[key])
         for output in cell.get("outputs", ()):
             if vectors := output.get("data", {}).pop(pictures.MIME, None):
-                output["data"]["image/svg+xml"] = pictures.unpack(vectors)
+                output["data"]["image/svg+xml"] = pictures.page(pictures.unpack(vectors))
+            shown = output.get("data", {}).get("text/html", "")
+            if shown.startswith("<table class='numbers'>"):
+                output["data"]["text/html"] = INFINITE.sub("∞", NOT_A_NUMBER.sub("–", shown))
             if said := output.get("data", {}).get(claims.MIME):
-                output["data"]["text/html"] = output["data"]["text/html"].replace(
+                shown = output["data"]["text/html"].replace(
                     "class='verdict'", f"class='verdict {fa_scorecard.kind(said['verdict'])}'", 1
                 )
+                if key := said.get("source"):  # where others have "paper"
+                    shown = shown.replace(f">{key}<", f">{html.escape(fa_scorecard.cited(key))}<", 1)
+                output["data"]["text/html"] = shown
     scorecard = app.builder.get_relative_uri(docname, "book/scorecard")
     scorecard = "#" if "#" in scorecard else f"{scorecard}#"  # all on one page, or not
     reading = notebooks.minutes(notebook)
@@ -238,25 +252,73 @@ def fold(app, doctree) -> None:
 
 
 def pictures_of(app, doctree) -> None:
-    """Give each picture of a notebook a place in which it can scroll; and beside one in vectors put the same in colours for
-    a dark page: the theme shows the one or the other."""
-    if not app.env.docname.startswith("notebooks/"):
-        return
+    """Give each picture a place in which it can scroll; and beside one in vectors put it again, in the colours of a dark
+    page: the theme shows the one or the other, and `dark_ones` names the colours."""
     for image in [i for figure in doctree.findall(nodes.figure) for i in figure.findall(nodes.image)]:
+        if not app.env.docname.startswith("notebooks/"):
+            in_vectors(app, image)
         place = nodes.container("", image.deepcopy(), classes=["picture"], is_div=True)
         image.parent.replace(image, place)
-        if not image["uri"].endswith(".svg"):
+        if image["uri"].endswith(".svg"):
+            light, dark = place[0], image.deepcopy()
+            light["classes"].append("only-light")
+            dark["classes"].append("only-dark")
+            place.append(dark)
+
+
+def in_vectors(app, image: nodes.image) -> None:
+    """Show a figure of Matplotlib's on a page that is no notebook as the notebooks' pages do: an SVG, and the README's PNG,
+    which is a figure of a notebook. Its file lies where theirs do."""
+    file = Path(app.srcdir, app.env.relfn2path(image["uri"])[0])
+    if file.name == notebooks.FRONT_PICTURE.name:
+        svg = vectors_of(notebooks.read(Path(app.srcdir, "notebooks", f"{notebooks.FRONT[0]}.ipynb")), notebooks.FRONT[1])
+    elif file.suffix == ".svg":
+        svg = file.read_text(encoding="utf-8")
+    else:
+        return
+    drawn = Path(app.outdir).parent / "jupyter_execute" / "book" / f"{file.stem}.svg"
+    drawn.parent.mkdir(parents=True, exist_ok=True)
+    drawn.write_text(pictures.page(svg), encoding="utf-8")
+    image["uri"] = f"/{os.path.relpath(drawn, app.srcdir)}"
+
+
+def vectors_of(notebook, figure: str) -> str:
+    """The SVG of a figure, by the name in its cell's metadata. Raises NotebookError where there is none."""
+    for cell in notebooks.code_cells(notebook):
+        if cell.metadata.get("mystnb", {}).get("figure", {}).get("name") == figure:
+            for output in cell.outputs:
+                if packed := output.get("data", {}).get(pictures.MIME):
+                    return pictures.unpack(packed)
+    raise notebooks.NotebookError(f"no figure {figure!r} in vectors")
+
+
+def dark_ones(app, pagename, templatename, context, doctree) -> None:
+    """The second of two pictures shows the file of the first in the colours of a dark page."""
+    if "body" in context:
+        context["body"] = DARK_ONE.sub(rf"\1#{pictures.DARK}\2", context["body"])
+
+
+def cards(app, doctree) -> None:
+    """Mark tables of text: on a phone each row of them is a card, in which a cell has the name of its column before it, but
+    for the first and where there are two."""
+    for table in doctree.findall(nodes.table):
+        entries = list(table.findall(nodes.entry))
+        if max((len(e.astext()) for e in entries), default=0) <= LONG:
             continue
-        light, dark = place[0], image.deepcopy()
-        file = Path(
-            app.srcdir, *([] if image["uri"].startswith("/") else [Path(app.env.docname).parent]), image["uri"].lstrip("/")
-        )
-        other = file.with_name(f"{file.stem}-dark.svg")
-        other.write_text(pictures.dark(file.read_text(encoding="utf-8")), encoding="utf-8")
-        dark["uri"] = str(Path(image["uri"]).with_name(other.name))
-        light["classes"].append("only-light")
-        dark["classes"].append("only-dark")
-        place.append(dark)
+        table["classes"].append("cards")
+        head = [e.astext() for row in (table.next_node(nodes.thead) or ()) for e in row]
+        for row in (r for body in table.findall(nodes.tbody) for r in body):
+            for name, entry in list(zip(head, row, strict=False))[1:] if len(head) > 2 else ():
+                if entry.children:
+                    entry[0].insert(0, nodes.inline("", f"{name}: ", classes=["column"]))
+
+
+def unbroken(app, doctree) -> None:
+    """Keep a number and its unit in one line, and the name of a figure and its number; but for titles, which others read."""
+    for text in list(doctree.findall(nodes.Text)):
+        kept = UNIT.sub("\u00a0", NAMED.sub("\\1\u00a0", text))
+        if kept != text and not isinstance(text.parent, nodes.title | nodes.literal | nodes.math | nodes.FixedTextElement):
+            text.parent.replace(text, nodes.Text(kept))
 
 
 def setup(app):
@@ -264,4 +326,7 @@ def setup(app):
     app.connect("source-read", prepare)
     app.connect("doctree-read", fold, priority=100)
     app.connect("doctree-read", pictures_of, priority=100)
+    app.connect("doctree-read", cards)
+    app.connect("doctree-read", unbroken)
+    app.connect("html-page-context", dark_ones)
     return {"parallel_read_safe": True, "version": "1"}

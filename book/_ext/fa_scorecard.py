@@ -7,8 +7,13 @@ import html
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping
+from functools import cache
 
-from fa_core import claims
+from pybtex.database import parse_file
+from pybtex.richtext import Text
+
+from fa_core import claims, notebooks
 
 # What a verdict is called in class names, in the order in which verdicts are counted.
 CLASSES = {
@@ -225,6 +230,19 @@ def table(ledger: dict[str, claims.Claim], rows: dict[str, dict], headings: dict
     )
 
 
+def cited(key: str) -> str:
+    """The authors and the year of a work that the bibliography has: "Akrout et al., 2019". Raises KeyError for no such."""
+    work = bibliography()[key]
+    names = [str(Text.from_latex(" ".join(p.prelast_names + p.last_names))) for p in work.persons["author"]]
+    return f"{names[0]} et al., " * (len(names) > 2) + f"{' and '.join(names)}, " * (len(names) < 3) + work.fields["year"]
+
+
+@cache
+def bibliography() -> Mapping:
+    """The works that the book cites, by key."""
+    return parse_file(str(notebooks.ROOT / "book" / "references.bib"), "bibtex").entries
+
+
 def line(claim: claims.Claim, row: dict, address: str) -> str:
     """One claim in the table."""
     shown, certain = ours(claim, row)
@@ -239,7 +257,7 @@ def line(claim: claims.Claim, row: dict, address: str) -> str:
         *further,
         ("runs", str(row["n"] or "")),
         ("depends on", claim.depends),
-        ("of", claim.source),
+        ("of", cited(claim.source) if claim.source else ""),
         ("added to the ledger", claim.added),
         ("why", row["why"] if in_short(row["why"]) != row["why"] else ""),
     ]

@@ -85,6 +85,16 @@ const TryIt = (() => {
   const INPUTS = 30, OUTPUTS = 10, PROBES = 200, EVERY = 10, MOST = 20000;
 
   /* ---- the page */
+  /* A number as one writes it: 1, 0.53, 0.001, 3.2 × 10⁻⁵. */
+  function written(value) {
+    if (!Number.isFinite(value)) return Number.isNaN(value) ? "not defined" : "∞";
+    const two = Number(value.toPrecision(2));
+    if (two === 0 || (two >= 0.001 && two < 10000)) return String(two);
+    const [digits, power] = two.toExponential().split("e");
+    const raised = [...power.replace("+", "")].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
+    return `${digits === "1" ? "" : `${digits} × `}10${raised}`;
+  }
+
   function start(root) {
     const find = (name) => root.querySelector(`[name=${name}]`);
     const number = (name) => Number(find(name).value);
@@ -212,7 +222,7 @@ const TryIt = (() => {
       const now = run.curve.at(-1);
       const degrees = Number.isFinite(now.angle) ? `${now.angle.toFixed(0)}°` : "not defined";
       root.querySelector("[data-seen]").textContent = run.seen;
-      root.querySelector("[data-nse]").textContent = now.nse.toExponential(1);
+      root.querySelector("[data-nse]").textContent = written(now.nse);
       root.querySelector("[data-angle]").textContent = degrees;
       root.querySelector("[data-positive]").textContent = `${Math.round(100 * now.positive)} %`;
     }
@@ -220,7 +230,7 @@ const TryIt = (() => {
     function say() {
       const now = run.curve.at(-1);
       root.querySelector("[data-said]").textContent =
-        `After ${run.seen} examples by ${find("rule").value}: error ${now.nse.toExponential(1)}, angle ` +
+        `After ${run.seen} examples by ${find("rule").value}: error ${written(now.nse)}, angle ` +
         (Number.isFinite(now.angle) ? `${now.angle.toFixed(0)} degrees.` : "not defined, for there is no signal.");
     }
 
@@ -275,5 +285,5 @@ const TryIt = (() => {
   }
 
   document.addEventListener("DOMContentLoaded", () => document.querySelectorAll(".try-it").forEach(start));
-  return { Network, angle };
+  return { Network, angle, written };
 })();

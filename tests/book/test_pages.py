@@ -2,6 +2,8 @@
 
 import io
 import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 from fa_core import claims, notebooks
-from tests.book.conftest import AT_REST
+from tests.book.conftest import AT_REST, PAGES
 from tests.test_notebooks import BEYOND
 
 # Markup of the theme, and (the last) of docutils' list of references: not ours to mend.
@@ -88,6 +90,55 @@ def test_nothing_is_cut_on_a_wide_screen_and_a_phone_scrolls_no_page_sideways(pa
         assert stops == 0, "a formula is a tab stop only where it scrolls"
     finally:
         seen_at(page, 1280)
+
+
+def test_icons_are_drawn_though_the_script_has_few(page_of, html):
+    page = page_of("notebooks/02_linear")
+    page.wait_for_function("document.querySelectorAll('svg.svg-inline--fa').length >= 10")
+    assert page.locator("svg.svg-inline--fa g.missing").count() == 0
+    assert (html / "_static" / "scripts" / "fontawesome.js").stat().st_size < 200_000
+
+
+def test_all_pages_together_load_less_than_15_mb(browser, html):
+    context, asked = browser.new_context(), set()
+    context.on("request", lambda r: asked.add(urlsplit(r.url).path))
+    for name in PAGES:
+        page = context.new_page()
+        page.goto((html / f"{name}.html").as_uri())
+        page.close()
+    context.close()
+    files = {Path(unquote(path)) for path in asked}
+    # In either colour scheme, for no picture is there that only the other shows.
+    assert {f for f in (html / "_images").iterdir() if f.name != "readme.png"} <= files
+    loaded = {f: f.stat().st_size for f in files if f.is_file()}
+    largest = sorted(loaded, key=loaded.get)[-9:]
+    assert sum(loaded.values()) < 15e6, (sum(loaded.values()), [(str(f.relative_to(html)), loaded[f]) for f in largest])
+
+
+@pytest.mark.parametrize("name", ["book/introduction", "book/speed", "notebooks/02_linear"])
+def test_a_figure_of_lines_is_drawn_in_vectors_for_a_light_and_for_a_dark_page(page_of, name):
+    grounds = []
+    for scheme in ("light", "dark"):
+        picture = page_of(name, scheme=scheme).locator(f"article figure img.only-{scheme}:visible").first
+        assert picture.get_attribute("src").endswith({"light": ".svg", "dark": ".svg#dark"}[scheme])
+        shot = np.asarray(Image.open(io.BytesIO(picture.screenshot())).convert("L"), dtype=int)
+        grounds.append(np.median(shot))
+        assert np.abs(shot - grounds[-1]).max() > 150, "lines that are seen"
+    assert grounds[0] > 240
+    assert grounds[1] < 40
+
+
+@pytest.mark.parametrize("name", ["book/errata", "book/equations"])
+def test_on_a_phone_a_table_of_text_is_read_without_scrolling_it(page_of, name):
+    page = page_of(name)
+    named = "[...document.querySelectorAll('table.cards .column')].filter(e => e.getClientRects().length).length"
+    assert page.evaluate(named) == 0
+    for width in (390, 360, 320):
+        seen_at(page, width)
+        wide = page.evaluate("""() => [...document.querySelectorAll("article table")].map(t =>
+            t.closest(".pst-scrollable-table-container")).filter(e => e.scrollWidth > e.clientWidth + 2).length""")
+        assert wide == 0, width
+    assert (page.evaluate(named) > 40) == (name == "book/errata")
 
 
 def test_a_notebook_is_no_longer_than_one_reads(page):

@@ -1,5 +1,7 @@
 """The network that learns in the page: its mathematics against `fa_core.linear`, and the page as a reader uses it."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -55,7 +57,15 @@ def shown(page, name):
 
 
 def error(page):
-    return float(shown(page, "nse"))
+    digits, power = re.fullmatch(r"(?:([\d.]+)(?: × |$))?(?:10([⁻⁰-⁹¹²³]+))?", shown(page, "nse")).groups()
+    return float(digits or 1) * 10.0 ** int((power or "0").translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")))
+
+
+def test_numbers_are_written_as_one_writes_them(script):
+    numbers = [0, 1, 0.9966, 0.53, 12.34, 0.00104, 0.001, 3.24e-5, 1e-5, 9.99e-4, 98765.4]
+    said = script.evaluate("(numbers) => numbers.map(TryIt.written)", numbers)
+    assert said == ["0", "1", "1", "0.53", "12", "0.001", "0.001", "3.2 × 10⁻⁵", "10⁻⁵", "0.001", "9.9 × 10⁴"]
+    assert script.evaluate("[TryIt.written(Infinity), TryIt.written(NaN)]") == ["∞", "not defined"]
 
 
 def test_it_starts_pauses_and_begins_again_by_keyboard_on_a_phone(page_of):
