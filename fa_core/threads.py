@@ -27,7 +27,7 @@ def hold(number: int | None = None) -> None:
         set_threads(int(wanted))
 
 
-def in_force() -> dict[str, int | str | list[int]]:
+def in_force() -> dict[str, object]:
     """What is in force in this process: the numbers of torch and of the OpenBLAS of NumPy and of SciPy, as far as they are
     imported and tell; and what the variables say, "" for nothing."""
     import torch
@@ -41,6 +41,12 @@ def _of_openblas(verb: str) -> Iterator[Callable[..., int]]:
     that are imported. Installed otherwise, as by conda, they use what there is, and that is not told of or reached here."""
     for package, suffix in (("numpy", "64_"), ("scipy", "")):
         module = sys.modules.get(package)
-        for file in Path(module.__file__).parent.with_name(f"{package}.libs").glob("*openblas*") if module else ():
+        for file in (
+            Path(module.__file__)  # type: ignore[arg-type]
+            .parent.with_name(f"{package}.libs")
+            .glob("*openblas*")
+            if module
+            else ()
+        ):
             with suppress(OSError, AttributeError):
                 yield getattr(ctypes.CDLL(str(file)), f"scipy_openblas_{verb}_num_threads{suffix}")

@@ -174,6 +174,21 @@ def test_a_solution_that_runs_off_is_no_solution_and_where_it_stopped_is_said(me
     assert np.isfinite(run.A).all(), "before that it is one"
 
 
+def test_a_solution_that_is_none_between_its_steps_is_refused(monkeypatch):
+    """LSODA has been seen to interpolate to NaN where its steps are finite."""
+    solve = flow.solve_ivp
+
+    def interpolated_badly(*arguments, **options):
+        solved = solve(*arguments, **options)
+        assert solved.success
+        solved.y[0, 1] = np.nan
+        return solved
+
+    monkeypatch.setattr(flow, "solve_ivp", interpolated_badly)
+    with pytest.raises(RuntimeError, match="stopped at time 2 of 2: the solution is not finite at the wanted times"):
+        from_zero(SHAPES[0], 0, np.array([0.0, 1.0, 2.0]))
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_between_the_steps_the_solution_is_as_exact_as_is_said(shape):
     """SciPy interpolates at the wanted times: DOP853's interpolation is of lower order than its steps."""

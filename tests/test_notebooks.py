@@ -2,6 +2,10 @@
 
 import errno
 import os
+import re
+import resource
+import subprocess
+import sys
 from collections import Counter
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -236,6 +240,49 @@ def test_a_full_disk_leaves_no_cut_copy_and_says_what_to_do(own_notebooks, monke
     with pytest.raises(notebooks.NotebookError, match=r"98_full.ipynb cannot be written \(No space left on device\)"):
         notebooks.execute("98_full", tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.fixture(params=["a full disk", "a limit"])
+def without_room(request, tmp_path):
+    """A folder in which there is no room for a notebook, and what a process has to do first to find none."""
+    out = tmp_path / "out"
+    out.mkdir()
+    if request.param == "a limit":
+        yield out, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, 16_384))
+        return
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", out], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no small file system can be mounted here: {error}")
+    yield out, None
+    subprocess.run(["umount", out], check=True)
+
+
+def test_a_disk_that_is_full_fails_the_command_with_what_to_do_and_leaves_nothing(without_room):
+    out, first = without_room
+    ran = subprocess.run(
+        [sys.executable, "-m", "fa_core", "run", NAMES[0], "--profile", "smoke", "--jobs", "1", "--out", str(out)],
+        preexec_fn=first,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert re.search(
+        rf"^{NAMES[0]}: {out / NAMES[0]}\.ipynb cannot be written \((No space left on device|File too large)\): make room "
+        r"there, or give another folder with --out$",
+        ran.stderr,
+        re.MULTILINE,
+    )
+    assert "1 of 1 notebooks failed" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not list(out.iterdir())
+
+
+def test_a_cell_that_never_ran_is_named():
+    cells = [new_code_cell("1", execution_count=1), new_code_cell("2")]
+    assert notebooks.unfinished(new_notebook(cells=cells)) == ("cell [2] did not run", "")
+    assert notebooks.unfinished(new_notebook(cells=cells[:1])) is None
 
 
 def test_a_cell_may_fail_where_its_tag_says_so(own_notebooks, tmp_path):

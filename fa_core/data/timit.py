@@ -149,10 +149,10 @@ def closed(content: bytes) -> bytes:
     unsaid, at = (0, 2**32 - 1), 12
 
     def size(at: int) -> int:
-        return int.from_bytes(content[at + 4 : at + 8], order)
+        return int.from_bytes(content[at + 4 : at + 8], order)  # type: ignore[arg-type]
 
     def sized(at: int) -> bytes:
-        return content[: at + 4] + (len(content) - at - 8).to_bytes(4, order) + content[at + 8 :]
+        return content[: at + 4] + (len(content) - at - 8).to_bytes(4, order) + content[at + 8 :]  # type: ignore[arg-type]
 
     if order is None:
         return content

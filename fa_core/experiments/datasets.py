@@ -62,7 +62,11 @@ class DataSet:
             )
         object.__setattr__(self, "classified", answers.ndim == 1)
         outputs = 1 + max(int(answers.max()), int(tested.max())) if self.classified else answers.shape[1]
-        for field, value in (("inputs", self.train[0].shape[1]), ("outputs", outputs), ("examples", len(answers))):
+        for field, value in (
+            ("inputs", self.train[0].shape[1]),  # type: ignore[index]
+            ("outputs", outputs),
+            ("examples", len(answers)),
+        ):
             object.__setattr__(self, field, value)
 
     def arrays(self) -> tuple[Part, Part]:
