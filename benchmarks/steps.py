@@ -180,7 +180,7 @@ CASES = (
 # The networks of Notes 5, 6 and 9, as their records are made; 784-3174-1500-1500-10 without the mask of its receptive
 # fields, which autograd has no word for. An epoch is so many steps.
 NOTES = tuple(
-    Case(TANH.but(examples=batch, batch=batch, sizes=sizes), ours=(ROUNDED,))
+    Case(TANH.but(examples=batch, batch=batch, sizes=sizes, task="mnist" if sizes[0] == 784 else "svhn"), ours=(ROUNDED,))
     for batch, sizes in (
         (20, TANH.sizes),
         (20, (784, *(1000,) * 10, 10)),
