@@ -150,7 +150,7 @@ def test_the_introduction_has_a_square_for_every_claim_and_numbers_from_the_note
         assert link.inner_text() == f"{claims.MARKS[REPORTED[id]['verdict']]} {REPORTED[id]['verdict']}"
     points = page.locator("section[id='what-was-found'] li")
     assert 5 <= points.count() <= 8
-    assert f"{REPORTED['fig3a.feedback-alignment']['value']:.2f} % of errors" in points.nth(1).inner_text()
+    assert f"{REPORTED['fig3a.feedback-alignment']['value']:.2f}\u00a0% of errors" in points.nth(1).inner_text()
 
 
 def test_the_status_page_has_every_record_once_and_a_machine_by_its_letter(page_of):
