@@ -195,7 +195,10 @@ def test_a_number_stays_with_its_unit_and_with_what_it_numbers(fa_pages):
     ]
     text = nodes.paragraph("", "", *map(nodes.Text, texts), nodes.literal("", "Fig. 3"))
     title = nodes.title("", "Figure 3: two layers")
-    fa_pages.unbroken(None, nodes.section("", title, text))
+    raw = nodes.raw()
+    raw.children = [nodes.Text("Fig. 3")]  # as another extension leaves it, without a parent
+    fa_pages.unbroken(None, nodes.section("", title, raw, text))
+    assert raw.astext() == "Fig. 3"
     assert title.astext() == "Figure 3: two layers"
     assert text.astext().replace("\u00a0", "~") == (
         "by Fig.~3 and Supplementary Figs.~S5, 1.8~% of ten, eq.~8~% of errors~points of 5~pixels, 3 ofNotes~3Fig. 3"

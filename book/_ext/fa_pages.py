@@ -315,10 +315,12 @@ def cards(app, doctree) -> None:
 
 def unbroken(app, doctree) -> None:
     """Keep a number and its unit in one line, and the name of a figure and its number; but for titles, which others read."""
-    for text in list(doctree.findall(nodes.Text)):
-        kept = UNIT.sub("\u00a0", NAMED.sub("\\1\u00a0", text))
-        if kept != text and not isinstance(text.parent, nodes.title | nodes.literal | nodes.math | nodes.FixedTextElement):
-            text.parent.replace(text, nodes.Text(kept))
+    for element in doctree.findall(nodes.TextElement):
+        if isinstance(element, nodes.title | nodes.literal | nodes.math | nodes.FixedTextElement):
+            continue
+        for place, text in enumerate(element.children):
+            if isinstance(text, nodes.Text):
+                element[place] = nodes.Text(UNIT.sub("\u00a0", NAMED.sub("\\1\u00a0", text)))
 
 
 def setup(app):
