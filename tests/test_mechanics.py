@@ -108,7 +108,7 @@ def test_the_single_units_of_the_map_are_those_of_its_least_aligned_points():
 
 
 def test_a_fresh_B_comes_with_phase_3_and_not_before():
-    before = train(tiny(mechanics.FRESH, redraw_feedback=(100,), examples=100), progress=False)
+    before = train(tiny(mechanics.FRESH, redraw_feedback=(), examples=100), progress=False)
     after = train(tiny(mechanics.FRESH, redraw_feedback=(100,), examples=200, probes=(0, 200)), progress=False)
     plain = train(tiny(mechanics.PHASES), progress=False)
     assert np.array_equal(before.snapshots["B1 after"], plain.snapshots["B1 after"])
