@@ -193,10 +193,10 @@ class Here:
     def run(self, parts: list[Experiment]) -> Iterator[tuple[Experiment, records.Result | Exception]]:
         """Parts as they end, each with what `train_part` gave, or with the exception that it raised. Where there are several
         and progress is to be shown, each is announced on standard error, with about how long it and the rest will take."""
-        begun, done, left = time.monotonic(), 0.0, sum(map(_work, parts))
+        begun, done, left = time.perf_counter(), 0.0, sum(map(_work, parts))
         for count, part in enumerate(parts, start=1):
             if len(parts) > 1 and self.options.get("progress", False) is not False:
-                took = time.monotonic() - begun
+                took = time.perf_counter() - begun
                 rest = f"; about {records.spell(took * left / done)} left" if done else ""
                 seeds = ", ".join(map(str, part.seeds[:3])) + ", ..." * (len(part.seeds) > 3)
                 print(
