@@ -190,7 +190,7 @@ const TryIt = (() => {
     const inLog = (value) => value < LOWEST ? NaN : Math.min(1.05, 1 + Math.log10(value) / 6);
 
     function curves() {
-      const shown = [[axes("error", [1, 1e-2, 1e-4, 1e-6], inLog, (t) => t === 1 ? "1" : `1e${Math.log10(t)}`), "nse"],
+      const shown = [[axes("error", [1, 1e-2, 1e-4, 1e-6], inLog, written), "nse"],
                      [axes("angle", [0, 45, 90, 135, 180], (v) => v / 180, (t) => `${t}°`), "angle"]];
       for (const [frame, what] of shown) {
         if (before) {
