@@ -72,7 +72,7 @@ def test_those_apart_take_our_steps(kind):
         )
     except subprocess.CalledProcessError:
         pytest.skip("`make bench PEERS=1` installs it")
-    experiment = CASES[1].experiment.but(sizes=(12, 9, 4), rate=0.01, rule=RULE.get(kind, "backprop"))
+    experiment = CASES[1].experiment.but(sizes=(784, 9, 10), rate=0.01, rule=RULE.get(kind, "backprop"))
     with closing(Apart(experiment, kind)) as apart:
         ours = Engine(experiment)
         before = {k: a.copy() for k, a in ours.learned().items()}
@@ -110,7 +110,7 @@ def test_the_compiled_step_is_the_plain_one_taken_many_times():
 
 @pytest.mark.parametrize(("kind", "rule"), [("local", "feedback alignment"), ("gated", "feedback alignment, gated")])
 def test_the_layers_of_a_model_take_our_steps(kind, rule):
-    experiment = CASES[1].experiment.but(sizes=(12, 9, 7, 4), rate=0.01, rule=rule)
+    experiment = CASES[1].experiment.but(sizes=(784, 9, 7, 10), rate=0.01, rule=rule)
     layers, engine = Layers(experiment, kind), Engine(experiment)
     before = {k: a.copy() for k, a in engine.learned().items()}
     for _ in range(3):
