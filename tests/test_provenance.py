@@ -73,10 +73,19 @@ def test_the_sources_are_what_the_trainer_imports_and_no_more():
 
 
 @pytest.mark.parametrize(
-    ("task", "module"), [("svhn validation", "svhn"), ("timit at hand", "timit"), ("backgrounds", "backgrounds")]
+    ("task", "module", "ends"),
+    [
+        ("svhn validation", "svhn", (1024, 10)),
+        ("timit at hand", "timit", (39, 6)),
+        ("backgrounds", "backgrounds", (784, 10)),
+    ],
 )
-def test_a_data_set_that_is_imported_by_its_name_counts_for_the_tasks_that_name_it(task, module):
-    named = {name for name in provenance.sources(MNIST.but(task=task)) if name.startswith("fa_core.data.")}
+def test_a_data_set_that_is_imported_by_its_name_counts_for_the_tasks_that_name_it(task, module, ends):
+    named = {
+        name
+        for name in provenance.sources(MNIST.but(task=task, sizes=(ends[0], 20, ends[1])))
+        if name.startswith("fa_core.data.")
+    }
     assert named >= {f"fa_core.data.{module}"}
     assert not named & {f"fa_core.data.{other}" for other in {"svhn", "timit", "backgrounds"} - {module}}
 

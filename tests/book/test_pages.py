@@ -166,9 +166,12 @@ def test_the_focus_is_seen_on_formulas_and_on_outputs_that_scroll(page_of):
     page = page_of("notebooks/13_convergence", width=320)
     page.evaluate("document.querySelectorAll('article details').forEach(d => { d.open = true; })")
     seen_at(page, 320)
-    for kind in ("div.math mjx-container", "span.math", "pre", ".pst-scrollable-table-container"):
+    for kind in ("div.math mjx-container", "span.math", "pre"):
         place = page.locator(f"article {kind}.scrolls:visible").first
         assert changed(page, place) > 150, kind
+    page = page_of("book/speed", width=320)  # with a table of numbers
+    seen_at(page, 320)
+    assert changed(page, page.locator("article .pst-scrollable-table-container.scrolls:visible").first) > 150
 
 
 def test_on_paper_everything_is_open_light_and_wraps(page_of):
