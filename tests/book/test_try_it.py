@@ -58,7 +58,7 @@ def shown(page, name):
 
 def error(page):
     if shown(page, "nse") in ("∞", "not defined"):
-        return float("inf")
+        return float("inf" if shown(page, "nse") == "∞" else "nan")
     digits, power = re.fullmatch(r"(?:([\d.]+)(?: × |$))?(?:10([⁻⁰-⁹¹²³]+))?", shown(page, "nse")).groups()
     return float(digits or 1) * 10.0 ** int((power or "0").translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")))
 
