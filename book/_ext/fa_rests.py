@@ -54,10 +54,14 @@ class Code:
         return [{e.name for s in body for e in self.of(s, s)} for _, body in self.cells]
 
     def _judged(self, id: str, body: list[ast.stmt]) -> set[Experiment]:
-        for statement in body:
-            for call in _all(statement, ast.Call):
-                if call.args and isinstance(call.args[0], ast.Constant) and call.args[0].value == id:
-                    return self._call(call, statement)
+        calls = [
+            (call, statement)
+            for statement in body
+            for call in _all(statement, ast.Call)
+            if call.args and isinstance(call.args[0], ast.Constant) and call.args[0].value == id
+        ]
+        if calls:  # there may be one for where it is not tested, and one for where it is
+            return set().union(*(self._call(*c) for c in calls))
         # Its id is in a variable: all of the cell that comes after that.
         named = next((k for k, s in enumerate(body) if any(c.value == id for c in _all(s, ast.Constant))), 0)
         return next((found for s in body[named:] if (found := self.of(s, s))), set())
