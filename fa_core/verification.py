@@ -4,6 +4,7 @@ A record made by today's sources does. Any other does once `verify` has re-run i
 is written down in `verified.jsonl` beside the records, a line for each: which record, by which sources, at which commit.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -86,17 +87,21 @@ def file() -> Path:
 def verified() -> dict[str, list[dict]]:
     """What was verified, by record. Several lines of one record, as a merge may leave them, all count. Raises RecordError
     for a damaged line."""
+    return _verified(file(), file().read_bytes()) if file().exists() else {}
+
+
+@functools.lru_cache(maxsize=1)  # the run status asks of hundreds of records in turn
+def _verified(where: Path, text: bytes) -> dict[str, list[dict]]:
     found: dict[str, list[dict]] = {}
-    if file().exists():
-        for number, line in enumerate(file().read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                row = json.loads(line)
-                found.setdefault(row["record"], []).append({k: row[k] for k in LINE} | row)
-            except (ValueError, TypeError, KeyError) as error:
-                raise RecordError(
-                    f"{file()}, line {number}: {line[:60]!r} does not say which record was verified, and by "
-                    "what: delete the line, or restore the file (git checkout)"
-                ) from error
+    for number, line in enumerate(text.decode().splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            found.setdefault(row["record"], []).append({k: row[k] for k in LINE} | row)
+        except (ValueError, TypeError, KeyError) as error:
+            raise RecordError(
+                f"{where}, line {number}: {line[:60]!r} does not say which record was verified, and by "
+                "what: delete the line, or restore the file (git checkout)"
+            ) from error
     return found
 
 

@@ -9,7 +9,7 @@ import ast
 import fnmatch
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 
 from IPython.core.inputtransformer2 import TransformerManager
 
@@ -26,9 +26,9 @@ class Code:
     """The code of a notebook, as one list of statements."""
 
     def __init__(self, notebook):
-        read = TransformerManager().transform_cell
-        self.cells = [(c, ast.parse(read(c.source)).body) for c in notebooks.code_cells(notebook)]
+        self.cells = [(c, _parsed(c.source)) for c in notebooks.code_cells(notebook)]
         self.statements = [s for _, body in self.cells for s in body]
+        self._used = cache(_used)  # the same code is met many times
 
     @cached_property
     def described(self) -> dict:
@@ -108,31 +108,14 @@ class Code:
             elif isinstance(n, ast.Name) and n.id in self.described:
                 yield from _experiments(self.described[n.id])
 
-    def _used(self, node: ast.AST) -> dict[str, tuple[frozenset, bool]]:
-        """The names that code uses and does not define, each with the keys it is asked for, and whether it is used in no
-        other way."""
-        own = {n.id for n in _all(node, ast.Name) if isinstance(n.ctx, ast.Store)} | {a.arg for a in _all(node, ast.arg)}
-        among = {
-            t.id: frozenset(str(e.value) for e in g.iter.elts if isinstance(e, ast.Constant))
-            for g in (*_all(node, ast.comprehension), *_all(node, ast.For))
-            if isinstance(t := g.target, ast.Name) and isinstance(g.iter, ast.Tuple | ast.List)
-        }
-        asked: dict[str, frozenset] = {}
-        bare = Counter(n.id for n in _all(node, ast.Name) if isinstance(n.ctx, ast.Load) and n.id not in own)
-        for n in _all(node, ast.Subscript):
-            if isinstance(n.value, ast.Name) and n.value.id in bare:
-                asked[n.value.id] = asked.get(n.value.id, frozenset()) | _key(n.slice, among)
-                bare[n.value.id] -= 1
-        return {k: (asked[k], True) if k in asked and not n else (ANYTHING, False) for k, n in bare.items()}
-
     def _definitions(self, name: str, before: ast.stmt, keys: frozenset[str]) -> Iterator[tuple[ast.stmt, ast.AST]]:
         """The statements that give a name, or the entries of a dictionary that are asked for, its value as it is at a
         statement, each with the part that does."""
         place = self._places[id(before)]
-        for k in range(place, -1, -1):
-            statement = self.statements[k]
-            if k == place and not isinstance(before, ast.If | ast.For | ast.With):
+        for k in self._given.get(name, ()):
+            if k > place or (k == place and not isinstance(before, ast.If | ast.For | ast.With)):
                 continue
+            statement = self.statements[k]
             if isinstance(statement, ast.FunctionDef):
                 if statement.name == name:
                     yield statement, statement
@@ -160,13 +143,55 @@ class Code:
         return {id(s): k for k, s in enumerate(self.statements)}
 
     @cached_property
+    def _given(self) -> dict[str, list[int]]:
+        """The places of the statements that may give a name its value, by the name, the last first."""
+        found: dict[str, list[int]] = {}
+        for k in range(len(self.statements) - 1, -1, -1):
+            statement = self.statements[k]
+            if isinstance(statement, ast.FunctionDef):
+                names = {statement.name}
+            else:
+                loops = [statement.target] if isinstance(statement, ast.For) else []
+                targets = [t for a in self._assigned[k] for t in (a.targets if isinstance(a, ast.Assign) else [a.target])]
+                names = {n.id for t in (*targets, *loops) for n in _all(t, ast.Name)}
+            for name in names:
+                found.setdefault(name, []).append(k)
+        return found
+
+    @cached_property
     def _assigned(self) -> list[list]:
         """The assignments in each statement, but those in the body of a function."""
         return [[*_all(s, ast.Assign), *_all(s, ast.AugAssign)] for s in self.statements]
 
 
+def _parsed(source: str) -> list[ast.stmt]:
+    """The statements of a cell; one with magics, which are no Python, as IPython reads it."""
+    try:
+        return ast.parse(source).body
+    except SyntaxError:
+        return ast.parse(TransformerManager().transform_cell(source)).body
+
+
 def _all(node: ast.AST, kind: type) -> Iterator:
     return (n for n in ast.walk(node) if isinstance(n, kind))
+
+
+def _used(node: ast.AST) -> dict[str, tuple[frozenset, bool]]:
+    """The names that code uses and does not define, each with the keys it is asked for, and whether it is used in no
+    other way."""
+    own = {n.id for n in _all(node, ast.Name) if isinstance(n.ctx, ast.Store)} | {a.arg for a in _all(node, ast.arg)}
+    among = {
+        t.id: frozenset(str(e.value) for e in g.iter.elts if isinstance(e, ast.Constant))
+        for g in (*_all(node, ast.comprehension), *_all(node, ast.For))
+        if isinstance(t := g.target, ast.Name) and isinstance(g.iter, ast.Tuple | ast.List)
+    }
+    asked: dict[str, frozenset] = {}
+    bare = Counter(n.id for n in _all(node, ast.Name) if isinstance(n.ctx, ast.Load) and n.id not in own)
+    for n in _all(node, ast.Subscript):
+        if isinstance(n.value, ast.Name) and n.value.id in bare:
+            asked[n.value.id] = asked.get(n.value.id, frozenset()) | _key(n.slice, among)
+            bare[n.value.id] -= 1
+    return {k: (asked[k], True) if k in asked and not n else (ANYTHING, False) for k, n in bare.items()}
 
 
 def _sets_first(loop: ast.stmt, assigned: ast.Assign, name: str) -> bool:
