@@ -86,31 +86,49 @@ class Network:
     def forward(self, x: Tensor, r: list[Tensor]) -> None:
         """Eq. 5, one step: V_l <- (1 - tau) V_l + tau (W_l' h_{l-1} + b_l), and spikes.
 
-        x `(streams, inputs)`: probabilities of input spikes; r: uniform random numbers for every layer, the inputs
-        first. A unit spikes if its number is below its probability, the logistic function of V.
+        x `(streams, inputs)`: probabilities of input spikes; r: uniform random numbers
+        for every layer, the inputs first. A unit spikes if its number is below its
+        probability, the logistic function of V.
         """
         torch.lt(r[0], x, out=self.h[0])
         for i, (V, p) in enumerate(zip(self.V, self.p, strict=True)):
-            V.mul_(1 - self.tau).add_(self.h[i] @ self.taken_W[i], alpha=self.tau).add_(self.b[i], alpha=self.tau)
+            (
+                V.mul_(1 - self.tau)  # leaks
+                .add_(self.h[i] @ self.taken_W[i], alpha=self.tau)  # takes in spikes
+                .add_(self.b[i], alpha=self.tau)
+            )
             torch.sigmoid(V, out=p)
             torch.lt(r[i + 1], p, out=self.h[i + 1])
 
     def backward(self, target: Tensor) -> None:
-        """Eqs 7 and 6, one step: U_m <- (1 - tau) U_m + tau (h_m - target) for the outputs, from there down
-        U_l <- (1 - tau) U_l + tau B_l phi_delta(U_{l+1}). `delta` is phi_delta(U)."""
+        """Eqs 7 and 6, one step: U_m <- (1 - tau) U_m + tau (h_m - target) for the
+        outputs, from there down U_l <- (1 - tau) U_l + tau B_l phi_delta(U_{l+1}).
+        `delta` is phi_delta(U)."""
         squash = SQUASH[self.squash]
-        self.U[-1].mul_(1 - self.tau).add_(self.h[-1], alpha=self.tau).sub_(target, alpha=self.tau)
+        (
+            self.U[-1]
+            .mul_(1 - self.tau)
+            .add_(self.h[-1], alpha=self.tau)
+            .sub_(target, alpha=self.tau)  # the error is h_m - target
+        )
         squash(self.U[-1], out=self.delta[-1])
         for i in reversed(range(len(self.B))):
-            self.U[i].mul_(1 - self.tau).add_(self.delta[i + 1] @ self.taken_B[i], alpha=self.tau)
+            (
+                self.U[i]
+                .mul_(1 - self.tau)  # leaks
+                .add_(self.delta[i + 1] @ self.taken_B[i], alpha=self.tau)
+            )
             squash(self.U[i], out=self.delta[i])
 
     def learn(self, rate: float) -> None:
-        """Eq. 8 with its sign mended, one step: W_l <- W_l - rate * h_{l-1} (phi_delta(U_l) o Psi(V_l)), summed over
-        the streams; Psi is the derivative of the logistic function. Overwrites p and `delta`. And weight decay."""
+        """Eq. 8 with its sign mended, one step:
+        W_l <- W_l - rate * h_{l-1} (phi_delta(U_l) o Psi(V_l)), summed over the
+        streams; Psi is the derivative of the logistic function. Overwrites p and `delta`.
+        And weight decay."""
         for i, (delta, p) in enumerate(zip(self.delta, self.p, strict=True)):
             p.addcmul_(p, p, value=-1)  # from here on Psi = p (1 - p)
-            if self.share and i < len(self.B):  # a hidden layer's modulation, of several feedback neurons to a neuron
+            # A hidden layer's modulation, of several feedback neurons to a neuron.
+            if self.share and i < len(self.B):
                 delta = delta @ self.taken_share[i]
             delta.mul_(p)
             add_outer(self.taken_W[i], self.h[i], delta, 1.0, -rate)

@@ -109,6 +109,17 @@ def test_results_that_are_got_at_once_are_said_under_the_figures_and_tables_whos
     }
 
 
+def test_records_that_a_figure_uses_and_no_cell_shows_are_said_under_it(fa_pages):
+    got = "from fa_core.experiments import mnist\nr = {e.name: get(e) for e in (mnist.BACKPROP, mnist.SHALLOW)}"
+    drawn, bare = figure("fig-1"), figure("fig-2")
+    drawn.source, bare.source = "draw(r)", "draw(None)"
+    cells = page_of(fa_pages, new_markdown_cell("# T"), new_code_cell(got, outputs=[shown("mnist-shallow")]), drawn, bare)
+    order = sources(cells)
+    said = [k for k, s in enumerate(order) if "'provenance'" in s]
+    assert [order[k - 1] for k in said] == [drawn.source]
+    assert re.findall(r"<tr><td>([\w-]+)</td>", order[said[0]]) == ["mnist-shallow", "mnist-backprop"]
+
+
 def test_the_line_gives_seeds_device_date_and_the_command_that_makes_it_again(fa_pages):
     rows = [shown(n, "record").data[records.MIME] for n in ("one", "two")]
     said = fa_pages.provenance(rows, "02_linear")
@@ -390,13 +401,15 @@ def test_the_main_thread_of_a_notebook_is_read_in_ten_minutes(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_code_that_is_shown_has_lines_that_fit(name):
+    notebook = notebooks.read(notebooks.path(name))
     shown = [
         c.source
-        for c in notebooks.main_thread(notebooks.read(notebooks.path(name)))
+        for c in notebooks.main_thread(notebook)
         if c.cell_type == "code"
         and not {"hide-input", "hide-cell", "remove-input", "remove-cell"} & set(c.metadata.get("tags", ()))
     ]
-    wide = [line for source in shown for line in source.splitlines() if len(line) > LINE]
+    printed = [o.text for c in notebooks.code_cells(notebook) if "getsource" in c.source for o in c.outputs]
+    wide = [line for source in shown + printed for line in source.splitlines() if len(line) > LINE]
     assert wide == []
 
 

@@ -14,6 +14,7 @@ import html
 import json
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import fa_rests
@@ -22,7 +23,7 @@ from docutils import nodes
 from fa_book import STALE, record_of, standing
 from nbformat import from_dict
 
-from fa_core import claims, notebooks, pictures, records
+from fa_core import claims, experiments, notebooks, pictures, records
 
 FOLDED = "fa-folded"  # of the comment that marks a section to be folded
 UNIT = re.compile(r"(?:(?<=\d)|^) (?=(?:%|(?:points?|degrees|pixels|seconds|minutes|hours|GB|MB)\b))")
@@ -140,10 +141,8 @@ def badges(said: list[dict], reading: int, scorecard: str) -> str:
 def say_where_results_come_from(cells: list[dict], name: str) -> list[dict]:
     """The cells, with the results that they show taken out and said under what is made of them: each figure from there on
     whose code uses the experiment or whose caption names it; else the first output whose code does, such as a table; else
-    the next figure, else where they are."""
+    the next figure, else where they are. Under a figure, records that no cell shows as well."""
     shown = [(at, o["data"][records.MIME]) for at, c in enumerate(cells) for o in c.get("outputs", ()) if is_result(o)]
-    if not shown:
-        return cells
     for cell in cells:
         if "outputs" in cell:
             cell["outputs"] = [o for o in cell["outputs"] if not is_result(o)]
@@ -154,6 +153,7 @@ def say_where_results_come_from(cells: list[dict], name: str) -> list[dict]:
     }
     coded = [at for at, cell in enumerate(cells) if cell["cell_type"] == "code"]
     used = dict(zip(coded, fa_rests.Code(from_dict({"cells": cells})).shown(), strict=True))
+    shown += unshown(figures, used, {row["experiment"] for _, row in shown})
     below: dict[int, list[dict]] = {}
     for at, row in shown:
         one = row["experiment"]
@@ -171,6 +171,16 @@ def say_where_results_come_from(cells: list[dict], name: str) -> list[dict]:
         if at in below:
             found.append(markdown(provenance(below[at], name)))
     return found
+
+
+def unshown(figures: Iterable[int], used: dict[int, set[str]], shown: set[str]) -> list[tuple[int, dict]]:
+    """The records that figures' code uses and no cell shows, each with the place of the first of these figures."""
+    described, found = experiments.registry(), {}
+    for at in figures:
+        for name in sorted(used[at] & described.keys() - shown - found.keys()):
+            if records.path(described[name]).exists():
+                found[name] = (at, records.load(described[name])._repr_mimebundle_()[records.MIME])
+    return list(found.values())
 
 
 def is_result(output: dict) -> bool:
