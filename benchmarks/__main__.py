@@ -1,9 +1,9 @@
 """Measure a step of learning as a ratio to one of backprop by PyTorch's autograd and torch.optim.SGD of one network.
 
-Only the step is timed: the minibatch lies ready for everyone. Our steps are taken in this process, autograd's in one of its
-own in which nothing of ours is imported, all in float32, in many rounds of one step each in which the contenders take turns,
-so that whatever else the machine does falls on all of them; a ratio is taken within each round. Shown are its median and, in
-brackets, its quartiles over the rounds.
+Only the step is timed: the minibatch lies ready for everyone. The engine's steps are taken in this process, those of
+autograd, of `fa_core.nn` and of others each in one of their own (`benchmarks.apart`), all in float32, in many rounds of one
+step each in which the contenders take turns, so that whatever else the machine does falls on all of them; a ratio is taken
+within each round. Shown are its median and, in brackets, its quartiles over the rounds.
 """
 
 import argparse
@@ -18,20 +18,22 @@ import numpy as np
 import torch
 
 from benchmarks.picture import draw
-from benchmarks.steps import AUTOGRAD, BACKPROP, CASES, FA, NOTES, PRODUCTS, Case
+from benchmarks.steps import AUTOGRAD, BACKPROP, BIOTORCH, CASES, FA, LAYERS, NOTES, PRODUCTS, Case
 from fa_core import products, provenance
 
 ROUNDS = 100  # about four minutes on one core
 
 
-def seconds(case: Case, rounds: int, peers: bool = False) -> dict[str, np.ndarray]:
-    """Seconds for a step, per network trained, of each contender in each round, `(rounds,)`.
+def seconds(case: Case, rounds: int, peers: bool = False) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Seconds for a step, per network trained, of each contender in each round, `(rounds,)`; and the bytes that it holds
+    from one step to the next, where that is known.
 
     Steps are timed singly. Of several in a row, a slow contender's would be interrupted by other processes more often
     than a quick one's, and the median would take the interruption for slowness.
     """
     contenders = case.contenders(peers)
     taken = {name: np.empty(rounds) for name in contenders}
+    held = {name: step.nbytes for name, step in contenders.items() if step.nbytes}
     try:
         for i in range(rounds):
             # Every other round in the opposite order: what drifts within a round then cancels.
@@ -43,7 +45,7 @@ def seconds(case: Case, rounds: int, peers: bool = False) -> dict[str, np.ndarra
     finally:
         for step in contenders.values():
             step.close()
-    return taken
+    return taken, held
 
 
 def spread(values: np.ndarray) -> dict[str, float]:
@@ -57,11 +59,12 @@ def rows(case: Case, rounds: int, peers: bool = False) -> list[dict]:
 
     ratio: time of a step, per network trained, to that of autograd; autograd_ms: the latter's median, milliseconds;
     rounds: how many; products: for our steps of one network, time of the bare matrix products to the step's, else None.
-    target, met: the largest median ratio wanted and whether it was kept to, or None. Where a spiking network is timed too,
-    megabytes: what our networks hold from one step to the next. peer: whether it is not ours.
+    target, met: the largest median ratio wanted and whether it was kept to, or None. megabytes: what is held from one step
+    to the next, 10^6 bytes, or None. biotorch: of our layers, their time to BioTorch's, else None. peer: whether it is not
+    ours.
     """
     rounds *= case.repeat
-    taken, held = seconds(case, rounds, peers), case.megabytes()
+    taken, held = seconds(case, rounds, peers)
     found = []
     for name in taken:
         if name == AUTOGRAD:
@@ -79,8 +82,9 @@ def rows(case: Case, rounds: int, peers: bool = False) -> list[dict]:
                 "peer": name in case.peers,
                 "target": target,
                 "met": None if target is None else ratio["median"] <= target,
+                "megabytes": held[name] / 1e6 if name in held else None,
+                "biotorch": spread(taken[name] / taken[BIOTORCH]) if name in LAYERS and BIOTORCH in taken else None,
             }
-            | ({"megabytes": held[name]} if name in held else {})
         )
     return found
 
@@ -119,7 +123,8 @@ def line(row: dict) -> str:
 
     target = "" if row["target"] is None else f"at most {row['target']:g}: {'met' if row['met'] else 'NOT MET'}"
     products = show(row["products"]) if row["products"] else ""
-    products += f"  {row['megabytes']:.0f} MB" if "megabytes" in row else ""
+    products += f"  {row['megabytes']:.3g} MB" if row["megabytes"] else ""
+    products += f"  {show(row['biotorch'])} of BioTorch's" if row["biotorch"] else ""
     return (
         f"{row['network']:22} {row['batch']:5}  {row['contender']:44} {show(row['ratio']):27} {target:22} {products}"
     ).rstrip()

@@ -1,14 +1,15 @@
-"""Steps of learning in a process of their own, in which nothing of ours is imported: PyTorch's autograd, and what else one
-would pick.
+"""Steps of learning in a process of their own, as whoever takes them would: PyTorch's autograd, the layers of `fa_core.nn`,
+and what else one would pick. Nothing of ours is imported there but these layers.
 
     python -m benchmarks.apart NAME FILE
 
-reads a network and a minibatch from an .npz that `benchmarks.steps.handed` wrote. For each line on standard input it takes a
-step twice and prints the seconds of the second, per step and network; at the end, what it
-learned goes into an .npz beside the file: `W0`, ..., `b0`, ... with the leading axis of runs.
+reads a network and a minibatch from an .npz that `benchmarks.steps.handed` wrote. First it says how many networks and steps
+it takes at once, and the bytes it holds from one step to the next, or 0 where that is not known. For each line on standard
+input it takes a step twice and prints the seconds of the second, per step and network; at the end, what it learned goes into
+an .npz beside the file: `W0`, ..., `b0`, ... with the leading axis of runs.
 
 Peers do one of two things: backprop, as "autograd", or feedback alignment as the paper has it, `delta_l = B_l delta_{l+1}`
-with updates `(delta o f')' h`; BioTorch's passes derivatives on.
+with updates `(delta o f')' h`; BioTorch's, and our layers by their gated rule, pass derivatives on.
 """
 
 import os
@@ -58,6 +59,11 @@ class Autograd:
         self.functional.mse_loss(self.model(self.x), self.target, reduction="sum").backward()
         self.optimiser.step()
 
+    def held(self):
+        """The arrays that are kept from one step to the next."""
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        return [*self.model.parameters(), *self.model.buffers(), *gradients]
+
     def learned(self):
         return {f"W{i}": m.weight.detach().numpy().T[None] for i, m in enumerate(self.linear)} | {
             f"b{i}": m.bias.detach().numpy()[None, None] for i, m in enumerate(self.linear)
@@ -85,6 +91,26 @@ class BioTorch(Autograd):
         if i:
             layer.weight_backward.data = self.torch.tensor(given[f"B{i}"][0])
         return layer
+
+
+class Local(Autograd):
+    """The same model, its layers turned into those of `fa_core.nn`."""
+
+    rule = "local"
+
+    def __init__(self, given):
+        super().__init__(given)
+        from fa_core.nn import convert
+
+        convert(self.model, self.rule)
+        for i, layer in enumerate(self.linear[1:], start=1):
+            layer.B.copy_(self.torch.tensor(given[f"B{i}"][0]))
+
+
+class Gated(Local):
+    """The same by their other rule."""
+
+    rule = "gated"
 
 
 class Vmap:
@@ -245,6 +271,8 @@ class Numba:
 
 KINDS = {
     "autograd": Autograd,
+    "layers of fa_core.nn, feedback alignment, local": Local,
+    "layers of fa_core.nn, feedback alignment, gated": Gated,
     "torch.compile of autograd": Compiled,
     "BioTorch, feedback alignment": BioTorch,
     "torch.vmap of grad": Vmap,
@@ -258,7 +286,7 @@ def main(name: str, file: str) -> None:
     with np.load(file) as stored:
         step = KINDS[name]({k: stored[k] for k in stored.files})
     step()
-    print(step.runs, step.steps, flush=True)
+    print(step.runs, step.steps, sum(a.nbytes for a in step.held()) if hasattr(step, "held") else 0, flush=True)
     for _ in sys.stdin:
         step()  # not timed: it takes the caches over from the contender before
         start = perf_counter()

@@ -20,13 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.apart import KINDS, SCAN, Autograd
+from benchmarks.apart import KINDS, SCAN
 from fa_core import mkl, spiking
 from fa_core.draws import generator
 from fa_core.experiments import Experiment
 from fa_core.experiments.spiking import SpikingExperiment
 from fa_core.network import initialise
-from fa_core.nn import convert
 from fa_core.rules import rule
 from fa_core.training import Run, step
 
@@ -39,7 +38,7 @@ ONEDNN, ROUNDED = f"{FA}, products by oneDNN", f"{FA}, products in bfloat16"
 COMPILED = f"{FA}, compiled"
 EPOCH = f"{FA}, a run with all that an epoch takes"
 COMPILED_TOGETHER = f"{FA}, compiled, per seed of {SEEDS}"
-LAYERS = {rule: f"layers of fa_core.nn, {FA}, {rule}" for rule in ("local", "gated")}
+LAYERS = tuple(kind for kind in KINDS if "fa_core.nn" in kind)
 SPIKING, SPIKING_ROUNDED = "spiking, one time step", "spiking, one time step, products in bfloat16"
 PEER = {name: f"{name}, per seed of {SEEDS}" for name in KINDS}  # the names of those that train many networks at once
 
@@ -82,7 +81,7 @@ class Case:
             EPOCH: lambda: Epoch(e),
             COMPILED_TOGETHER: lambda: Compiled(many),
         }
-        ways |= {name: lambda rule=rule: Layers(e, rule) for rule, name in LAYERS.items()}
+        ways |= {kind: lambda kind=kind: Apart(e, kind) for kind in LAYERS}
         found |= {name: ways[name]() for name in self.ours}
         if self.spiking:
             found |= {SPIKING: Spiking(self.spiking), SPIKING_ROUNDED: Spiking(self.spiking.but(products="bfloat16"))}
@@ -90,11 +89,6 @@ class Case:
             kind = next(k for k in KINDS if name in (k, PEER[k]))
             found[name] = Apart(e if name == kind else many, kind)
         return found
-
-    def megabytes(self) -> dict[str, float]:
-        """10^6 bytes that our networks hold from one step to the next; empty where no spiking one is timed."""
-        held = {FA: Engine(self.experiment), SPIKING: Spiking(self.spiking)} if self.spiking else {}
-        return {name: sum(a.nbytes for a in step.held()) / 1e6 for name, step in held.items()}
 
 
 # The rates are small: one minibatch, learned thousands of times, should neither diverge nor drive units so far into
@@ -144,33 +138,31 @@ FIGURE_4 = SpikingExperiment(
     examples=100,
     seeds=(0,),
 )
-COMPILE, BIOTORCH, VMAP, JAX, NUMBA = list(KINDS)[1:]
+COMPILE, BIOTORCH, VMAP, JAX, NUMBA = list(KINDS)[3:]
 # 20 large networks at once only thrash the cache (`fa_core.training.LARGE`): 784-1000-10 shows it, at batch 1.
 CASES = (
     Case(
         LINEAR,
         repeat=20,
         targets={TOGETHER: 1 / 50, COMPILED_TOGETHER: 0.004},
-        ours=(TOGETHER, COMPILED_TOGETHER),
+        ours=(TOGETHER, COMPILED_TOGETHER, *LAYERS),
         peers=(COMPILE, BIOTORCH, PEER[VMAP], PEER[JAX], NUMBA),
     ),
     Case(
         LOGISTIC,
         repeat=5,
         targets={FA: 0.40, COMPILED: 0.25},
-        ours=(TOGETHER, COMPILED),
+        ours=(TOGETHER, COMPILED, *LAYERS),
         peers=(COMPILE, BIOTORCH, JAX, NUMBA),
     ),
     Case(
         LOGISTIC.but(examples=100, batch=100),
         repeat=3,
         targets={ONEDNN: 0.45},
-        ours=(ONEDNN, ROUNDED, EPOCH, *LAYERS.values()),
+        ours=(ONEDNN, ROUNDED, EPOCH, *LAYERS),
         peers=(COMPILE, BIOTORCH, JAX),
     ),
-    Case(
-        TANH, targets={ONEDNN: 0.50, ROUNDED: 0.25}, ours=(ONEDNN, ROUNDED, *LAYERS.values()), peers=(COMPILE, BIOTORCH, JAX)
-    ),
+    Case(TANH, targets={ONEDNN: 0.50, ROUNDED: 0.25}, ours=(ONEDNN, ROUNDED, *LAYERS), peers=(COMPILE, BIOTORCH, JAX)),
     Case(
         TANH.but(name="bench-dense", sizes=FIGURE_4.sizes, hidden="logistic", output="logistic"),
         spiking=FIGURE_4,
@@ -232,7 +224,7 @@ class Apart:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        self.runs, self.steps = map(int, self.answer(kind).split())
+        self.runs, self.steps, self.nbytes = map(int, self.answer(kind).split())
 
     def answer(self, what: str) -> str:
         """Its next line. Raises RuntimeError where it has ended."""
@@ -271,6 +263,14 @@ class Here:
 
     def close(self) -> None:
         """Nothing is to be ended."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are kept from one step to the next; 0 where that is not asked."""
+        return sum(a.nbytes for a in self.held())
+
+    def held(self) -> list[Tensor]:
+        return []
 
     def timed(self) -> float:
         """Seconds of a step, per network."""
@@ -337,23 +337,6 @@ class Epoch(Engine):
         self.run.advance()
         each = (perf_counter() - begun) / (self.run.seen - seen) + (begun - start) / self.run.task.chunk
         return each * self.run.experiment.batch / self.runs
-
-
-class Layers(Here):
-    """Autograd's step of a model whose layers are those of `fa_core.nn`, by one of their rules."""
-
-    def __init__(self, experiment: Experiment, rule: str):
-        given = handed(experiment)
-        self.step = Autograd(given)
-        layers = [m for m in convert(self.step.model, rule) if hasattr(m, "B")]
-        for i, layer in enumerate(layers[1:], start=1):
-            layer.B.copy_(torch.tensor(given[f"B{i}"][0]))
-
-    def __call__(self) -> None:
-        self.step()
-
-    def learned(self) -> dict[str, np.ndarray]:
-        return self.step.learned()
 
 
 class Spiking(Here):

@@ -29,19 +29,18 @@ ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.
 
 
 class _Route(torch.autograd.Function):
-    """y as it is; on the way down its signal delta for it, and `down(shape, delta, B)` for each of some x."""
+    """y as it is; on the way down its signal delta for it, and `down(shape, delta, B)` for x."""
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, down: Callable[[torch.Size, Tensor, Tensor], Tensor], *x_and_B: Tensor) -> Tensor:
-        half = len(x_and_B) // 2
-        ctx.save_for_backward(*x_and_B[half:])
-        ctx.shapes, ctx.down = [x.shape for x in x_and_B[:half]], down
+    def forward(ctx: Any, y: Tensor, x: Tensor, B: Tensor, down: Callable[[torch.Size, Tensor, Tensor], Tensor]) -> Tensor:
+        ctx.save_for_backward(B)
+        ctx.shape, ctx.down = x.shape, down
         return y.view_as(y)
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
-        sent = [ctx.down(shape, delta, B.to(delta.dtype)) for shape, B in zip(ctx.shapes, ctx.saved_tensors, strict=True)]
-        return (delta, None, *sent, *(None,) * len(sent))
+        (B,) = ctx.saved_tensors
+        return delta, ctx.down(ctx.shape, delta, B.to(delta.dtype)), None, None
 
 
 class _Feedback(nn.Module):
@@ -69,15 +68,13 @@ class _Feedback(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """f(W x + b)."""
-        f = self.activation or (lambda a: a)
-        if self.transport:  # backprop, to compare with
-            return f(self._up(x, self.weight, self.bias))
-        a = self._up(x.detach(), self.weight, self.bias)
-        if not x.requires_grad:
-            return f(a)
-        if self.rule == "gated":
-            return f(_Route.apply(a, self._down, x, self.B))
-        return _Route.apply(f(a), self._down, x, self.B)
+        routed = x.requires_grad and not self.transport  # transport: backprop, to compare with
+        y = self._up(x.detach() if routed else x, self.weight, self.bias)
+        if routed and self.rule == "gated":
+            y = _Route.apply(y, x, self.B, self._down)
+        if self.activation is not None:
+            y = self.activation(y)
+        return _Route.apply(y, x, self.B, self._down) if routed and self.rule == "local" else y
 
 
 class FeedbackLinear(_Feedback, nn.Linear):
@@ -168,8 +165,9 @@ class DirectFeedback(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The last stage's activity."""
         *hidden, y = self.activities(x)
-        B = [getattr(self, f"B{i}") for i in range(len(hidden))]
-        return _Route.apply(y, lambda shape, e, B: (e.flatten(1) @ B).view(shape), *hidden, *B)
+        for i, h in enumerate(hidden):
+            y = _Route.apply(y, h, getattr(self, f"B{i}"), lambda shape, e, B: (e.flatten(1) @ B).view(shape))
+        return y
 
 
 OTHERS = (nn.Linear, nn.modules.conv._ConvNd, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)

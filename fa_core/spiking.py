@@ -123,8 +123,8 @@ class Network:
     def learn(self, rate: float) -> None:
         """Eq. 8 with its sign mended, one step:
         W_l <- W_l - rate * h_{l-1} (phi_delta(U_l) o Psi(V_l)), summed over the
-        streams; Psi is the derivative of the logistic function. Overwrites p and `delta`.
-        And weight decay."""
+        streams; Psi is the derivative of the logistic function. Overwrites p and
+        `delta`. And weight decay."""
         for i, (delta, p) in enumerate(zip(self.delta, self.p, strict=True)):
             p.addcmul_(p, p, value=-1)  # from here on Psi = p (1 - p)
             # A hidden layer's modulation, of several feedback neurons to a neuron.

@@ -187,6 +187,14 @@ def test_a_peer_in_float32_is_compared_with_ours_in_float32():
     assert "both in float32: nobody." in fa_book.peers_ahead([*ours, peer | {"ratio": {"median": 1.2}}])
 
 
+def test_our_layers_are_shown_beside_those_of_biotorch():
+    row = {"network": "2-2", "batch": 1, "biotorch": None, "megabytes": 3.0}
+    rows = [row | {"contender": f"layers, {k}", "biotorch": {"median": v}} for k, v in (("local", 0.8), ("gated", 0.9))]
+    said = fa_book.beside_biotorch([*rows, row | {"contender": "BioTorch, x", "megabytes": 4.0}])
+    assert said.endswith("BioTorch's step: 2-2 at 1 (3 MB for 4): 0.80 local, 0.90 gated.")
+    assert fa_book.beside_biotorch([row | {"contender": "plain"}]) == ""
+
+
 def test_a_later_work_is_named_by_its_authors_and_year():
     said = [fa_scorecard.cited(key) for key in ("nokland2016", "akrout2019", "flugel2024")]
     assert said == ["Nøkland, 2016", "Akrout et al., 2019", "Flügel et al., 2024"]

@@ -228,7 +228,7 @@ def speed(source: Path) -> str:
         f"({machine['cores']} cores; {', '.join(machine['instructions'])}), {results['threads']} thread(s), Python "
         f"{results['python']}, "
         f"PyTorch {results['torch']}, NumPy {results['numpy']}.\n\n{peers_ahead(results['rows'])}\n\n"
-        + table(["network", "batch", "step", "time / autograd step", "aim"], rows)
+        f"{beside_biotorch(results['rows'])}\n\n" + table(["network", "batch", "step", "time / autograd step", "aim"], rows)
     )
 
 
@@ -256,6 +256,19 @@ def peers_ahead(rows: list[dict]) -> str:
             )
     quicker = "; ".join(ahead) or "nobody"
     return f"Ahead of our quickest, both in float32: {quicker}. {len(peers)} measurements of others are compared."
+
+
+def beside_biotorch(rows: list[dict]) -> str:
+    """Of the layers of `fa_core.nn`, time and memory of a step as ratios to BioTorch's."""
+    found: dict[str, list[str]] = {}
+    theirs = {(r["network"], r["batch"]): r["megabytes"] for r in rows if r["contender"].startswith("BioTorch")}
+    for r in rows:
+        if r["biotorch"]:
+            case, rule = (r["network"], r["batch"]), r["contender"].rpartition(", ")[2]
+            memory = f"{r['megabytes']:.3g} MB for {theirs[case]:.3g}"
+            found.setdefault(f"{case[0]} at {case[1]} ({memory})", []).append(f"{r['biotorch']['median']:.2f} {rule}")
+    said = "; ".join(f"{case}: {', '.join(ratios)}" for case, ratios in found.items())
+    return f"A step of the layers of {{mod}}`fa_core.nn`, its time to that of BioTorch's step: {said}." if said else ""
 
 
 def equations(source: Path) -> str:
