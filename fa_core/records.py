@@ -327,7 +327,8 @@ def spell(seconds: float) -> str:
     """A time, to be read."""
     for limit, unit, name in ((120, 1, "seconds"), (7200, 60, "minutes"), (np.inf, 3600, "hours")):
         if seconds < limit:
-            return f"{max(seconds / unit, 1):.0f} {name}"
+            number = f"{max(seconds / unit, 1):.0f}"
+            return f"{number} {name.removesuffix('s') if number == '1' else name}"
     raise ValueError(f"no time: {seconds}")
 
 

@@ -508,7 +508,15 @@ def test_the_estimate_is_near_what_the_run_takes(monkeypatch):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.1, "1 seconds"), (100, "100 seconds"), (130, "2 minutes"), (6000, "100 minutes"), (10_000, "3 hours")],
+    [
+        (0.1, "1 second"),
+        (1.4, "1 second"),
+        (1.6, "2 seconds"),
+        (100, "100 seconds"),
+        (130, "2 minutes"),
+        (6000, "100 minutes"),
+        (10_000, "3 hours"),
+    ],
 )
 def test_times_are_spelled_out(seconds, text):
     assert records.spell(seconds) == text
