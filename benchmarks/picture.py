@@ -1,10 +1,17 @@
 """The results as a picture: a panel for each network, a dot for each contender, ours filled, with the quartiles as a bar."""
 
+from itertools import groupby
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
 from fa_core import figures
+
+
+def short(network: str) -> str:
+    """Sizes of the layers, with those that come several times in a row said once, as in "784-10×1000-10"."""
+    sizes = ((size, len(list(equal))) for size, equal in groupby(network.split("-")))
+    return "-".join(size if times == 1 else f"{times}\u00d7{size}" for size, times in sizes)
 
 
 def draw(results: dict, file: Path) -> None:
@@ -32,9 +39,9 @@ def draw(results: dict, file: Path) -> None:
         ax.set_yticks(range(len(rows)), [row["contender"] for row in rows], fontsize=8)
         ax.set_ylim(-0.6, len(rows) - 0.4)
         ax.axvline(1, color="black", lw=1)
-        ax.set_title(f"{network}, minibatches of {batch}", fontsize=8, loc="left")
+        ax.set_title(f"{short(network)}, minibatches of {batch}", fontsize=8, loc="left")
         ax.set_xscale("log")
-    axes[-1, 0].set_xlabel("time of a step / of autograd's; filled: ours, hollow: others', |: aim")
+    axes[-1, 0].set_xlabel("time of a step / of autograd's")
     vectors = file.suffix == ".svg"  # on no ground: a page has its own, light or dark
     fig.savefig(file, metadata={"Date": None} if vectors else None, transparent=vectors)
     plt.close(fig)

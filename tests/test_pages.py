@@ -112,8 +112,11 @@ def test_results_that_are_got_at_once_are_said_under_the_figures_and_tables_whos
 def test_records_that_a_figure_uses_and_no_cell_shows_are_said_under_it(fa_pages):
     got = "from fa_core.experiments import mnist\nr = {e.name: get(e) for e in (mnist.BACKPROP, mnist.SHALLOW)}"
     drawn, bare = figure("fig-1"), figure("fig-2")
-    drawn.source, bare.source = "draw(r)", "draw(None)"
-    cells = page_of(fa_pages, new_markdown_cell("# T"), new_code_cell(got, outputs=[shown("mnist-shallow")]), drawn, bare)
+    own = figure("fig-3", "Run here, as mnist-shallow is.", tags=["own-run"])
+    drawn.source, bare.source, own.source = "draw(r)", "draw(None)", "draw(r['mnist-shallow'])"
+    cells = page_of(
+        fa_pages, new_markdown_cell("# T"), new_code_cell(got, outputs=[shown("mnist-shallow")]), drawn, bare, own
+    )
     order = sources(cells)
     said = [k for k, s in enumerate(order) if "'provenance'" in s]
     assert [order[k - 1] for k in said] == [drawn.source]
@@ -195,6 +198,17 @@ def test_a_section_is_folded_under_its_heading_and_the_main_thread_is_what_is_le
     wordless = nodes.section("", nodes.title("", "A"), nodes.comment("", fa_pages.FOLDED), nodes.table())
     fa_pages.fold(None, nodes.section("", wordless))
     assert wordless[1].astext() == "<details class='folded'><summary>Open this section (tables)</summary>"
+
+
+def test_a_short_formula_stays_with_its_punctuation(fa_pages):
+    long = nodes.math("", "x" * 40)
+    text = nodes.paragraph("", "", nodes.Text("From ("), nodes.math("", "a"), nodes.Text("), "), nodes.math("", "b"))
+    text += [nodes.Text(" and "), nodes.math("", "c"), nodes.Text(". Then "), long, nodes.Text(".")]
+    title = nodes.title("", "", nodes.math("", "d"), nodes.Text("."))
+    fa_pages.unbroken(None, nodes.section("", title, text))
+    kept = [n.astext() for n in text.findall(nodes.inline)]
+    assert (kept, [n.astext() for n in title]) == (["(a),", "c."], ["d", "."])
+    assert text.astext() == f"From (a), b and c. Then {'x' * 40}."
 
 
 def test_a_number_stays_with_its_unit_and_with_what_it_numbers(fa_pages):

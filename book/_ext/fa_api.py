@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterator
 
 import fa_core
@@ -61,7 +62,7 @@ def members(name: str) -> list[str]:
 def says(module: str) -> str:
     """The first sentence of a module's docstring."""
     text = inspect.getdoc(importlib.import_module(f"fa_core.{module}")) or ""
-    return " ".join(text.split("\n\n")[0].split())
+    return re.sub(r"::$", ".", " ".join(text.split("\n\n")[0].split()))
 
 
 def public(module: str) -> Iterator[str]:

@@ -225,8 +225,8 @@ def speed(source: Path) -> str:
     machine = results["machine"]
     return (
         f"Measured on {results['date'][:10]} at commit {results['commit']} on {machine['processor']} "
-        f"({machine['cores']} cores; {', '.join(machine['instructions'])}), {results['threads']} thread(s), Python "
-        f"{results['python']}, "
+        f"({machine['cores']} cores; {', '.join(machine['instructions'])}), {results['threads']} thread"
+        f"{'s' * (results['threads'] != 1)}, Python {results['python']}, "
         f"PyTorch {results['torch']}, NumPy {results['numpy']}.\n\n{peers_ahead(results['rows'])}\n\n"
         f"{beside_biotorch(results['rows'])}\n\n" + table(["network", "batch", "step", "time / autograd step", "aim"], rows)
     )
@@ -252,7 +252,7 @@ def peers_ahead(rows: list[dict]) -> str:
         if peer["ratio"]["median"] < best["ratio"]["median"]:
             ahead.append(
                 f"{peer['contender']} at {peer['network']}, {peer['batch']} "
-                f"({peer['ratio']['median']:.2g}; {best['contender']}: {best['ratio']['median']:.2g})"
+                f"({peer['ratio']['median']:.3g}; {best['contender']}: {best['ratio']['median']:.3g})"
             )
     quicker = "; ".join(ahead) or "nobody"
     return f"Ahead of our quickest, both in float32: {quicker}. {len(peers)} measurements of others are compared."
@@ -277,8 +277,8 @@ def equations(source: Path) -> str:
     complete("equations", (key for keys in proofs.NUMBERED.values() for key in keys), found)
     tally = Counter(row["kind"] for row in found.values())
     text = [
-        f"Of the {sum(map(len, proofs.NUMBERED.values()))} numbered equations: "
-        + ", ".join(f"**{n} {kind}**" for kind, n in tally.most_common())
+        f"Of the {sum(map(len, proofs.NUMBERED.values()))} numbered equations, by what became of them: "
+        + "; ".join(f"**{kind}**: {n}" for kind, n in tally.most_common())
         + ".\n"
     ]
     for part, keys in proofs.NUMBERED.items():

@@ -7,7 +7,7 @@ Everything here is done to the page alone. The notebooks stay as they are, for J
 - the results that cells show are said in one folded line under each figure, or else table, that is made of them;
 - a figure that is drawn in vectors is shown in other colours on dark pages;
 - a row of a table of text is a card on a phone;
-- a number stays with its unit, and with the figure whose number it is.
+- a number stays with its unit, and with the figure whose number it is, and a short formula with its punctuation.
 """
 
 import html
@@ -25,9 +25,11 @@ from nbformat import from_dict
 
 from fa_core import claims, experiments, notebooks, pictures, records
 
+OWN = "own-run"
 FOLDED = "fa-folded"  # of the comment that marks a section to be folded
 UNIT = re.compile(r"(?:(?<=\d)|^) (?=(?:%|(?:points?|degrees|pixels|seconds|minutes|hours|GB|MB)\b))")
 NAMED = re.compile(r"\b(Figs?\.|[Ee]qs?\.|Figures?|Notes?|[Tt]heorems?|Lemmas?) (?=S?\d)")
+MARKS, SHORT = re.compile(r"[.,;:)?!]+"), 30  # punctuation after a formula; characters of one that is kept with it
 LONG = 60  # characters of a cell from which on a table is one of text
 INFINITE, NOT_A_NUMBER = re.compile(r"\binf\b(?![^<]*>)"), re.compile(r"(?<=>)nan(?=<)")  # as Python writes them
 DARK_ONE = re.compile(r'(<img(?=[^>]*class="[^"]*\bonly-dark\b)[^>]*src="[^"]*\.svg)(")')
@@ -141,7 +143,8 @@ def badges(said: list[dict], reading: int, scorecard: str) -> str:
 def say_where_results_come_from(cells: list[dict], name: str) -> list[dict]:
     """The cells, with the results that they show taken out and said under what is made of them: each figure from there on
     whose code uses the experiment or whose caption names it; else the first output whose code does, such as a table; else
-    the next figure, else where they are. Under a figure, records that no cell shows as well."""
+    the next figure, else where they are. Under a figure, records that no cell shows as well; but nothing under one whose
+    cell is tagged `own-run`: what it shows was computed from descriptions of experiments, without their results."""
     shown = [(at, o["data"][records.MIME]) for at, c in enumerate(cells) for o in c.get("outputs", ()) if is_result(o)]
     for cell in cells:
         if "outputs" in cell:
@@ -149,7 +152,7 @@ def say_where_results_come_from(cells: list[dict], name: str) -> list[dict]:
     figures = {
         at: cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption", "")
         for at, cell in enumerate(cells)
-        if any(pictured(o) for o in cell.get("outputs", ()))
+        if any(pictured(o) for o in cell.get("outputs", ())) and OWN not in cell["metadata"].get("tags", ())
     }
     coded = [at for at, cell in enumerate(cells) if cell["cell_type"] == "code"]
     used = dict(zip(coded, fa_rests.Code(from_dict({"cells": cells})).shown(), strict=True))
@@ -331,6 +334,25 @@ def unbroken(app, doctree) -> None:
         for place, text in enumerate(element.children):
             if isinstance(text, nodes.Text):
                 element[place] = nodes.Text(UNIT.sub("\u00a0", NAMED.sub("\\1\u00a0", text)))
+    for formula in list(doctree.findall(nodes.math)):
+        if len(formula.astext()) <= SHORT and not isinstance(formula.parent, nodes.title):
+            with_its_punctuation(formula)
+
+
+def with_its_punctuation(formula: nodes.math) -> None:
+    """Put a formula and the bracket before it and the punctuation after it where no line ends between them."""
+    element, place = formula.parent, formula.parent.index(formula)
+    kept = nodes.inline("", "", formula.deepcopy(), classes=["unbroken"])
+    after = element[place + 1] if place + 1 < len(element) else None
+    if isinstance(after, nodes.Text) and (marks := MARKS.match(after)):
+        kept += nodes.Text(marks[0])
+        element[place + 1] = nodes.Text(after[marks.end() :])
+    before = element[place - 1] if place else None
+    if isinstance(before, nodes.Text) and before.endswith("("):
+        kept.insert(0, nodes.Text("("))
+        element[place - 1] = nodes.Text(before[:-1])
+    if len(kept) > 1:
+        element[place] = kept
 
 
 def setup(app):

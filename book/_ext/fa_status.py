@@ -162,25 +162,25 @@ def rests(state: State, link: Callable[[str], str]) -> str:
             found.setdefault(tuple(e.name for e in named), []).append(id)
     page, rows, every = link("book/scorecard"), [], claims.ledger() | claims.ledger(section="after")
     minutes = {r.experiment.name: r.about["wall_seconds"] / 60 for r in state.records}
+    recorded = experiments.registry(recorded=True)
     for names, ids in sorted(found.items(), key=lambda item: min(map(list(every).index, item[1]))):
         there = [n for n in names if n in minutes]
         if not there:
             continue
         stale = sum(not state.standing[n].current for n in there)
         live = [n for n in names if n not in minutes]
+        how = {n: "not run yet" if n in recorded else "run in the notebook" for n in live}
         rows.append(
             [
                 " ".join(f"<a href='{page}#{id}' title='{text(every[id].states)}'>{id}</a>" for id in ids),
-                " ".join(
-                    [*(f"<a href='#record-{n}'>{n}</a>" for n in there), *(f"{n} (run in the notebook)" for n in live)]
-                ),
+                " ".join([*(f"<a href='#record-{n}'>{n}</a>" for n in there), *(f"{n} ({how[n]})" for n in live)]),
                 f"{sum(minutes[n] for n in there):.0f}",
                 f"{STALE} not {stale} of {len(there)}" if stale else "✓",
             ]
         )
     by_itself = sum(len(ids) for names, ids in found.items() if not any(n in minutes for n in names))
     return (
-        f"<p>{sum(map(len, found.values()))} claims are judged. {by_itself} of them rest on what their notebook itself "
-        "computes when it is executed; the others on these records, at most:</p>"
+        f"<p>{sum(map(len, found.values()))} claims, the paper's and later papers', are judged. {by_itself} of them rest on "
+        "what their notebook itself computes when it is executed; the others on these records, at most:</p>"
         + table(["claims", "records", "minutes", "verified"], rows, "rests")
     )
