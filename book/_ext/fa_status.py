@@ -180,7 +180,7 @@ def rests(state: State, link: Callable[[str], str]) -> str:
         )
     by_itself = sum(len(ids) for names, ids in found.items() if not any(n in minutes for n in names))
     return (
-        f"<p>{sum(map(len, found.values()))} claims, the paper's and later papers', are judged. {by_itself} of them rest on "
-        "what their notebook itself computes when it is executed; the others on these records, at most:</p>"
+        f"<p>{sum(map(len, found.values()))} claims are judged. {by_itself} of them rest on what their notebook itself "
+        "computes when it is executed; the others, those of later papers among them, on these records, at most:</p>"
         + table(["claims", "records", "minutes", "verified"], rows, "rests")
     )
