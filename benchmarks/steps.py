@@ -138,7 +138,7 @@ FIGURE_4 = SpikingExperiment(
     examples=100,
     seeds=(0,),
 )
-COMPILE, BIOTORCH, VMAP, JAX, NUMBA = list(KINDS)[3:]
+COMPILE, BIOTORCH, VMAP, JAX, NUMBA = (kind for kind in KINDS if kind not in (AUTOGRAD, *LAYERS))
 # 20 large networks at once only thrash the cache (`fa_core.training.LARGE`): 784-1000-10 shows it, at batch 1.
 CASES = (
     Case(
@@ -270,6 +270,7 @@ class Here:
         return sum(a.nbytes for a in self.held())
 
     def held(self) -> list[Tensor]:
+        """What is kept from one step to the next."""
         return []
 
     def timed(self) -> float:

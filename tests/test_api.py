@@ -31,6 +31,7 @@ def test_every_name_in_the_groups_is_a_module_and_every_module_says_what_it_is()
     assert set(named) <= set(fa_api.modules())
     for module in fa_api.modules():
         assert len(fa_api.says(module)) > 20, module
+        assert not fa_api.says(module).endswith(":"), "the code that follows in the docstring is not shown here"
 
 
 def test_a_package_comes_before_its_parts_and_a_new_module_is_not_left_out():

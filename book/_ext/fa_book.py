@@ -259,7 +259,7 @@ def peers_ahead(rows: list[dict]) -> str:
 
 
 def beside_biotorch(rows: list[dict]) -> str:
-    """Of the layers of `fa_core.nn`, time and memory of a step as ratios to BioTorch's."""
+    """The time of a step of the layers of `fa_core.nn` as a ratio to BioTorch's, and what either holds in memory."""
     found: dict[str, list[str]] = {}
     theirs = {(r["network"], r["batch"]): r["megabytes"] for r in rows if r["contender"].startswith("BioTorch")}
     for r in rows:

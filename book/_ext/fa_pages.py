@@ -25,7 +25,7 @@ from nbformat import from_dict
 
 from fa_core import claims, experiments, notebooks, pictures, records
 
-OWN = "own-run"
+OWN = "own-run"  # tag of a cell whose figure shows no results of experiments, though its code names them
 FOLDED = "fa-folded"  # of the comment that marks a section to be folded
 UNIT = re.compile(r"(?:(?<=\d)|^) (?=(?:%|(?:points?|degrees|pixels|seconds|minutes|hours|GB|MB)\b))")
 NAMED = re.compile(r"\b(Figs?\.|[Ee]qs?\.|Figures?|Notes?|[Tt]heorems?|Lemmas?) (?=S?\d)")
@@ -327,7 +327,8 @@ def cards(app, doctree) -> None:
 
 
 def unbroken(app, doctree) -> None:
-    """Keep a number and its unit in one line, and the name of a figure and its number; but for titles, which others read."""
+    """Keep a number and its unit in one line, the name of a figure and its number, and a short formula and its punctuation;
+    but for titles, which others read."""
     for element in doctree.findall(nodes.TextElement):
         if isinstance(element, nodes.title | nodes.literal | nodes.math | nodes.FixedTextElement):
             continue

@@ -168,12 +168,11 @@ def rests(state: State, link: Callable[[str], str]) -> str:
         if not there:
             continue
         stale = sum(not state.standing[n].current for n in there)
-        live = [n for n in names if n not in minutes]
-        how = {n: "not run yet" if n in recorded else "run in the notebook" for n in live}
+        others = (f"{n} ({'not run yet' if n in recorded else 'run in the notebook'})" for n in names if n not in minutes)
         rows.append(
             [
                 " ".join(f"<a href='{page}#{id}' title='{text(every[id].states)}'>{id}</a>" for id in ids),
-                " ".join([*(f"<a href='#record-{n}'>{n}</a>" for n in there), *(f"{n} ({how[n]})" for n in live)]),
+                " ".join([*(f"<a href='#record-{n}'>{n}</a>" for n in there), *others]),
                 f"{sum(minutes[n] for n in there):.0f}",
                 f"{STALE} not {stale} of {len(there)}" if stale else "✓",
             ]
@@ -181,6 +180,6 @@ def rests(state: State, link: Callable[[str], str]) -> str:
     by_itself = sum(len(ids) for names, ids in found.items() if not any(n in minutes for n in names))
     return (
         f"<p>{sum(map(len, found.values()))} claims are judged. {by_itself} of them rest on what their notebook itself "
-        "computes when it is executed; the others, those of later papers among them, on these records, at most:</p>"
+        "computes when it is executed; the others, the paper's and later papers', on these records, at most:</p>"
         + table(["claims", "records", "minutes", "verified"], rows, "rests")
     )

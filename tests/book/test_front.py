@@ -217,6 +217,12 @@ def test_which_claims_rest_on_which_records_is_on_the_status_page(page_of):
     assert f"{len(judged)} claims are judged. {len(judged) - len(named)} of them" in page.locator("article").inner_text()
     for link in rows.locator("td:nth-child(2) a").all():
         assert page.locator(f"[id='{link.get_attribute('href')[1:]}']").count() == 1
+    without = re.findall(r"([\w.-]+) \((not run yet|run in the notebook)\)", page.locator("table.rests").inner_text())
+    described, recorded = experiments.registry(), experiments.registry(recorded=True)
+    assert without
+    for name, how in without:
+        assert not records.path(described[name]).exists()
+        assert (how == "not run yet") == (name in recorded), name
     its = page.locator("table.rests tr", has=page.locator("a[href$='#fig3a.sparse']"))
     assert its.locator("td:nth-child(2)").inner_text() == "mnist-sparse"
 
