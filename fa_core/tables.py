@@ -1,12 +1,15 @@
 """Small tables of numbers: HTML on a page, the same as columns of text for a terminal and for the tests' comparison."""
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
+
+NUMBER = re.compile(r"[-+<>]? ?\d[\d.,]*(e[-+]?\d+)?( ?[%°])?")
 
 
 class Table:
     """Rows under a head. What is no text is written by its column's format, `form`, as `format()` takes it; one `form` is
-    that of all columns.
+    that of all columns. A column of numbers stands to the right, also where they are text, or missing: "-" or nothing.
 
     Raises ValueError for a row that is not as long as the head, and for formats that are not as many as the columns.
     """
@@ -23,7 +26,7 @@ class Table:
         for row in map(list, rows):
             if len(row) != len(self.head):
                 raise ValueError(f"a row of {len(row)} under a head of {len(self.head)} ({', '.join(self.head)}): {row!r}")
-            self.numeric = [n and not isinstance(v, str) for n, v in zip(self.numeric, row, strict=True)]
+            self.numeric = [n and is_number(v) for n, v in zip(self.numeric, row, strict=True)]
             self.rows.append([v if isinstance(v, str) else format(v, f) for v, f in zip(row, forms, strict=True)])
 
     def __repr__(self) -> str:
@@ -50,3 +53,8 @@ class Table:
         )
         caption = f"<caption>{escape(self.title)}</caption>" if self.title else ""
         return f"<table class='numbers'>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def is_number(value: object) -> bool:
+    """Whether a cell belongs to a column of numbers."""
+    return not isinstance(value, str) or value in ("", "-") or bool(NUMBER.fullmatch(value))

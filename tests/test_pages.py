@@ -389,6 +389,18 @@ def test_a_table_is_html_and_the_same_as_text():
     assert page.count("class=number") == 6
 
 
+def test_a_column_of_numbers_stands_to_the_right_also_where_they_are_text_or_missing():
+    rows = [
+        ["a", "-", "1.5 %", "0.9 [0.8, 1]", "30-20-10", 1],
+        ["b", "5e-07", "", "1", "3", "-"],
+        ["c", "< 1,000", "90°", "-", "", 20],
+    ]
+    table = Table(["name", "text", "share", "interval", "network", "mixed"], rows, "d")
+    assert table.numeric == [False, True, True, False, False, True]
+    assert [line.split("  ")[0] for line in repr(table).splitlines()] == ["name", "a", "b", "c"]
+    assert table._repr_html_().count("class=number") == 3 * 4
+
+
 def test_on_a_page_a_table_has_signs_for_what_is_no_finite_number(fa_pages):
     table = Table(["rule", "examples"], [["inf & x", float("-inf")], ["b", float("nan")]], title="inf: never")
     drawn = new_output("display_data", {"text/html": table._repr_html_(), "text/plain": repr(table)})

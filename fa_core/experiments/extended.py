@@ -318,8 +318,8 @@ LOCAL_TRIALS = numbered(
 )
 LOCAL = reported(LOCAL_TRIALS[5], "note5-local")
 
-# With elastic distortions as well, of the sizes that `extended_20` has; nothing is searched again. No image is seen twice, so
-# the error falls for longer, and a stage waits four times as long.
+# With elastic distortions as well, of the sizes that `extended_20` has; nothing is searched again. No image comes twice in
+# the same shape, so the error falls for longer, and a stage waits four times as long.
 COMBINED = reported(LOCAL_TRIALS[5], "note5-combined", seeds=SEEDS[:3], stages=Stages(cuts=2, patience=20), most=400).but(
     distort=(6.0, 36.0)
 )
