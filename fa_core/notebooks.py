@@ -33,7 +33,20 @@ STAGE = "_build/source"  # the book's sources, with the notebooks as executed
 FRONT = ("02_linear", "fig-02")  # the figure that the README and the introduction show
 FRONT_PICTURE = ROOT / "book" / "_static" / "readme.png"
 # Those that take longest, which are begun first: one that is left at the end keeps a single process busy.
-LONGEST = ("08_mnist_extended", "05_spiking", "14_alignment", "13_convergence", "02_linear", "15_pseudoinverse", "07_xor")
+LONGEST = (
+    "05_spiking",
+    "08_mnist_extended",
+    "13_convergence",
+    "16_gauss_newton",
+    "07_xor",
+    "15_pseudoinverse",
+    "02_linear",
+    "14_alignment",
+    "11_momentum",
+    "06_mechanics",
+    "18_from_zero",
+    "21_later_findings",
+)
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 NORMAL = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 TRANSIENT = ("execution", "papermill")  # metadata that differ from one execution to the next
