@@ -275,7 +275,9 @@ def test_the_share_of_silent_units_is_of_those_that_no_test_image_wakes():
     run.network.b[0][:, :, :529] = -1
     share = training.probe(run.network, run.task, run.rule)["silent"]
     assert share.shape == (1, 1)
-    assert share[0, 0] >= 0.25
+    woken = (run.network.forward(run.task.test_x.expand(1, -1, -1))[1] > 0).any(1)
+    assert share[0, 0] == pytest.approx(1 - woken.double().mean().item())
+    assert 0.25 <= share[0, 0] < 1
     run.network.b[0][:, :, :529] = 1
     assert training.probe(run.network, run.task, run.rule)["silent"][0, 0] == pytest.approx(share[0, 0] - 0.25)
 
@@ -370,6 +372,16 @@ def test_feedback_is_drawn_anew_at_the_examples_that_are_named_and_at_no_other()
 
     drawn = [feedback(n) for n in (1, 100, 101, 300, 301)]
     assert [torch.equal(a, b) for a, b in pairwise(drawn)] == [True, False, True, False]
+
+
+def test_from_the_example_on_at_which_a_run_has_diverged_its_curves_have_no_number():
+    run = Run(linear_experiment(), (0, 1, 2))
+    while not run.done:
+        run.advance()
+    run.diverged[1] = 200  # a probe
+    missing = np.isnan(run.history()["nse"])
+    assert missing[1].tolist() == [False, False, True, True]
+    assert not missing[[0, 2]].any()
 
 
 def test_the_time_of_all_stretches_is_in_the_checkpoint(tmp_path, monkeypatch):
@@ -558,6 +570,16 @@ def test_a_checkpoint_that_lacks_a_part_is_refused_and_the_part_is_named(interru
         train(tanh_experiment(), checkpoint=path)
     np.savez(path, **parts)
     assert same(train(tanh_experiment(), checkpoint=path), whole)
+
+
+def test_the_first_snapshots_are_those_of_the_checkpoint_and_not_drawn_anew():
+    experiment = tanh_experiment()
+    state = Run(experiment, experiment.seeds).state()
+    run = Run(experiment, experiment.seeds)
+    run.restore({k: v + 1 if k.startswith("snapshot.") else v for k, v in state.items()})
+    assert run.snapshots.keys() == {"W0 before", "B1 before"}
+    for name, first in run.snapshots.items():
+        assert np.array_equal(first, state[f"snapshot.{name}"] + 1)
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
