@@ -352,6 +352,19 @@ def test_the_look_keeps_the_mean_size_of_the_modulatory_signals(monkeypatch):
     np.testing.assert_allclose(kept, np.array(sizes).T, rtol=1e-6)
 
 
+def test_weights_feedback_images_and_spikes_have_each_a_generator_of_their_own():
+    run = Run(TINY, 3)
+    (scale, *_), sizes = TINY.per_layer("feedback"), TINY.sizes
+    W = torch.empty(*sizes[:2]).uniform_(-TINY.weights, TINY.weights, generator=generator(3, "weights"))
+    B = torch.empty(sizes[2], sizes[1]).uniform_(-1, 1, generator=generator(3, "feedback")) * scale
+    assert torch.equal(run.network.W[0], W)
+    assert torch.equal(run.network.B[0], B)
+    spikes = torch.empty(TINY.streams * sum(sizes)).uniform_(generator=generator(3, "spikes"))
+    assert torch.equal(torch.cat([a.flatten() for a in run.noise.draw()]), spikes)
+    run.advance()
+    assert torch.equal(run.order, torch.randperm(TINY.epoch, generator=generator(3, "data")))
+
+
 def test_every_image_is_shown_once_an_epoch(monkeypatch):
     run = Run(SpikingExperiment(name="t", sizes=(784, 2, 10), examples=120_000, seeds=(0,), streams=2000, steps=1), 0)
     shown = []
@@ -478,6 +491,17 @@ def test_a_killed_record_goes_on_and_ends_in_the_same_bits(folder):
     records.record(TINY)
     assert [p.name for p in folder.iterdir()] == [f"{records.path(TINY).stem}.npz"]
     assert same(records.load(TINY).history, train(TINY))
+
+
+def test_a_run_that_is_taken_up_between_two_probes_has_counted_as_far():
+    long = TINY.but(probes=(0, 400), snapshots=())
+    run, again = Run(long, 3), Run(long, 3)
+    run.advance(), run.advance()
+    again.restore(run.state())
+    counted = "seen", "diverged", "wrong", "since"
+    assert [getattr(again, name) for name in counted] == [getattr(run, name) for name in counted]
+    assert again.network.owed == run.network.owed
+    assert 0 < run.wrong <= run.since == 2 * TINY.streams
 
 
 def test_a_damaged_checkpoint_or_another_experiments_is_refused(tmp_path):
