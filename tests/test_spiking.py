@@ -339,6 +339,16 @@ def test_the_network_is_tested_again_at_its_end_with_other_spikes():
     ), "what is learned does not depend on it"
 
 
+def test_the_angle_is_0_where_b_is_the_transpose_of_w():
+    run = Run(TINY, 3)
+    before = run.probe()["weight angle"]
+    for w, b in zip(run.network.W[1:], run.network.B, strict=True):
+        b.copy_(w.mT)
+    assert before.shape == (2,)
+    assert (abs(before - 90) < 5).all()
+    assert run.probe()["weight angle"] == pytest.approx(0, abs=0.05)
+
+
 def test_the_look_keeps_the_mean_size_of_the_modulatory_signals(monkeypatch):
     run, sizes, backward = Run(TINY.but(snapshots=()), 3), [], Network.backward
 
