@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # numba 0.68.1 (with NumPy 2.4.6): in compiled code sums of float32 are added up one by one in float32, and a mean, a variance or a
-# standard deviation is made of such a sum. From some millions of numbers on the sum stands still, and the mean of twenty million
-# numbers that are all 0.1 is 0.105: five per cent off. Nothing warns.
+# standard deviation is made of such a sum. Of numbers that are all 0.1 it goes up by 0.125 in the end, and from the eighteenth
+# million on it stands still; the mean of twenty million is 0.105, five per cent off. Nothing warns.
 #
 # Wanted: 0.1 with a deviation of 0, as NumPy has it within a millionth (it adds in pairs), or a mean taken in float64.
 # Seen: sum 2,097,152 = 2^21 for 2,000,000, mean 0.104858, standard deviation 0.00486.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# papermill 2.7.0: what is given by `-p NAME VALUE` is made a number wherever Python could read one of it, and true or false only
+# papermill 2.7.0: what is given by `-p NAME VALUE` is made a number wherever Python's int or float reads one, and true or false only
 # where it is written as in Python. A commit 12e4567 comes as inf, a subject 007 as 7, a batch 2024_11 as 202411, a label nan as
 # the float NaN; `-p shuffle false` gives the text 'false', which counts as true. Nothing is said, and the notebook runs.
 #

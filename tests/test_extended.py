@@ -1,5 +1,6 @@
 """Note 5 in small minibatches: what follows from a search and is no search itself. The searches are in test_protocol."""
 
+from fa_core.experiments import extended as of_100
 from fa_core.experiments import extended_20 as extended
 from fa_core.experiments import search
 from tests.test_protocol import score
@@ -11,3 +12,10 @@ def test_the_leaky_units_long_trial_and_its_relu_twin_are_of_the_best_short_one(
     fields = ("rate", "batch", "weights", "feedback", "schedule")
     for trial in (extended.LONG_TRIALS["leaky"][0], extended.RELU_TRIAL):
         assert search.differs(trial, best, fields) == []
+
+
+def test_all_alterations_together_differ_from_the_fields_in_the_images_and_in_how_long_they_learn():
+    local, combined = of_100.LOCAL, of_100.COMBINED
+    longer = {field: getattr(combined, field) for field in ("name", "seeds", "examples", "probes", "stages")}
+    assert combined == local.but(distort=extended.ELASTIC.distort, **longer)
+    assert (combined.stages.cuts + 1) * combined.stages.patience >= 200, "epochs, if it never gets better"

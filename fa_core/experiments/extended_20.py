@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from fa_core.experiments import Experiment, Schedule
-from fa_core.experiments.extended import FIELDS, SAME, TEN_SIZES
+from fa_core.experiments.extended import DISTORTIONS, FIELDS, SAME, TEN_SIZES
 from fa_core.experiments.extended import PLAIN as OF_100
 from fa_core.experiments.search import Search
 
@@ -187,7 +187,7 @@ LEAKY = added(STAGED_TRIALS[1], "extended-leaky", 20, STAGES)
 (RELU_TRIAL,) = numbered("relu", ADDED_TRIALS["leaky"][2:3], hidden="relu")
 RELU = LEAKY.but(name="extended-relu", hidden="relu", examples=2 * EPOCH, schedule=STAGES, probes=probes(2))
 LOCAL = added(LONG_TRIALS["local"][2], "extended-local")
-ELASTIC = added(LOCAL, "extended-elastic", 100).but(distort=(6.0, 36.0), seeds=SEEDS[:1])
+ELASTIC = added(LOCAL, "extended-elastic", 100).but(distort=DISTORTIONS, seeds=SEEDS[:1])
 
 # ---- two choices that are open, for the plain network: a larger B after the outputs have begun alone; and a weight decay
 # that is not multiplied by the rate, 1e-6 of every weight with each example, or nearly so
