@@ -19,3 +19,14 @@ def test_all_alterations_together_differ_from_the_fields_in_the_images_and_in_ho
     longer = {field: getattr(combined, field) for field in ("name", "seeds", "examples", "probes", "stages")}
     assert combined == local.but(distort=extended.ELASTIC.distort, **longer)
     assert (combined.stages.cuts + 1) * combined.stages.patience >= 200, "epochs, if it never gets better"
+
+
+def test_each_addition_by_itself_differs_from_that_on_top_of_dropout_in_the_dropout_alone():
+    pairs = (
+        (of_100.LEAKY_ALONE, of_100.LEAKY),
+        (of_100.LOCAL_ALONE, of_100.LOCAL),
+        (of_100.ELASTIC_ALONE, of_100.COMBINED.but(seeds=of_100.SEEDS[:1])),
+    )
+    for alone, added in pairs:
+        assert any(added.dropout)
+        assert alone == added.but(name=alone.name, dropout=())

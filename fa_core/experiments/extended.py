@@ -326,6 +326,12 @@ COMBINED = reported(LOCAL_TRIALS[5], "note5-combined", seeds=SEEDS[:3], stages=S
     distort=DISTORTIONS
 )
 
+# Each of the three by itself, without dropout, as the first set of claims names them (the distortions on top of the fields,
+# one run); nothing is searched again.
+LEAKY_ALONE = LEAKY.but(name="note5-leaky-alone", dropout=())
+LOCAL_ALONE = LOCAL.but(name="note5-local-alone", dropout=())
+ELASTIC_ALONE = COMBINED.but(name="note5-elastic-alone", dropout=(), seeds=SEEDS[:1])
+
 # ---- ten hidden layers of 1000 units, searched as the plain network is, the second round with the best two. From
 # U[-a, a] of a = `SAME`, a layer of 1000 receives from the 1000 beside it, of activity or of error, what these received.
 SAME = (3 / 1000) ** 0.5
@@ -416,14 +422,14 @@ SEARCHES = (
         name="note 5, piecewise-linear unit",
         trials=LEAKY_TRIALS,
         chosen=LEAKY_TRIALS[14],
-        reported=(LEAKY,),
+        reported=(LEAKY, LEAKY_ALONE),
         settles=("rate", "weights", "feedback", "schedule"),
     ),
     Search(
         name="note 5, receptive fields",
         trials=LOCAL_TRIALS,
         chosen=LOCAL_TRIALS[5],
-        reported=(LOCAL, COMBINED),
+        reported=(LOCAL, COMBINED, LOCAL_ALONE, ELASTIC_ALONE),
         settles=("rate", "weights", "feedback"),
     ),
 )
@@ -453,9 +459,12 @@ RECORDED = (
     DROPOUT,
     *LEAKY_TRIALS,
     LEAKY,
+    LEAKY_ALONE,
     *LOCAL_TRIALS,
     LOCAL,
+    LOCAL_ALONE,
     COMBINED,
+    ELASTIC_ALONE,
     *DIRECT.values(),
     *TEN.values(),
 )
