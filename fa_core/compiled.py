@@ -216,6 +216,7 @@ def steps(W, velocity, mask, B, sizes, units, rule, rates, shrink, decay, moment
             h, last = last, h
 
 
+@functools.cache  # looking the signature up takes longer than a step
 def steps_in(dtype: np.dtype) -> Callable:
     """`steps`, compiled for this precision."""
     real, T = numba.from_dtype(np.dtype(dtype)), numba.types

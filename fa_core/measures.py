@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import stdtrit
 
 
 def angle(a: ArrayLike, b: ArrayLike, axis: int = -1) -> np.ndarray:
@@ -77,7 +77,7 @@ def mean_interval(values: ArrayLike) -> Interval:
     values = np.asarray(values, dtype=float)
     if values.size < 2:
         raise ValueError(f"an interval needs at least two values, got {values.size}")
-    half = stats.t.ppf(0.975, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size)
+    half = stdtrit(values.size - 1, 0.975) * values.std(ddof=1) / np.sqrt(values.size)
     return Interval(float(values.mean() - half), float(values.mean() + half))
 
 
@@ -96,6 +96,8 @@ def bootstrap_interval(
 
 def proportion_interval(successes: int, n: int) -> Interval:
     """95 % Wilson interval of a proportion."""
+    from scipy import stats  # it takes nearly a second to import
+
     low, high = stats.binomtest(successes, n).proportion_ci(0.95, method="wilson")
     return Interval(float(low), float(high))
 
@@ -109,7 +111,7 @@ def ratio_interval(a: ArrayLike, b: ArrayLike) -> Interval:
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if a.shape != b.shape or a.size < 2:
         raise ValueError(f"a ratio's interval needs pairs, at least two, got {a.shape} and {b.shape}")
-    (aa, ab), (_, bb) = np.cov(a, b) * stats.t.ppf(0.975, a.size - 1) ** 2 / a.size
+    (aa, ab), (_, bb) = np.cov(a, b) * stdtrit(a.size - 1, 0.975) ** 2 / a.size
     # mean(a - t b)^2 <= the variance of a - t b, times Student's factor: a quadratic in t.
     square, linear, constant = b.mean() ** 2 - bb, a.mean() * b.mean() - ab, a.mean() ** 2 - aa
     if square <= 0:

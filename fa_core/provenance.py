@@ -15,6 +15,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -257,14 +258,16 @@ class Machine(dict):
 
 
 def machine() -> Machine:
-    """What the processes here run on: processor and versions."""
+    """What the processes here run on: processor, and versions of what is installed."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):  # not Linux, or not this kind of processor
         model = platform.processor() or platform.machine()
-    versions = {name: metadata.version(name) for name in ("torch", "numpy", "numba")}
-    found = {"python": platform.python_version()} | versions
+    found = {"python": platform.python_version()}
+    for name in ("torch", "numpy", "numba"):
+        with suppress(metadata.PackageNotFoundError):  # the linear networks need no torch
+            found[name] = metadata.version(name)
     return Machine(device=f"{model}, {os.cpu_count()} cores", versions=found)
 
 

@@ -83,7 +83,7 @@ def test_the_controls_of_the_alignment_change_one_thing_each():
     assert set(mechanics.BACKPROP.seeds) <= set(mechanics.ALIGN.seeds)
     assert mechanics.REDRAWN.probes[-1] in mechanics.ALIGN.probes, "the notebook compares them there"
     assert changed(mechanics.SMALL, mechanics.ALIGN) == {"weights", "biases", "examples"}
-    assert changed(mechanics.UNITS, mechanics.ALIGN) == {"seeds"}
+    assert changed(mechanics.UNITS, mechanics.ALIGN) == {"seeds", "products"}
 
 
 def test_the_controls_of_the_alignment_take_away_what_they_say():
@@ -103,7 +103,7 @@ def test_the_controls_of_the_alignment_take_away_what_they_say():
 def test_the_single_units_of_the_map_are_those_of_its_least_aligned_points():
     for e in mechanics.UNITS_MAP:
         (point,) = (p for p in mechanics.points(mechanics.ALIGN_MAP) if p.name == e.name.removesuffix("-units"))
-        assert changed(e, point) == {"seeds"}
+        assert changed(e, point) == {"seeds", "products"}
         assert set(e.seeds) <= set(point.seeds)
 
 
@@ -226,7 +226,7 @@ def test_momenta_share_everything_else():
 def test_a_control_of_momentum_takes_away_what_it_says(control, fields, still):
     base, e = momentum.CONTROLS["feedback alignment"], momentum.CONTROLS[control]
     assert changed(e, base) == fields
-    assert changed(base, momentum.BY_MOMENTUM[0.9]) == {"seeds", "examples"}
+    assert changed(base, momentum.BY_MOMENTUM[0.9]) == {"seeds", "examples", "products"}
     kept = train(
         e.but(seeds=(0,), examples=50, probes=(0, 50), snapshots=("W0", "W1", "W2", "B1", "B2")), progress=False
     ).snapshots

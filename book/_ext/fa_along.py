@@ -12,7 +12,6 @@ from docutils import nodes
 
 from fa_core import notebooks
 
-NAMES_THE_MACHINE = "records.machine()"  # in the last cell of a notebook, which asks PyTorch as well
 LENGTH = 200  # characters of a description
 BRANCH = "main"
 
@@ -38,8 +37,8 @@ def of_module(name: str) -> frozenset[str]:
 
 
 def needs_torch(notebook) -> bool:
-    """Whether a notebook's code needs PyTorch, but for the cell that names the machine."""
-    code = "\n".join(c.source for c in notebooks.code_cells(notebook) if NAMES_THE_MACHINE not in c.source)
+    """Whether a notebook's code needs PyTorch."""
+    code = "\n".join(c.source for c in notebooks.code_cells(notebook))
     seen, left = set(), list(imported(ast.parse(code)))
     while left:
         name = left.pop()
@@ -85,7 +84,7 @@ def along(docname: str, source: Path, repository: str) -> str:
     links.insert(0, f"<a href='../_sources/{docname}.ipynb' download>Download this notebook</a>")
     online = launchers(repository, name, notebook)
     links += [link(address, words) for words, address in online.items()]
-    needs = "It needs PyTorch" + ("" if needs_torch(notebook) else " in its last cell alone, which names the machine")
+    needs = "It needs PyTorch" if needs_torch(notebook) else "It does not need PyTorch"
     clone = f"git clone {repository}\n" if repository else ""
     package = html.escape(f"%pip install git+{repository}")
     first = f"<p>In Colab, put <code>{package}</code> into a first cell.</p>" if online else ""

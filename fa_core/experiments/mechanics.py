@@ -33,7 +33,9 @@ ALIGN = Experiment(
     snapshots=("W1",),
 )
 # One seed, with W kept at every probe: the single units of Fig. 5a.
-UNITS = ALIGN.but(name="mechanics-units", seeds=(0,), traced=("W1",), snapshots=())
+# A network of a notebook's own, made there: in compiled steps, which the records were made without.
+HERE = {"snapshots": (), "products": "compiled"}
+UNITS = ALIGN.but(name="mechanics-units", seeds=(0,), traced=("W1",), **HERE)
 BACKPROP = ALIGN.but(
     name="mechanics-backprop",
     rule="backprop",
@@ -144,7 +146,9 @@ ALIGN_MAP = {
 }
 # The points of that map at which W aligns least, with W kept, for the share of single units: one seed each.
 UNITS_MAP = tuple(
-    ALIGN_MAP[what][v].but(name=f"{ALIGN_MAP[what][v].name}-units", seeds=MAP_SEEDS[:1], probes=(), snapshots=("W1",))
+    ALIGN_MAP[what][v].but(
+        name=f"{ALIGN_MAP[what][v].name}-units", seeds=MAP_SEEDS[:1], probes=(), **HERE | {"snapshots": ("W1",)}
+    )
     for what, v in (("scale of W0", 1.0), ("scale of B", 0.02), ("learning rate", 1e-4))
 )
 PHASE_CENTRE = PHASES.but(name="mechanics-phases-map", seeds=MAP_SEEDS, probes=(0, PHASE, 2 * PHASE, 3 * PHASE))

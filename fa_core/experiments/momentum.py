@@ -38,7 +38,11 @@ BY_MOMENTUM = {m: PLAIN.but(name=f"momentum-{m:g}", momentum=m) for m in MOMENTA
 # No momentum, but the rate that momentum m amounts to in the long run.
 BY_RATE = {m: PLAIN.but(name=f"momentum-as-rate-{m:g}", rate=RATE / (1 - m)) for m in MOMENTA[1:]}
 
-SHORT = {m: e.but(name=f"momentum-short-{m:g}", examples=8000, probes=probes(8000)) for m, e in BY_MOMENTUM.items()}
+# Made in the notebook: in compiled steps, while the records, of which they must be the beginning, were made in plain ones.
+SHORT = {
+    m: e.but(name=f"momentum-short-{m:g}", examples=8000, probes=probes(8000), products="compiled")
+    for m, e in BY_MOMENTUM.items()
+}
 
 # ---- controls
 _control = PLAIN.but(
@@ -48,6 +52,7 @@ _control = PLAIN.but(
     examples=20_000,
     probes=tuple(range(0, 20_001, 1000)),
     snapshots=("W0", "W1"),
+    products="compiled",
 )
 CONTROLS = {
     "feedback alignment": _control.but(name="momentum-control-none"),

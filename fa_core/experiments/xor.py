@@ -25,6 +25,7 @@ SMALL = Experiment(
     snapshots=("W1", "B1"),
     traced=("W1",),
     dtype="float64",
+    products="compiled",
 )
 SMALL_BACKPROP = SMALL.but(name="xor-small-backprop", rule="backprop")
 # W and B have the sizes of the values printed for the small network.
@@ -32,7 +33,13 @@ LARGE = SMALL.but(name="xor-large-feedback-alignment", sizes=(2, 25, 1), given=(
 LARGE_BACKPROP = LARGE.but(name="xor-large-backprop", rule="backprop")
 
 # Success of the small network is a matter of its W0: 1,200 more of them, beside the 200 of the verdicts.
-MORE = {"seeds": tuple(range(2000, 3200)), "probes": (0, 4 * EPOCHS), "snapshots": (), "traced": ()}
+MORE = {
+    "seeds": tuple(range(2000, 3200)),
+    "probes": (0, 4 * EPOCHS),
+    "snapshots": (),
+    "traced": (),
+    "products": "",  # the records were made before there were compiled steps
+}
 SMALL_MORE = SMALL.but(name="xor-more-feedback-alignment", **MORE)
 SMALL_BACKPROP_MORE = SMALL_BACKPROP.but(name="xor-more-backprop", **MORE)
 
