@@ -191,8 +191,9 @@ EXTENSIBLE = (
         riff(chunk(b"fmt ", PLAIN + b"\0\0"), chunk(b"data", SHORT), chunk(b"id3 ", b"odd")),
         sphere([1, -2, 300]).replace(b"end_head\n ", b"end_head\n\xff"),
         sphere([1, -2, 300]).replace(b"end_head\n" + b" " * 15, b"speaker_id -s0 \nend_head"),
+        sphere([1, -2, 300]).replace(b"\n   1024\n", b"\n   1024\nnote -s16 see its end_head\n").replace(b" " * 27, b"", 1),
     ],
-    ids=["extensible", "chunks before", "chunks after", "a byte above 127", "an empty value"],
+    ids=["extensible", "chunks before", "chunks after", "a byte above 127", "an empty value", "the end's mark in a text"],
 )
 def test_any_legal_form_of_a_file_is_read(tmp_path, audio):
     (tmp_path / "a.wav").write_bytes(audio)

@@ -24,6 +24,7 @@ import re
 import sys
 import warnings
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -169,7 +170,7 @@ def sphere(content: bytes, path: Path) -> tuple[int, np.ndarray]:
     """Rate and samples of a NIST SPHERE file. Raises ValueError for a damaged header or missing samples, DataError for
     samples in another code than the plain one."""
     size = int(content[8:16])
-    lines = content[16:size].split(b"end_head")[0].decode("latin-1").splitlines()
+    lines = takewhile(lambda line: line.strip() != "end_head", content[16:size].decode("latin-1").splitlines())
     fields = [line.split(None, 2) for line in lines if line.strip() and not line.startswith(";")]
     header = {field[0]: field[2] if len(field) > 2 else "" for field in fields}
     coding = header.get("sample_coding") or "pcm"
