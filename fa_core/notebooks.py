@@ -164,7 +164,7 @@ def execute(name: str, out: Path, given: dict | None = None) -> float:
     try:
         with tempfile.TemporaryDirectory() as sockets:
             # A kernel is interrupted before it is told to end, and calls that an error if it is not quick enough.
-            settings = {"NotebookClient": {"extra_arguments": ["--log-level=CRITICAL"]}}
+            settings: dict[str, dict] = {"NotebookClient": {"extra_arguments": ["--log-level=CRITICAL"]}}
             # Kernels speak over sockets in a folder of their own: no ports to collide, no warning about open ones.
             if os.name == "posix":
                 settings["KernelManager"] = {"transport": "ipc", "ip": f"{sockets}/kernel"}
