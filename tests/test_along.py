@@ -48,6 +48,7 @@ def without_torch(program: str) -> subprocess.CompletedProcess:
 
 
 def test_what_is_said_to_need_no_torch_imports_without():
+    assert {name[:2] for name in LIGHT} == {"01", "02", "13", "15", "16", "18", "19"}, "the linear networks, in NumPy"
     lines = ["import matplotlib", "matplotlib.use('agg')"]
     for name in LIGHT:
         for cell in notebooks.code_cells(notebooks.read(notebooks.path(name))):
@@ -85,6 +86,8 @@ def test_without_a_repository_a_page_links_to_nothing_outside(book):
     text = fa_along.along("notebooks/light", book, "")
     assert "../_sources/notebooks/light.ipynb" in text
     assert ".venv/bin/fa_core run light --profile smoke" in text
+    assert "<p>It does not need PyTorch. " in text
+    assert "<p>It needs PyTorch. " in fa_along.along("notebooks/heavy", book, "")
     assert "http" not in text
     assert "git clone" not in text
     for page, up in {"book/scorecard": "../", "book/api/rules": "../../", "notebooks/light": "../"}.items():

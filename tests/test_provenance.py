@@ -295,3 +295,17 @@ def test_what_it_ran_on_is_a_sentence_in_a_notebook_and_data_in_a_record():
     assert pretty(on) == "Run on a chip, 2 cores, with Python 3.11.7, PyTorch 2.13.0+cpu and numba 0.68.1."
     assert json.loads(json.dumps(on)) == {"device": "a chip, 2 cores", "versions": versions}
     assert type(provenance.machine()) is provenance.Machine
+
+
+def test_what_is_not_installed_has_no_version_and_the_machine_is_named_all_the_same(monkeypatch):
+    there = provenance.machine()
+
+    def version(name):
+        if name == "torch":
+            raise provenance.metadata.PackageNotFoundError(name)
+        return there["versions"][name]
+
+    monkeypatch.setattr(provenance.metadata, "version", version)
+    without = {name: v for name, v in there["versions"].items() if name != "torch"}
+    assert provenance.machine() == there | {"versions": without}
+    assert "PyTorch" not in repr(provenance.machine())

@@ -604,7 +604,7 @@ def differences(one, other) -> set[str]:
     return {k for k in a.keys() | b.keys() if a.get(k) != b.get(k)} - {"probes", "snapshots"}
 
 
-REPORTED = (described.FIGURE, described.HERE, described.ONE_EACH, described.SHARED)
+REPORTED = (described.FIGURE, described.REDUCED, described.ONE_EACH, described.SHARED)
 
 
 def test_what_is_searched_for_is_searched_on_validation_images_and_seeds_that_are_not_reported():
@@ -625,8 +625,7 @@ def test_what_is_searched_for_is_searched_on_validation_images_and_seeds_that_ar
         ((described.SHARED,), described.ONE_EACH, {"shared"}),
         ((described.SHARED_BY_ALL,), described.ONE_EACH, {"shared", "examples"}),
         ((described.ONE_EACH,), described.REDUCED, {"seeds"}),
-        ((described.HERE,), described.REDUCED, {"tested"}),
-        ((described.NO_FEEDBACK, described.CUT), described.HERE, {"feedback", "examples"}),
+        ((described.NO_FEEDBACK, described.CUT), described.REDUCED, {"feedback", "examples"}),
         ((described.ANNEALED,), described.FIGURE, {"schedule", "examples"}),
         ((described.REDUCED,), described.FIGURE, {"sizes", "rate", "examples"}),
         (described.TRIALS, described.TRIALS[0], {"squash", "feedback", "rate", "biases", "schedule"}),
