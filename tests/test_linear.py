@@ -277,3 +277,21 @@ def test_the_error_may_be_taken_at_some_examples_alone_and_is_the_same_there(rul
     assert np.isnan(np.delete(some, at, axis=1)).all()
     with pytest.raises(ValueError, match=r"nse_every wants .* 1 or more, got 0"):
         nse(nse_every=0)
+
+
+@pytest.mark.parametrize("rule", ["feedback alignment", "pseudobackprop"])
+def test_learning_may_end_where_all_runs_are_at_an_error_and_says_the_same_up_to_there(rule):
+    def learn(**until):
+        return linear.learn(rule, 0.008, [3, 4], 2000, init=0.1, probe_every=50, **until)
+
+    whole, ended = learn(), learn(until=0.1)
+    seen = ended.nse.shape[1]
+    assert 100 < seen < 1500
+    assert np.array_equal(ended.nse, whole.nse[:, :seen])
+    assert np.array_equal(ended.probes, np.arange(0, seen, 50))
+    assert np.array_equal(ended.angle, whole.angle[:, : len(ended.probes)])
+    assert np.array_equal(ended.examples_to(0.1), whole.examples_to(0.1))
+    assert np.array_equal(ended.at_nse("angle", 0.1), whole.at_nse("angle", 0.1))
+    assert (ended.nse[:, -1] <= 0.1).all()
+    assert (whole.nse[:, : seen - 1 : 50] > 0.1).any(0).all(), "and no sooner than all are there"
+    assert learn(until=1e-30).nse.shape == whole.nse.shape

@@ -165,6 +165,26 @@ def test_a_validation_set_is_the_end_of_the_training_set_on_the_whole_ones_scale
     assert np.array_equal(validation[2](validation[1][0]), scaled[800:])
 
 
+def test_a_set_that_cannot_change_is_scaled_once_and_each_other_one_anew():
+    experiment = linear_experiment(task="mnist", **DIGITS)
+    one, again = tasks.make(experiment, (0, 1)), tasks.make(experiment, (2,))
+    assert again.x is one.x
+    assert again.test_x.data_ptr() == one.test_x.data_ptr()
+    validated = tasks.make(experiment.but(task="mnist validation"), (0, 1))
+    assert 0 < len(validated.x) < 60_000
+    assert torch.equal(validated.x, one.x[: len(validated.x)])
+    assert torch.equal(validated.test_x[0], one.x[len(validated.x) :])
+    assert torch.equal(tasks.make(experiment.but(dtype="float64"), (0,)).x, one.x.double())
+    assert torch.equal(tasks.make(experiment, (0,)).x, one.x)
+
+
+def test_a_set_that_may_be_written_to_is_taken_as_it_is_now():
+    stored = np.zeros(3)
+    for value in (0.0, 1.0):
+        stored[:] = value
+        assert np.array_equal(tasks.kept("train", (), stored, stored.copy), stored)
+
+
 @pytest.mark.usefixtures("small_sets")
 def test_images_that_stay_in_their_file_are_given_as_those_in_memory_are(monkeypatch):
     experiment = linear_experiment(task="svhn", **DIGITS | {"sizes": (1024, 3, 10)})

@@ -291,8 +291,11 @@ def test_the_tenths_are_within_the_cells_of_an_interval():
     ],
 )
 def test_a_fate_is_proved_where_it_is_true_and_no_other(low, high, fate, other):
-    assert step_size.proved(low, high, fate, cells=20)
-    assert not step_size.proved(low, high, other, cells=20, depth=3)
+    part = step_size.Part(low, high, fate, cells=20)
+    alone, (beside, not_proved) = step_size.proved([part]), step_size.proved([part, part._replace(fate=other, depth=3)])
+    assert alone == [beside]
+    assert beside
+    assert not not_proved
 
 
 def test_bounds_of_the_recursion_hold_it():

@@ -41,8 +41,8 @@ class Interval:
 
     def __mul__(self, other: Any) -> "Interval":
         other = Interval.of(other)
-        ends = [self.low * other.low, self.low * other.high, self.high * other.low, self.high * other.high]
-        return _outward(np.minimum.reduce(ends), np.maximum.reduce(ends))
+        a, b, c, d = self.low * other.low, self.low * other.high, self.high * other.low, self.high * other.high
+        return _outward(np.minimum(np.minimum(a, b), np.minimum(c, d)), np.maximum(np.maximum(a, b), np.maximum(c, d)))
 
     __radd__, __rmul__ = __add__, __mul__
 

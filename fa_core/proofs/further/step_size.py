@@ -12,8 +12,9 @@ u^3/2 - kappa u = 1 - e there:
 `flow.one_mode` iterates it in ordinary arithmetic; the bounds here hold for all k of an interval.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sympy as sp
@@ -94,18 +95,21 @@ def _root(kappa: Interval, error: Interval) -> Interval:
     by Newton's method and then checked with bounds; where the check fails the enclosure is everything.
     """
 
-    def end(c: np.ndarray, x: np.ndarray, nudge: float) -> tuple[np.ndarray, Interval, Interval]:
-        found = np.cbrt(2 * np.maximum(1 - x, 0)) + np.sqrt(2 * np.maximum(c, 0)) + 1e-3  # above the root: p is convex
-        for _ in range(12):
-            found = found - (found**3 / 2 - c * found - (1 - x)) / (1.5 * found * found - c)
-        found = found * (1 + nudge)
-        at, coefficient = Interval.of(found), Interval.of(c)
-        value = at.squared() * at * 0.5 - coefficient * at - (1 - Interval.of(x))
-        return found, value, at.squared() * 1.5 - coefficient
-
-    low, p_low, d_low = end(kappa.low, error.high, -1e-13)
-    high, p_high, _ = end(kappa.high, error.low, 1e-13)
-    sure = (p_low.high <= 0) & (p_high.low >= 0) & (low > 0) & (d_low.low > 0)
+    # Both ends at once, in a leading axis.
+    c, x = np.stack([kappa.low, kappa.high]), np.stack([error.high, error.low])
+    found = np.cbrt(2 * np.maximum(1 - x, 0)) + np.sqrt(2 * np.maximum(c, 0)) + 1e-3  # above the root: p is convex
+    for _ in range(12):
+        before = found
+        found = found - (found**3 / 2 - c * found - (1 - x)) / (1.5 * found * found - c)
+        if not (np.abs(found - before) > 1e-14 * np.abs(found)).any():
+            break
+    found[0] *= 1 - 1e-13
+    found[1] *= 1 + 1e-13
+    at, coefficient = Interval.of(found), Interval.of(c)
+    value = at.squared() * at * 0.5 - coefficient * at - (1 - Interval.of(x))
+    slope = at.squared() * 1.5 - coefficient
+    low, high = found
+    sure = (value.high[0] <= 0) & (value.low[1] >= 0) & (low > 0) & (slope.low[0] > 0)
     return Interval(np.where(sure, low, -np.inf), np.where(sure, high, np.inf))
 
 
@@ -210,9 +214,9 @@ def _no_bad_end(step: Interval, kappa_low: np.ndarray) -> np.ndarray:
     return beyond & (kappa_low > (m.squared() * 0.5 + m.inverse()).high)
 
 
-def fate(step: Interval, wanted: tuple[str, ...], updates: int = 600) -> np.ndarray:
-    """Which of the fates `wanted` is proved of every k of each interval, "" where none is; for k from 0.1 to 1.34."""
-    found = np.full(step.low.shape, "", dtype="<U12")
+def fate(step: Interval, wanted: np.ndarray, updates: int = 600) -> np.ndarray:
+    """Whether the fate wanted of each interval is proved of every k in it; for k from 0.1 to 1.34."""
+    found = np.zeros(step.low.shape, bool)
     active, now = np.arange(step.low.size), _first(step)
     positive = now.error.low > 0
     with np.errstate(all="ignore"):
@@ -227,9 +231,9 @@ def fate(step: Interval, wanted: tuple[str, ...], updates: int = 600) -> np.ndar
                 UNSTABLE: unstable,
                 RUNS_OFF: unstable & _no_bad_end(here, now.kappa.low),
             }
-            labels = np.select([proofs[name] for name in wanted], wanted, "")
-            found[active] = labels
-            left = (labels == "") & (now.error.size < 1e3) & (now.error.size > 1e-10)  # too wide, or the end: to be halved
+            done = np.select([wanted[active] == name for name in proofs], list(proofs.values()), default=False)
+            found[active] = done
+            left = ~done & (now.error.size < 1e3) & (now.error.size > 1e-10)  # too wide, or the end: to be halved
             if not left.any():
                 break
             active, now, positive = active[left], now[left], positive[left]
@@ -238,18 +242,34 @@ def fate(step: Interval, wanted: tuple[str, ...], updates: int = 600) -> np.ndar
     return found
 
 
-def proved(low: float, high: float, *wanted: str, cells: int = 100, depth: int = 14, most: int = 100_000) -> int:
-    """Prove that every k from `low` to `high` has one of the fates `wanted`: the number of intervals it took, 0 if
-    it was not possible with halving `depth` times."""
-    step, total = Interval.cells(low, high, cells), 0
-    for _ in range(depth):
-        done = fate(step, wanted) != ""
-        total += int(done.sum())
-        if done.all():
-            return total
-        if (~done).sum() > most:
-            return 0
-        low_, high_ = step.low[~done], step.high[~done]
-        middle = low_ + (high_ - low_) / 2
-        step = Interval(np.concatenate([low_, middle]), np.concatenate([middle, high_]))
-    return 0
+class Part(NamedTuple):
+    """All k from `low` to `high`, the fate to be proved of them, into how many intervals they are parted at first, and how
+    often these may be halved."""
+
+    low: float
+    high: float
+    fate: str
+    cells: int = 100
+    depth: int = 14
+
+
+def proved(parts: Sequence[Part], most: int = 100_000) -> list[int]:
+    """Prove that every k of each part has its fate: the number of intervals that each took, 0 where it was not possible
+    with its halvings, or not with `most` intervals at once. The parts go through it together, in a third of the time."""
+    taken, failed = np.zeros(len(parts), int), np.zeros(len(parts), bool)
+    first = [Interval.cells(part.low, part.high, part.cells) for part in parts]
+    low, high = np.concatenate([c.low for c in first]), np.concatenate([c.high for c in first])
+    of = np.repeat(np.arange(len(parts)), [part.cells for part in parts])
+    wanted, depth = np.array([part.fate for part in parts]), np.array([part.depth for part in parts])
+    for halvings in range(1, depth.max() + 1):
+        done = fate(Interval(low, high), wanted[of])
+        taken += np.bincount(of[done], minlength=len(parts))
+        left = np.bincount(of[~done], minlength=len(parts))
+        failed |= (left > most) | ((left > 0) & (halvings >= depth))
+        again = ~done & ~failed[of]
+        if not again.any():
+            break
+        low, high, of = low[again], high[again], of[again]
+        middle = low + (high - low) / 2
+        low, high, of = np.concatenate([low, middle]), np.concatenate([middle, high]), np.tile(of, 2)
+    return [int(n) for n in np.where(failed, 0, taken)]
