@@ -117,7 +117,7 @@ class Curves:
         return np.where(below.any(1), np.take_along_axis(getattr(self, name), below.argmax(1)[:, None], 1)[:, 0], np.nan)
 
 
-AT_ONCE = 100  # examples that a loop is handed with feedback weights of their own; errors until it is asked if it may end
+AT_ONCE = 100  # examples, about so many, that a loop is handed where each has feedback weights of its own, or it may end early
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -133,7 +133,7 @@ def learn(
     sigma: float = 0.1,
     probe_every: int = 20,
     nse_every: int = 1,
-    until: float = 0.0,
+    until: float | None = None,
     pseudo: bool = False,
     feedback_at: Callable[[int, np.ndarray], np.ndarray] | None = None,
     compiled: bool = True,
@@ -142,7 +142,7 @@ def learn(
 
     rate multiplies the update of each example. sigma: standard deviation of the perturbations. nse_every: take the error
     after every so many examples; in large networks that costs more than to learn. until: end before all examples are seen,
-    where it is seen (every `AT_ONCE` measured errors, and at each probe) that the error of all runs is at or below this.
+    where it is seen (at a probe, and about every `AT_ONCE` examples) that the error of all runs is at or below this.
     pseudo: probe the angle between B e and W^+ e too. `feedback_at(t, B)` gives the feedback weights used at example t, for
     controls; by default B itself. compiled: take the steps of `fa_core.compiled`, but for pseudobackprop, and not those of
     `plain`; they differ in rounding alone. A run that diverges goes on as infinities and NaN, which no threshold counts as
@@ -169,8 +169,10 @@ def learn(
     nse, measured = np.empty((len(x), examples + 1)), [_probe(net, seen_at_probes, pseudo)]
     nse[:, 0] = net.nse()
     measured_at = np.arange(1, examples + 1) % nse_every == 0
-    # As far as the next probe; and not too far at once where each example has feedback weights of its own.
-    stops = sorted({*probes, examples, *(range(0, examples, AT_ONCE * nse_every) if feedback_at or until else ())})
+    # As far as the next probe; and not too far at once, and to where the error is taken, for what `AT_ONCE` is for.
+    parted = feedback_at is not None or until is not None
+    few = max(AT_ONCE // nse_every, 1) * nse_every
+    stops = sorted({*probes, examples, *(range(0, examples, few) if parted else ())})
     for start, stop in pairwise(stops):
         B = np.stack([feedback_at(t, net.B) for t in range(start, stop)]) if feedback_at else net.B[None]
         nse[:, start + 1 : stop + 1] = take(
@@ -178,7 +180,7 @@ def learn(
         )
         if stop % probe_every == 0:
             measured.append(_probe(net, seen_at_probes, pseudo))
-        if (nse[:, stop] <= until).all():
+        if until is not None and (nse[:, stop] <= until).all():
             nse, probes = nse[:, : stop + 1], probes[: len(measured)]
             break
     angle, positive, weight_angle, *pseudo_angle = (np.stack(m, axis=1) for m in zip(*measured, strict=True))

@@ -295,3 +295,10 @@ def test_learning_may_end_where_all_runs_are_at_an_error_and_says_the_same_up_to
     assert (ended.nse[:, -1] <= 0.1).all()
     assert (whole.nse[:, : seen - 1 : 50] > 0.1).any(0).all(), "and no sooner than all are there"
     assert learn(until=1e-30).nse.shape == whole.nse.shape
+
+
+def test_learning_goes_on_to_its_last_example_unless_it_is_told_to_end():
+    exact = linear.learn("backprop", 0.1, [0], 3000, sizes=(1, 1, 1), init=0.5, probe_every=1000)
+    assert (exact.nse == 0).any(), "or there is nothing to end at"
+    assert exact.nse.shape == (1, 3001)
+    assert len(exact.probes) == 4

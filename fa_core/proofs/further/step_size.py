@@ -255,7 +255,7 @@ class Part(NamedTuple):
 
 def proved(parts: Sequence[Part], most: int = 100_000) -> list[int]:
     """Prove that every k of each part has its fate: the number of intervals that each took, 0 where it was not possible
-    with its halvings, or not with `most` intervals at once. The parts go through it together, in a third of the time."""
+    with its halvings, or not with `most` intervals at once."""
     taken, failed = np.zeros(len(parts), int), np.zeros(len(parts), bool)
     first = [Interval.cells(part.low, part.high, part.cells) for part in parts]
     low, high = np.concatenate([c.low for c in first]), np.concatenate([c.high for c in first])
