@@ -117,7 +117,7 @@ class Curves:
         return np.where(below.any(1), np.take_along_axis(getattr(self, name), below.argmax(1)[:, None], 1)[:, 0], np.nan)
 
 
-AT_ONCE = 100  # examples, about so many, that a loop is handed where each has feedback weights of its own, or it may end early
+AT_ONCE = 100  # examples, about so many, that a loop is handed where each has its own B, or learning may end early
 
 
 @np.errstate(over="ignore", invalid="ignore")
