@@ -298,6 +298,11 @@ def test_a_fate_is_proved_where_it_is_true_and_no_other(low, high, fate, other):
     assert not not_proved
 
 
+def test_a_fate_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="unknown fate 'montone'; there are: monotone, settles"):
+        step_size.proved([step_size.Part(0.3, 0.38, "montone")])
+
+
 def test_bounds_of_the_recursion_hold_it():
     for low in (0.31, 0.5, 0.64, 0.66):
         inside = low + 1e-4 * np.linspace(0, 1, 9)

@@ -27,6 +27,7 @@ SETTLES = "settles"  # e goes to 0
 ALTERNATING = "alternating"  # e goes to 0, and changes its sign at each update from some update on
 UNSTABLE = "unstable"  # no end with u v = 1 and u > 0 is approached
 RUNS_OFF = "runs off"  # no end is approached: (u, v) has no bound
+FATES = (MONOTONE, SETTLES, ALTERNATING, UNSTABLE, RUNS_OFF)
 
 k, u, v, s, eta = sp.symbols("k u v s eta", positive=True)
 e = 1 - u * v
@@ -243,8 +244,8 @@ def fate(step: Interval, wanted: np.ndarray, updates: int = 600) -> np.ndarray:
 
 
 class Part(NamedTuple):
-    """All k from `low` to `high`, the fate to be proved of them, into how many intervals they are parted at first, and how
-    often these may be halved."""
+    """All k from `low` to `high`, the fate to be proved of them, into how many intervals they are parted at first, and in how
+    many rounds; what a round leaves over is halved for the next."""
 
     low: float
     high: float
@@ -255,17 +256,19 @@ class Part(NamedTuple):
 
 def proved(parts: Sequence[Part], most: int = 100_000) -> list[int]:
     """Prove that every k of each part has its fate: the number of intervals that each took, 0 where it was not possible
-    with its halvings, or not with `most` intervals at once."""
+    in its rounds, or not with `most` intervals at once. Raises ValueError for an unknown fate."""
+    if unknown := {part.fate for part in parts} - {*FATES}:
+        raise ValueError(f"unknown fate {', '.join(sorted(unknown))!r}; there are: {', '.join(FATES)}")
     taken, failed = np.zeros(len(parts), int), np.zeros(len(parts), bool)
     first = [Interval.cells(part.low, part.high, part.cells) for part in parts]
     low, high = np.concatenate([c.low for c in first]), np.concatenate([c.high for c in first])
     of = np.repeat(np.arange(len(parts)), [part.cells for part in parts])
     wanted, depth = np.array([part.fate for part in parts]), np.array([part.depth for part in parts])
-    for halvings in range(1, depth.max() + 1):
+    for rounds in range(1, depth.max() + 1):
         done = fate(Interval(low, high), wanted[of])
         taken += np.bincount(of[done], minlength=len(parts))
         left = np.bincount(of[~done], minlength=len(parts))
-        failed |= (left > most) | ((left > 0) & (halvings >= depth))
+        failed |= (left > most) | ((left > 0) & (rounds >= depth))
         again = ~done & ~failed[of]
         if not again.any():
             break
