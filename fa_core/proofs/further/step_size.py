@@ -244,8 +244,8 @@ def fate(step: Interval, wanted: np.ndarray, updates: int = 600) -> np.ndarray:
 
 
 class Part(NamedTuple):
-    """All k from `low` to `high`, the fate to be proved of them, into how many intervals they are parted at first, and in how
-    many rounds; what a round leaves over is halved for the next."""
+    """All k from `low` to `high`, the fate to be proved of them, into how many intervals they are parted at first, and in
+    how many rounds; what a round leaves over is halved for the next."""
 
     low: float
     high: float
