@@ -14,7 +14,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
@@ -50,26 +50,32 @@ def digest(found: dict[str, str]) -> str:
 
 @functools.cache  # what is loaded, and not what a file says later on
 def _sources(trainer: str, words: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    trees: dict[str, ast.Module] = {}
     wanted: dict[str, set[str]] = {}
+    met: set[str] = set()
     left = [trainer]
     while left:
         name = left.pop()
-        if name in trees or name == __name__:  # which looks on, and changes nothing
+        if name in met or name == __name__:  # which looks on, and changes nothing
             continue
-        trees[name] = _Untyped().visit(_tree(name))
-        for module, names in _imports(trees[name], name, words):
+        met.add(name)
+        made_up = [(stem + word, frozenset[str]()) for stem in _stems(name) for word in words if _exists(stem + word)]
+        for module, names in (*_imports(name), *made_up):
             wanted.setdefault(module, set()).update(names)
             left.append(module)
             left += [module.rsplit(".", n)[0] for n in range(1, module.count(".") + 1)]  # a package is run before its parts
     found = {}
-    for name in sorted(trees):
-        tree = trees[name]
-        if name == DESCRIPTIONS or name.startswith(f"{DESCRIPTIONS}."):
-            tree.body = _needed(tree, wanted.get(name, set()))
-        if tree.body:
-            found[name] = _short(json.dumps(_plain(tree)))
+    for name in sorted(met):
+        described = name == DESCRIPTIONS or name.startswith(f"{DESCRIPTIONS}.")
+        if of := _digest_of(name, frozenset(wanted.get(name, ())) if described else None):
+            found[name] = of
     return tuple(found.items())
+
+
+@functools.cache  # for many trainers and tasks
+def _digest_of(name: str, wanted: frozenset[str] | None) -> str | None:
+    """The digest of a module, or of what it needs to define the names that are wanted of it; None where that is nothing."""
+    body = _untyped(name).body if wanted is None else _needed(_untyped(name), wanted)
+    return _short(json.dumps(_plain(ast.Module(body, [])))) if body else None
 
 
 def _short(text: str) -> str:
@@ -86,6 +92,11 @@ def _source(name: str) -> Path:
 
 def _tree(name: str) -> ast.Module:
     return ast.parse(_source(name).read_bytes())
+
+
+@functools.cache
+def _untyped(name: str) -> ast.Module:
+    return _Untyped().visit(_tree(name))
 
 
 class _Untyped(ast.NodeTransformer):
@@ -123,14 +134,15 @@ def _exists(name: str) -> bool:
         return False
 
 
-def _imports(tree: ast.Module, name: str, words: Iterable[str]) -> Iterator[tuple[str, set[str]]]:
+@functools.cache
+def _imports(name: str) -> tuple[tuple[str, frozenset[str]], ...]:
     """The modules of this package that a module imports, wherever in it, each with the names that are taken from it."""
     package = name if _source(name).name == "__init__.py" else name.rpartition(".")[0]
-    tops = {PACKAGE, name.split(".")[0]}
-    for node in ast.walk(tree):
-        found: list[tuple[str, set[str]]]
+    tops = _tops(name)
+    imported: list[tuple[str, set[str]]] = []
+    for node in ast.walk(_untyped(name)):
         if isinstance(node, ast.Import):
-            found = [(alias.name, set()) for alias in node.names]
+            imported += [(alias.name, set()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
@@ -138,12 +150,23 @@ def _imports(tree: ast.Module, name: str, words: Iterable[str]) -> Iterator[tupl
             if base.split(".")[0] not in tops:
                 continue
             parts = {alias.name for alias in node.names if _exists(f"{base}.{alias.name}")}
-            found = [(base, {alias.name for alias in node.names} - parts), *((f"{base}.{part}", set()) for part in parts)]
-        elif (stem := _made_up(node)) is not None:
-            found = [(stem + word, set()) for word in sorted(words) if _exists(stem + word)]
-        else:
-            continue
-        yield from ((module, names) for module, names in found if module.split(".")[0] in tops)
+            imported += [
+                (base, {alias.name for alias in node.names} - parts),
+                *((f"{base}.{part}", set()) for part in parts),
+            ]
+    return tuple((module, frozenset(names)) for module, names in imported if module.split(".")[0] in tops)
+
+
+def _tops(name: str) -> set[str]:
+    """The packages whose modules count, of what a module imports."""
+    return {PACKAGE, name.split(".")[0]}
+
+
+@functools.cache
+def _stems(name: str) -> tuple[str, ...]:
+    """The first parts of the names that a module makes up at run time, of others that it imports."""
+    stems = (_made_up(node) for node in ast.walk(_untyped(name)))
+    return tuple(stem for stem in stems if stem is not None and stem.split(".")[0] in _tops(name))
 
 
 def _made_up(node: ast.AST) -> str | None:
@@ -155,7 +178,7 @@ def _made_up(node: ast.AST) -> str | None:
     return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
 
 
-def _needed(tree: ast.Module, names: set[str]) -> list[ast.stmt]:
+def _needed(tree: ast.Module, names: Iterable[str]) -> list[ast.stmt]:
     """The statements of a module that define these names, and what those use in turn."""
     defines = [(statement, _defined(statement)) for statement in tree.body]
     wanted = set(names)

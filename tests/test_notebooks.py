@@ -14,6 +14,7 @@ import nbformat
 import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
+from papermill.iorw import papermill_io
 
 from fa_core import claims, notebooks, processes, records
 from fa_core.__main__ import main
@@ -227,6 +228,19 @@ def test_a_kernel_that_died_is_told_with_the_notebook_the_cell_the_copy_and_the_
     # The kernel may or may not have said that it began the cell in which it died.
     told = notebooks.unfit(notebooks.read(copy))
     assert any(f"execution counts are [1, 2, {third}, None], wanted 1 to 4" in told for third in (None, 3))
+
+
+def test_how_often_a_copy_is_written_does_not_depend_on_the_number_of_cells(own_notebooks, monkeypatch, tmp_path):
+    written = []
+    monkeypatch.setattr(
+        papermill_io, "write", lambda text, path, *_, true=papermill_io.write: written.append(true(text, path))
+    )
+    own_notebooks("98_short", "1")
+    own_notebooks("98_long", *map(str, range(5)))
+    for name in ("98_short", "98_long"):
+        notebooks.execute(name, tmp_path / "out")
+    assert len(written) == 2 * 3  # as it begins, as it ends, and by papermill when all is done
+    assert [c.execution_count for c in notebooks.read(tmp_path / "out" / "98_long.ipynb").cells] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_kernel_says_nothing_of_being_interrupted_as_it_ends(own_notebooks, tmp_path, capfd):

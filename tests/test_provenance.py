@@ -32,15 +32,21 @@ def edited(monkeypatch, module: str, edit) -> None:
     monkeypatch.setattr(provenance, "_tree", tree)
 
 
+def forget() -> None:
+    """Read the sources anew."""
+    for kept in (provenance._sources, provenance._digest_of, provenance._untyped, provenance._imports, provenance._stems):
+        kept.cache_clear()
+
+
 def changed(monkeypatch, experiment, module, edit) -> set[str]:
     """The modules whose digests an edit changes."""
     with monkeypatch.context() as m:
-        provenance._sources.cache_clear()
+        forget()
         before = provenance.sources(experiment)
-        provenance._sources.cache_clear()
+        forget()
         edited(m, module, edit)
         after = provenance.sources(experiment)
-    provenance._sources.cache_clear()
+    forget()
     return {name for name in before | after if before.get(name) != after.get(name)}
 
 

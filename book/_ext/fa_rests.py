@@ -28,7 +28,8 @@ class Code:
     def __init__(self, notebook):
         self.cells = [(c, _parsed(c.source)) for c in notebooks.code_cells(notebook)]
         self.statements = [s for _, body in self.cells for s in body]
-        self._used = cache(_used)  # the same code is met many times
+        # The same code is met many times.
+        self._used, self._mentioned = cache(_used), cache(self._mentions)
 
     @cached_property
     def described(self) -> dict:
@@ -100,13 +101,15 @@ class Code:
                     found |= self.of(definition, statement, wanted, of_a_call, seen)
         return found
 
-    def _mentioned(self, node: ast.AST) -> Iterator[Experiment]:
+    def _mentions(self, node: ast.AST) -> set[Experiment]:
         """The experiments that stand in the code by their names in the descriptions."""
+        found: set[Experiment] = set()
         for n in ast.walk(node):
             if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id in self.described:
-                yield from _experiments(getattr(self.described[n.value.id], n.attr, None))
+                found.update(_experiments(getattr(self.described[n.value.id], n.attr, None)))
             elif isinstance(n, ast.Name) and n.id in self.described:
-                yield from _experiments(self.described[n.id])
+                found.update(_experiments(self.described[n.id]))
+        return found
 
     def _definitions(self, name: str, before: ast.stmt, keys: frozenset[str]) -> Iterator[tuple[ast.stmt, ast.AST]]:
         """The statements that give a name, or the entries of a dictionary that are asked for, its value as it is at a
