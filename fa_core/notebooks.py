@@ -65,7 +65,7 @@ class NotebookError(RuntimeError):
     """A notebook does not exist, was given what it does not know, or failed; the message says where."""
 
 
-class WrittenOnce(NBClientEngine):
+class _WrittenOnce(NBClientEngine):
     """papermill's engine, but that the copy is written at the beginning and at the end. Its own writes the whole notebook
     twice for each cell, which took up to a third of the time of those with many figures."""
 
@@ -78,7 +78,7 @@ class WrittenOnce(NBClientEngine):
             nb_man.output_path = target
 
 
-papermill_engines.register(WrittenOnce.__name__, WrittenOnce)
+papermill_engines.register(_WrittenOnce.__name__, _WrittenOnce)
 
 
 def names() -> list[str]:
@@ -190,7 +190,7 @@ def execute(name: str, out: Path, given: dict | None = None) -> float:
                 str(source),
                 str(target),
                 given,
-                engine_name=WrittenOnce.__name__,
+                engine_name=_WrittenOnce.__name__,
                 kernel_name=KERNEL["name"],
                 language="python",
                 cwd=str(FOLDER),
