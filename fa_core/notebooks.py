@@ -37,17 +37,22 @@ FRONT_PICTURE = ROOT / "book" / "_static" / "readme.png"
 # Those that take longest, which are begun first: one that is left at the end keeps a single process busy.
 LONGEST = (
     "05_spiking",
-    "08_mnist_extended",
     "13_convergence",
-    "16_gauss_newton",
-    "07_xor",
-    "15_pseudoinverse",
     "02_linear",
+    "08_mnist_extended",
+    "15_pseudoinverse",
+    "16_gauss_newton",
     "14_alignment",
-    "11_momentum",
-    "06_mechanics",
-    "18_from_zero",
     "21_later_findings",
+    "06_mechanics",
+    "07_xor",
+    "11_momentum",
+    "12_limitations",
+    "17_not_a_gradient",
+    "18_from_zero",
+    "19_any_start",
+    "03_mnist",
+    "04_deep",
 )
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 NORMAL = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
