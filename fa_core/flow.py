@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.integrate import solve_ivp
+from scipy.integrate import BDF, DOP853, LSODA, RK23, RK45, Radau
 
 SIGNALS = ("feedback alignment", "backprop")
+METHODS = {method.__name__: method for method in (DOP853, RK45, RK23, LSODA, Radau, BDF)}
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ def integrate(
     for long times from large weights, where the flow is stiff. Between its steps SciPy interpolates, which is less exact
     than the steps are: with these tolerances by a factor of up to some hundred, and still within 1e-8.
 
-    Raises ValueError for shapes that do not fit and times that do not increase, RuntimeError if the solution runs off to
-    infinity or the integrator gives up, with the last time that it reached.
+    Raises ValueError for shapes that do not fit, numbers that are not finite, times that do not increase and an unknown
+    method, RuntimeError if the solution runs off to infinity or the integrator gives up, with the last time that it reached.
     """
     T, B, A, W, t = (np.asarray(a, dtype=float) for a in (T, B, A, W, t))
     (n_o, n_i), n_h = T.shape, B.shape[0]
@@ -108,42 +109,46 @@ def integrate(
     if t.ndim != 1 or t.size < 2 or not (np.isfinite(t).all() and (np.diff(t) > 0).all()):
         raise ValueError(f"t wants two or more increasing times, of which the first is the start; got {t.tolist()}")
 
-    def unpack(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return flat[..., : n_h * n_i].reshape(*flat.shape[:-1], n_h, n_i), flat[..., n_h * n_i :].reshape(
-            *flat.shape[:-1], n_o, n_h
-        )
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; there are: {', '.join(METHODS)}")
+
+    if not all(np.isfinite(m).all() for m in (T, B, A, W, 0 if S is None else S)):
+        raise ValueError("T, B, A, W and S want finite numbers")
+    (p, q), of_A = decay, A.size
 
     def field(_: float, flat: np.ndarray) -> np.ndarray:
         # Called a million times in a notebook: what is not asked for is not computed.
-        now, change = unpack(flat), np.zeros(flat.shape)
-        for into, name, v, d, x in zip(unpack(change), "AW", velocity(*now, T, B, S, signal), decay, now, strict=True):
-            if name in learn:
-                into[:] = v - d * x if d else v
+        a, w = flat[:of_A].reshape(A.shape), flat[of_A:].reshape(W.shape)
+        dA, dW = velocity(a, w, T, B, S, signal)
+        change = np.zeros(flat.size)
+        if "A" in learn:
+            change[:of_A] = (dA - p * a if p else dA).ravel()
+        if "W" in learn:
+            change[of_A:] = (dW - q * w if q else dW).ravel()
         return change
 
-    reached = t[0]
-
-    # An event that never happens: SciPy asks for it at the end of each step.
-    def follow(now: float, flat: np.ndarray) -> float:
-        nonlocal reached
-        if not np.isfinite(flat).all():
-            raise FloatingPointError("the solution is not finite beyond it")
-        reached = now
-        return 1.0
-
     start = np.concatenate([A.ravel(), W.ravel()])
+    at, known, reached = np.empty((t.size, start.size)), 0, t[0]
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            solved = solve_ivp(field, (t[0], t[-1]), start, method, t, events=follow, rtol=rtol, atol=atol)
-        if not solved.success:
-            raise FloatingPointError(solved.message)
-        if not np.isfinite(solved.y).all():  # what LSODA interpolates may be NaN where its steps are not
+            solver = METHODS[method](field, t[0], start, t[-1], rtol=rtol, atol=atol)
+            while known < t.size:
+                failed = solver.step()
+                if solver.status == "failed":
+                    raise FloatingPointError(failed)
+                if not np.isfinite(solver.y).all():
+                    raise FloatingPointError("the solution is not finite beyond it")
+                reached = solver.t
+                if wanted := int(np.searchsorted(t[known:], reached, side="right")):
+                    at[known : known + wanted] = solver.dense_output()(t[known : known + wanted]).T
+                    known += wanted
+        if not np.isfinite(at).all():  # what LSODA interpolates may be NaN where its steps are not
             raise FloatingPointError("the solution is not finite at the wanted times")
     except (FloatingPointError, ValueError) as error:
         if isinstance(error, ValueError) and "infs or NaNs" not in str(error):  # as implicit methods say it
             raise
         raise RuntimeError(f"the integrator stopped at time {reached:g} of {t[-1]:g}: {error}") from None
-    return Flow(T, B, t, *unpack(solved.y.T))
+    return Flow(T, B, t, at[:, :of_A].reshape(-1, *A.shape), at[:, of_A:].reshape(-1, *W.shape))
 
 
 def batch(

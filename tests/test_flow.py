@@ -156,6 +156,13 @@ def test_integrate_refuses():
         flow.integrate(T, B.T, A, W, np.array([0.0, 1.0]))
     with pytest.raises(ValueError, match="unknown signal"):
         flow.integrate(T, B, A, W, np.array([0.0, 1.0]), signal="backdrop")
+    for name in "TBAWS":
+        given = {"T": T, "B": B, "A": A, "W": W, "S": np.eye(6)}
+        given[name] = np.full_like(given[name], np.nan)
+        with pytest.raises(ValueError, match="T, B, A, W and S want finite numbers"):
+            flow.integrate(**given, t=np.array([0.0, 1.0]))
+    with pytest.raises(ValueError, match="unknown method 'Euler'; there are: DOP853, RK45, RK23, LSODA, Radau, BDF"):
+        flow.integrate(T, B, A, W, np.array([0.0, 1.0]), method="Euler")
     for t in ([0.0], [], 1.0, [0.0, 0.0], [1.0, 0.0], [0.0, np.inf], [0.0, np.nan], [[0.0, 1.0]]):
         with pytest.raises(ValueError, match=r"t wants two or more increasing times, of which the first is the start; got "):
             flow.integrate(T, B, A, W, t)
@@ -176,17 +183,14 @@ def test_a_solution_that_runs_off_is_no_solution_and_where_it_stopped_is_said(me
 
 def test_a_solution_that_is_none_between_its_steps_is_refused(monkeypatch):
     """LSODA has been seen to interpolate to NaN where its steps are finite."""
-    solve = flow.solve_ivp
 
-    def interpolated_badly(*arguments, **options):
-        solved = solve(*arguments, **options)
-        assert solved.success
-        solved.y[0, 1] = np.nan
-        return solved
+    class InterpolatesBadly(flow.LSODA):
+        def dense_output(self):
+            return lambda t: np.full((self.n, len(t)), np.nan)
 
-    monkeypatch.setattr(flow, "solve_ivp", interpolated_badly)
+    monkeypatch.setitem(flow.METHODS, "LSODA", InterpolatesBadly)
     with pytest.raises(RuntimeError, match="stopped at time 2 of 2: the solution is not finite at the wanted times"):
-        from_zero(SHAPES[0], 0, np.array([0.0, 1.0, 2.0]))
+        from_zero(SHAPES[0], 0, np.array([0.0, 1.0, 2.0]), method="LSODA")
 
 
 @pytest.mark.parametrize("shape", SHAPES)
