@@ -193,9 +193,12 @@ class Network:
 
     def at(self, theta: np.ndarray) -> "Network":
         """This network with other parameters."""
-        ends = np.cumsum([getattr(self, name).size for name in PARAMETERS])
-        parts = np.split(np.asarray(theta), ends[:-1])
-        changed: dict[str, Any] = {n: p.reshape(getattr(self, n).shape) for n, p in zip(PARAMETERS, parts, strict=True)}
+        changed: dict[str, Any] = {}
+        start = 0
+        for name in PARAMETERS:
+            part = getattr(self, name)
+            changed[name] = theta[start : start + part.size].reshape(part.shape)
+            start += part.size
         return replace(self, **changed)
 
     @property
