@@ -43,3 +43,10 @@ def test_a_package_comes_before_its_parts_and_a_new_module_is_not_left_out():
 def test_a_group_that_there_is_not_is_refused():
     with pytest.raises(ValueError, match="no group 'engine' of modules; there are: data, "):
         fa_api.page("engine")
+
+
+def test_what_a_module_defines_has_what_is_cached_or_compiled_and_nothing_that_it_imports():
+    assert {"ledger", "Reporter"} <= set(fa_api.public("claims"))
+    assert {"steps", "linear"} <= set(fa_api.public("compiled"))
+    assert not {"Path", "Any", "tomllib", "cache"} & set(fa_api.public("claims"))
+    assert "feedback_alignment" not in set(fa_api.public("rules")), "an object, which has no documentation of its own"

@@ -70,7 +70,8 @@ def public(module: str) -> Iterator[str]:
     loaded = importlib.import_module(f"fa_core.{module}")
     for name, value in vars(loaded).items():
         own = getattr(value, "__module__", None) == loaded.__name__
-        if own and not name.startswith("_") and (inspect.isfunction(value) or inspect.isclass(value)) and value.__doc__:
+        # No plain functions are those that are cached or compiled.
+        if own and not name.startswith("_") and (inspect.isroutine(value) or inspect.isclass(value)) and value.__doc__:
             yield name
 
 
@@ -89,11 +90,14 @@ def page(name: str) -> str:
         raise ValueError(f"no group {name!r} of modules; there are: {', '.join(GROUPS)}")
     parts = []
     for module in members(name):
-        defines = ", ".join(f"{{py:obj}}`~fa_core.{module}.{n}`" for n in public(module))
+        own = list(public(module))
+        defines = ", ".join(f"{{py:obj}}`~fa_core.{module}.{n}`" for n in own)
+        # Asked for by name: for all members autodoc reads the source of whatever a module imports, too.
+        named = f"   :members: {', '.join(own)}\n" if own else ""
         parts.append(
             f"## fa_core.{module}\n\n{says(module)}\n\n"
             + (f"{defines}\n\n" if defines else "")
-            + f":::{{dropdown}} All of fa_core.{module}\n```{{eval-rst}}\n.. automodule:: fa_core.{module}\n"
-            "   :members:\n```\n:::\n"
+            + f":::{{dropdown}} All of fa_core.{module}\n```{{eval-rst}}\n"
+            + f".. automodule:: fa_core.{module}\n{named}```\n:::\n"
         )
     return "\n".join(parts)
