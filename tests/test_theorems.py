@@ -508,6 +508,14 @@ def test_deeper_networks_without_common_axes_have_no_closed_form_and_keep_their_
         np.testing.assert_allclose(kept, np.broadcast_to(kept[0], kept.shape), atol=1e-8)
 
 
+def test_a_deeper_network_with_numbers_that_are_not_finite_is_refused():
+    chain = depth.Chain(np.ones((1, 1)), (np.ones((1, 1)), np.ones((1, 1))))
+    weights = [np.ones(s) for s in chain.shapes]
+    for given in ({"weights": [np.full((1, 1), np.nan), *weights[1:]]}, {"weights": weights, "S": np.full((1, 1), np.inf)}):
+        with pytest.raises(ValueError, match="want finite numbers"):
+            depth.integrate(chain, t=[0.0, 1.0], **given)
+
+
 def test_the_law_of_rectifiers_holds_for_gated_signals_and_is_broken_by_the_methods_chain():
     for seed in range(5):
         lower, upper, _ = depth.relu_balance_rates(seed, gated=True)
