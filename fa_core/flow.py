@@ -112,7 +112,7 @@ def integrate(
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; there are: {', '.join(METHODS)}")
 
-    if not all(np.isfinite(m).all() for m in (T, B, A, W, 0 if S is None else S)):  # SciPy would go on for ever
+    if not all(np.isfinite(m).all() for m in (T, B, A, W, 0 if S is None else S)):  # SciPy may go on for ever
         raise ValueError("T, B, A, W and S want finite numbers")
     (p, q), of_A = decay, A.size
 

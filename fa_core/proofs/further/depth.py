@@ -102,7 +102,7 @@ def integrate(
     chain: Chain, weights: Sequence[np.ndarray], t: Sequence[float] | np.ndarray, S: np.ndarray | None = None
 ) -> list:
     """The flow from `weights`, W_1 to W_L, through the times `t`: for each matrix its course, `(points, rows, columns)`.
-    Raises ValueError for numbers that are not finite, with which SciPy goes on for ever."""
+    Raises ValueError for numbers that are not finite, with which SciPy may go on for ever."""
     if not all(np.isfinite(m).all() for m in (chain.T, *chain.B, *weights, 0 if S is None else S)):
         raise ValueError("the chain, its weights and S want finite numbers")
     shapes, C = chain.shapes, chain.C
