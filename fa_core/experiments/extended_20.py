@@ -64,9 +64,10 @@ FEEDBACK_ALIGNMENT = FEEDBACK_TRIALS[4].but(
     name="extended-tanh-feedback-alignment", schedule=WARM, snapshots=("W0",), snapshot_runs=1, snapshot_units=36, **PLAIN
 )
 BACKPROP = BACKPROP_TRIALS[4].but(name="extended-tanh-backprop", schedule=WARM, **PLAIN)
-# Backprop from weights as small as feedback alignment's are, for one epoch.
+# Backprop from weights as small as feedback alignment's are, and feedback alignment from such as backprop's, for one epoch.
 ONCE = {"examples": EPOCH, "probes": tuple(range(0, EPOCH + 1, 10_000)), "plateau": (), "snapshots": ()}
-SMALL = BACKPROP.but(name="extended-small-backprop", weights=0.02, **ONCE)
+SMALL = BACKPROP.but(name="extended-small-backprop", weights=FEEDBACK_ALIGNMENT.weights, **ONCE)
+LARGE = FEEDBACK_ALIGNMENT.but(name="extended-large-feedback-alignment", weights=BACKPROP.weights, **ONCE)
 CONTROLS = tuple(
     FEEDBACK_ALIGNMENT.but(name=f"extended-control-{name}", seeds=SEEDS[:2], **ONCE, **change)
     for name, change in (("no-feedback", {"feedback": 0.0}), ("redrawn", {"redraw_feedback": True}))
@@ -320,6 +321,7 @@ RECORDED = (
     FEEDBACK_ALIGNMENT,
     BACKPROP,
     SMALL,
+    LARGE,
     *CONTROLS,
     DROPOUT,
     LEAKY,
