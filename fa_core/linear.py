@@ -144,9 +144,10 @@ def learn(
     after every so many examples; in large networks that costs more than to learn. until: end before all examples are seen,
     where it is seen (at a probe, and about every `AT_ONCE` examples) that the error of all runs is at or below this.
     pseudo: probe the angle between B e and W^+ e too. `feedback_at(t, B)` gives the feedback weights used at example t, for
-    controls; by default B itself. compiled: take the steps of `fa_core.compiled`, but for pseudobackprop, and not those of
-    `plain`; they differ in rounding alone. A run that diverges goes on as infinities and NaN, which no threshold counts as
-    learned. Raises ValueError for an unknown rule, and for nse_every below 1.
+    controls; by default B itself. B in what is measured is the one that the last example was learned with. compiled: take the
+    steps of `fa_core.compiled`, but for pseudobackprop, and not those of `plain`; they differ in rounding alone. A run that
+    diverges goes on as infinities and NaN, which no threshold counts as learned. Raises ValueError for an unknown rule, and
+    for nse_every below 1.
     """
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}; there are: {', '.join(RULES)}")
@@ -166,7 +167,7 @@ def learn(
 
         take = machine_code.linear
     probes = np.arange(0, examples + 1, probe_every)
-    nse, measured = np.empty((len(x), examples + 1)), [_probe(net, seen_at_probes, pseudo)]
+    nse, measured = np.empty((len(x), examples + 1)), [_probe(net, net.B, seen_at_probes, pseudo)]
     nse[:, 0] = net.nse()
     measured_at = np.arange(1, examples + 1) % nse_every == 0
     # As far as the next probe; and not too far at once, and to where the error is taken, for what `AT_ONCE` is for.
@@ -179,7 +180,7 @@ def learn(
             rule, rate, net, B, x[:, start:stop], (xi[:, start:stop], zeta[:, start:stop]), sigma, measured_at[start:stop]
         )
         if stop % probe_every == 0:
-            measured.append(_probe(net, seen_at_probes, pseudo))
+            measured.append(_probe(net, B[-1], seen_at_probes, pseudo))
         if until is not None and (nse[:, stop] <= until).all():
             nse, probes = nse[:, : stop + 1], probes[: len(measured)]
             break
@@ -223,16 +224,16 @@ def plain(
     return nse
 
 
-def _probe(net: Ensemble, x: np.ndarray, pseudo: bool) -> tuple[np.ndarray, ...]:
+def _probe(net: Ensemble, B: np.ndarray, x: np.ndarray, pseudo: bool) -> tuple[np.ndarray, ...]:
     """Mean angle between B e and W' e, share with e'WBe > 0, angle of W and B', and with `pseudo` the mean angle
     between B e and W^+ e, each `(runs,)`; x `(runs, n_i, m)`."""
     e = (net.T - net.W @ net.W0) @ x
-    ours, backprops = net.B @ e, net.W.mT @ e
+    ours, backprops = B @ e, net.W.mT @ e
     seen = [
         measures.angle(ours, backprops, axis=1).mean(1),
         measures.positive_share(ours.mT, backprops.mT),
-        measures.matrix_angle(net.W, net.B.mT),
+        measures.matrix_angle(net.W, B.mT),
     ]
     if pseudo:
-        seen.append(measures.angle(ours, pseudobackprop(net.W, net.B, e), axis=1).mean(1))
+        seen.append(measures.angle(ours, pseudobackprop(net.W, B, e), axis=1).mean(1))
     return tuple(seen)

@@ -87,7 +87,13 @@ class Result:
         seconds = self.about["wall_seconds"]
         took = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
         told = "".join(f"; {warning}" for warning in warnings_of(self.about))
-        return f"record: {what}; made {self.about['made'][:10]} on {self.about['device']} in {took}{told}"
+        by = f"made {self.about['made'][:10]} on {self.about['device']}"
+        return f"record: {what}; {by} in {'at least ' * last_stretch_only(self.about)}{took}{told}"
+
+
+def last_stretch_only(about: dict) -> bool:
+    """Whether `wall_seconds` may be of the run's last stretch alone, as in records made before they kept all of them."""
+    return "stretches" not in about
 
 
 def warnings_of(about: dict) -> list[str]:

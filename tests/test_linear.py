@@ -238,6 +238,19 @@ def test_controls_hardly_learn(control, feedback_at):
     assert not (failed.nse[:, -1] <= 0.3).any(), control  # NaN, where a run diverged, is no success
 
 
+def test_what_is_measured_is_of_the_feedback_that_is_used():
+    learned, none, turned = (
+        linear.learn("feedback alignment", 0.008, SEEDS, 100, init=0.2, feedback_at=f)
+        for f in (None, lambda t, B: 0 * B, lambda t, B: B if t < 99 else -B)
+    )
+    assert (none.positive[:, 1:] == 0).all(), "nothing is sent"
+    assert np.isnan(none.angle[:, 1:]).all()
+    assert np.isnan(none.weight_angle[:, 1:]).all()
+    assert (learned.positive[:, -1] > 0.6).all()
+    assert (turned.positive[:, -1] < 0.4).all(), "the last example was learned with -B"
+    np.testing.assert_allclose(turned.weight_angle[:, -1], 180 - learned.weight_angle[:, -1], atol=2)
+
+
 def test_an_unknown_rule_is_refused():
     with pytest.raises(ValueError, match="unknown rule 'magic'; there are: backprop"):
         linear.learn("magic", 0.1, SEEDS, 1)

@@ -10,6 +10,7 @@ from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from fa_core import claims, notebooks, pictures, records
+from fa_core.experiments import extended, mnist
 from fa_core.tables import Table
 
 NAMES = notebooks.names()
@@ -132,6 +133,17 @@ def test_the_line_gives_seeds_device_date_and_the_command_that_makes_it_again(fa
     assert "<td>one</td><td>5</td><td>a chip</td><td>1.5</td><td>2026-01-02</td>" in said
     assert "<code>fa_core record --remake one two</code>" in said
     assert "<code>fa_core run 02_linear</code>" in fa_pages.provenance([shown("one").data[records.MIME]], "02_linear")
+
+
+def test_minutes_that_may_be_of_the_last_stretch_alone_are_said_to_be_a_least(fa_pages):
+    older, newer = (records.load(e) for e in (mnist.SPARSE, extended.LEAKY_ALONE))
+    assert "stretches" not in older.about
+    assert "stretches" in newer.about
+    rows = [r._repr_mimebundle_()[records.MIME] for r in (older, newer)]
+    assert [fa_pages.minutes_of(r) for r in rows] == [
+        f"≥ {older.about['wall_seconds'] / 60:.1f}",
+        f"{newer.about['wall_seconds'] / 60:.1f}",
+    ]
 
 
 def test_a_page_opens_with_its_verdicts_the_figure_that_answers_and_the_minutes(fa_pages):

@@ -150,6 +150,8 @@ def test_the_caption_says_whether_it_is_a_record_or_a_run_and_when_the_record_wa
     )
     records.save(SMALL, live.history, facts | {"wall_seconds": 42.4})
     assert records.get(SMALL).caption().endswith("on an abacus in 42 s")
+    records.save(SMALL, live.history, {k: v for k, v in facts.items() if k != "stretches"})
+    assert records.get(SMALL).caption().endswith("on an abacus in at least 10 minutes"), "of the last stretch, perhaps"
 
 
 def test_a_record_names_its_commit_and_whether_the_module_differed_from_it(tmp_path, monkeypatch):

@@ -212,7 +212,7 @@ def provenance(rows: list[dict], name: str) -> str:
             stale += not stands.current
             facts = [
                 r["device"],
-                f"{r['wall_seconds'] / 60:.1f}",
+                minutes_of(r),
                 r["made"][:10],
                 commit_of(r),
                 f"{'✓' if stands.current else STALE} {stands.text}",
@@ -235,6 +235,15 @@ def provenance(rows: list[dict], name: str) -> str:
         f"<details class='provenance'><summary>From {said}</summary><div class='wide'><table><thead><tr>{head}</tr>"
         f"</thead><tbody>{''.join(lines)}</tbody></table></div><p>Make it again: <code>{again}</code></p></details>"
     )
+
+
+def minutes_of(row: dict) -> str:
+    """The minutes that a record took; at least, where they may be of the last stretch alone."""
+    try:
+        least = records.last_stretch_only(record_of(row).about)
+    except LookupError:
+        least = False
+    return f"{'≥ ' * least}{row['wall_seconds'] / 60:.1f}"
 
 
 def commit_of(row: dict) -> str:
