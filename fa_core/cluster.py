@@ -96,7 +96,7 @@ def stored(part: Experiment) -> records.Result | None:
     except FileNotFoundError:
         return None
     except records.RecordError:
-        part_files(part)[0].unlink()
+        part_files(part)[0].unlink(missing_ok=True)
         return None
 
 

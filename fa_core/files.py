@@ -15,13 +15,15 @@ from typing import BinaryIO
 
 import numpy as np
 
+OURS = 8  # random bytes in the name of a file that is being written: editors, too, write beside a file, to other names
+
 
 def write(path: Path, put: bytes | Callable[[BinaryIO], object]) -> None:
     """Write these bytes, or what `put` writes, so that there is either the old file or the new one, whole, whatever happens
     meanwhile and whoever else writes it. Raises what `put` raises, and OSError; a half-written file is left by a kill alone,
     and goes with a later write."""
     sweep(path, seconds=3600)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(OURS)}")
     try:
         with open(partial, "xb") as file:
             file.write(put) if isinstance(put, bytes) else put(file)
@@ -35,7 +37,7 @@ def write(path: Path, put: bytes | Callable[[BinaryIO], object]) -> None:
 
 def sweep(path: Path, seconds: float = 0) -> None:
     """Remove what killed writers of a file left half-written, so long ago."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+    for left in path.parent.glob(f".{glob.escape(path.name)}." + 2 * OURS * "[0-9a-f]"):
         with suppress(OSError):  # another sweeps it
             if time.time() - left.stat().st_mtime >= seconds:
                 left.unlink()

@@ -95,8 +95,9 @@ def integrate(
     for long times from large weights, where the flow is stiff. Between its steps SciPy interpolates, which is less exact
     than the steps are: with these tolerances by a factor of up to some hundred, and still within 1e-8.
 
-    Raises ValueError for shapes that do not fit, numbers that are not finite, times that do not increase and an unknown
-    method, RuntimeError if the solution runs off to infinity or the integrator gives up, with the last time that it reached.
+    Raises ValueError for shapes that do not fit, numbers that are not finite, times that do not increase, an unknown method
+    and other matrices to learn; RuntimeError if the solution runs off to infinity or the integrator gives up, with the last
+    time that it reached.
     """
     T, B, A, W, t = (np.asarray(a, dtype=float) for a in (T, B, A, W, t))
     (n_o, n_i), n_h = T.shape, B.shape[0]
@@ -108,6 +109,9 @@ def integrate(
 
     if t.ndim != 1 or t.size < 2 or not (np.isfinite(t).all() and (np.diff(t) > 0).all()):
         raise ValueError(f"t wants two or more increasing times, of which the first is the start; got {t.tolist()}")
+
+    if not learn or set(learn) - {"A", "W"}:
+        raise ValueError(f"learn is which matrices change, 'AW', 'A' or 'W'; got {learn!r}")
 
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; there are: {', '.join(METHODS)}")
@@ -179,7 +183,7 @@ def batch(
             A, W = A + rate * dA, W + rate * dW
             if step % every == 0:
                 kept.append((A, W))
-    kept = kept if np.ndim(rate) == 0 else [(np.broadcast_to(a, A.shape), np.broadcast_to(w, W.shape)) for a, w in kept]
+    kept = [(np.broadcast_to(a, A.shape), np.broadcast_to(w, W.shape)) for a, w in kept]
     time = every * np.arange(len(kept)) * (rate if rate.ndim == 0 else 1)
     return Flow(T, B, time, np.stack([a for a, _ in kept]), np.stack([w for _, w in kept]))
 
@@ -313,7 +317,7 @@ def closed_form(T: ArrayLike, B: ArrayLike, t: ArrayLike, S: ArrayLike | None = 
     (infinity allowed: the end state).
 
     S: a second moment of the inputs of which the right singular vectors of BT are eigenvectors, of values sigma; then each
-    lambda is multiplied by its sigma, and all else is the same.
+    lambda is multiplied by its sigma, and all else is the same, but that a mode of sigma 0, which no input has, stays at 0.
 
     With BT = U diag(s) V', each mode learns by itself: y' = lambda (1 - y^3), lambda = 2^(-1/3) s^(2/3), y(0) = 0, and
 
@@ -330,7 +334,9 @@ def closed_form(T: ArrayLike, B: ArrayLike, t: ArrayLike, S: ArrayLike | None = 
     if S is not None:
         turn, sigma = _common_axes(s, V, np.asarray(S, dtype=float))
         U, V, rates = U @ turn, V @ turn, rates * sigma
-    y = progress(np.multiply.outer(t, rates))[:, None]
+    seen = rates > 0
+    y = np.zeros((len(t), 1, len(rates)))
+    y[..., seen] = progress(np.multiply.outer(t, rates[seen]))[:, None]
     return Flow(T, B, t, (U * np.cbrt(2 * s) * y) @ V.T, (T @ V * np.cbrt(2 * s) ** -1 * y**2) @ U.T)
 
 
@@ -347,4 +353,5 @@ def _common_axes(s: np.ndarray, V: np.ndarray, S: np.ndarray) -> tuple[np.ndarra
     turn = np.eye(len(s))
     for group in np.split(np.arange(len(s)), np.flatnonzero(np.diff(s) < -1e-9 * s.max(initial=0)) + 1):
         turn[np.ix_(group, group)] = np.linalg.eigh(seen[np.ix_(group, group)])[1]
-    return turn, np.einsum("ik,ij,jk->k", turn, seen, turn)
+    sigma = np.einsum("ik,ij,jk->k", turn, seen, turn)
+    return turn, np.where(sigma > len(S) * np.finfo(float).eps * np.abs(S).max(), sigma, 0)  # no rounded nought is learned

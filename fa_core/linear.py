@@ -84,7 +84,7 @@ def initialise(
 ) -> Ensemble:
     """Networks before learning: T ~ U[-target, target], W0 and W ~ U[-init, init], B ~ U[-feedback, feedback];
     the defaults are those of Fig. 2."""
-    n_i, n_h, n_o = sizes
+    seeds, (n_i, n_h, n_o) = tuple(seeds), sizes
     return Ensemble(
         draw(seeds, "target", (n_o, n_i), target),
         draw(seeds, "W0", (n_h, n_i), init),
@@ -144,7 +144,7 @@ def learn(
     after every so many examples; in large networks that costs more than to learn. until: end before all examples are seen,
     where it is seen (at a probe, and about every `AT_ONCE` examples) that the error of all runs is at or below this.
     pseudo: probe the angle between B e and W^+ e too. `feedback_at(t, B)` gives the feedback weights used at example t, for
-    controls; by default B itself. B in what is measured is the one that the last example was learned with. compiled: take the
+    controls; by default B itself. What is measured is of the B of the last example. compiled: take the
     steps of `fa_core.compiled`, but for pseudobackprop, and not those of `plain`; they differ in rounding alone. A run that
     diverges goes on as infinities and NaN, which no threshold counts as learned. Raises ValueError for an unknown rule, and
     for nse_every below 1.
@@ -153,8 +153,8 @@ def learn(
         raise ValueError(f"unknown rule {rule!r}; there are: {', '.join(RULES)}")
     if nse_every < 1:
         raise ValueError(f"nse_every wants a number of examples, 1 or more, got {nse_every}")
+    seeds, (n_i, n_h, n_o) = tuple(seeds), sizes
     net = initialise(seeds, sizes, init=init, feedback=feedback)
-    n_i, n_h, n_o = sizes
     x = draw(seeds, "examples", (examples, n_i))
     seen_at_probes = draw(seeds, "probes", (PROBED, n_i)).mT
     xi = zeta = np.empty((len(x), 0, 0))

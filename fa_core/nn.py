@@ -35,7 +35,7 @@ class _Route(torch.autograd.Function):
     def forward(ctx: Any, y: Tensor, x: Tensor, B: Tensor, down: Callable[[torch.Size, Tensor, Tensor], Tensor]) -> Tensor:
         ctx.save_for_backward(B)
         ctx.shape, ctx.down = x.shape, down
-        return y.view_as(y)
+        return y.clone()  # of a view PyTorch allows no change in place, as by nn.ReLU(inplace=True)
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
@@ -133,6 +133,8 @@ class FeedbackConv2d(_Feedback, nn.Conv2d):
 
     def _down(self, shape: torch.Size, delta: Tensor, B: Tensor) -> Tensor:
         """Its transpose, with B for W."""
+        if len(shape) == 3:  # one image, without a batch
+            return self._down(torch.Size((1, *shape)), delta[None], B)[0]
         return conv2d_input(shape, B, delta.contiguous(), self.stride, self.padding, self.dilation, self.groups)
 
 
@@ -149,8 +151,11 @@ class DirectFeedback(nn.Module):
         if len(stages) < 2:
             raise ValueError(f"direct feedback wants hidden stages and one of outputs, got {len(stages)} in all")
         self.stages = nn.ModuleList(stages)
+        modes = {m: m.training for m in self.modules()}
         with torch.no_grad():
-            *hidden, y = self.activities(example)
+            *hidden, y = self.eval().activities(example)  # in training what is run keeps statistics
+        for module, mode in modes.items():
+            module.training = mode
         n = y[0].numel()
         for i, h in enumerate(hidden):
             self.register_buffer(f"B{i}", torch.empty(n, h[0].numel()).uniform_(-1, 1).to(h) * scale / n**0.5)
@@ -237,7 +242,9 @@ def angles(model: nn.Module, x: Tensor, loss: Callable[[Tensor], Tensor]) -> dic
             raise ValueError("no layer with feedback leads to the loss: `convert` makes them")
         return found
 
-    ours, backprops = arriving(False), arriving(True)
+    with torch.random.fork_rng():  # what drops out is the same in both
+        ours = arriving(False)
+    backprops = arriving(True)
     cosines = {
         name: functional.cosine_similarity(ours[name].flatten(1).double(), backprops[name].flatten(1).double())
         for name in list(ours)[:-1]

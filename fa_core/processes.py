@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -39,8 +39,11 @@ def alone(file: Path, wait: bool = False) -> Iterator[None]:
             except BlockingIOError:
                 lock.seek(0)
                 raise Busy(lock.read() or "another process") from None
-            if not file.exists() or os.fstat(lock.fileno()).st_ino != file.stat().st_ino:
-                continue  # who had it ended, and removed it, between the two lines above
+            there = False
+            with suppress(FileNotFoundError):
+                there = os.path.samestat(os.fstat(lock.fileno()), file.stat())
+            if not there:
+                continue  # who had it ended, and removed it, after this process had opened it
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {platform.node()} since {now()}")
             lock.flush()

@@ -221,7 +221,7 @@ def stretch(experiment: Described, device: str = "cpu") -> dict:
 
     on = machine()
     if device.startswith("cuda"):
-        on["device"] = torch.cuda.get_device_name()
+        on["device"] = torch.cuda.get_device_name(device)
     return {
         "began": now(),
         "commit": commit(),
@@ -254,7 +254,8 @@ def differences(before: dict, after: dict) -> list[str]:
 
 def commit() -> str:
     """The commit of the checkout that fa_core is run from, with "-dirty" where the module differs from it; "unknown"
-    outside of one. Records do not count: the first that a run writes would make the others dirty."""
+    outside of one, and where it is installed within a checkout of something else. Records do not count: the first that a
+    run writes would make the others dirty."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(
@@ -262,6 +263,7 @@ def commit() -> str:
         ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)
         return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

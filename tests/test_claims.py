@@ -28,7 +28,6 @@ from fa_core.claims import (
     Verdict,
 )
 
-SHARED = Path(__file__).parents[2] / "shared/claims.toml"
 NOTEBOOK, ID, OTHERS = "02_linear", "fig2b.angle-starts-at-90", "fig1.positive-feedback"
 
 numbers = st.floats(allow_nan=False)
@@ -524,12 +523,6 @@ def test_the_digest_notices_another_bound_measure_or_date(tmp_path, old, new):
     assert old in text
     (tmp_path / "claims.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
     assert bounds(tmp_path / "claims.toml") != BOUNDS
-
-
-def test_the_ledger_is_the_one_that_was_given():
-    if not SHARED.exists():
-        pytest.skip("the ledger as it was given does not lie beside this checkout")
-    assert claims.ledger(claims.LEDGER) == claims.ledger(SHARED)
 
 
 @pytest.mark.parametrize(

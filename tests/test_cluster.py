@@ -156,7 +156,7 @@ def test_a_damaged_part_runs_again_and_what_was_half_written_is_removed(folder):
     experiment = one_part_failed(folder)
     file = records.path(cluster.split(experiment)[0], cluster.folder())
     file.write_bytes(file.read_bytes()[:500])
-    file.with_name(f".{file.name}.123").touch()  # where `write_atomically` writes
+    file.with_name(f".{file.name}.{16 * '0'}").touch()  # where `write_atomically` writes
     only(cluster.record([experiment], cluster.Here(**OPTIONS)))
     assert ran(folder) == [(0, 0), (2, 0)]
     is_whole(experiment)

@@ -53,6 +53,18 @@ def test_closed_form_of_deficient_problems():
     assert not nothing.W.any()
 
 
+def test_what_no_input_has_is_never_learned():
+    T, B = np.diag([2.0, 1.0]), np.eye(2)
+    turn = np.array([[np.cos(1), -np.sin(1)], [np.sin(1), np.cos(1)]])
+    for Q in (np.eye(2), turn):
+        S = Q @ np.diag([0.0, 1.0]) @ Q.T
+        run = flow.closed_form(Q @ T @ Q.T, Q @ B @ Q.T, np.array([0.0, 5.0, 1e6, np.inf]), S)
+        np.testing.assert_allclose(run.E[-1], Q @ np.diag([2.0, 0.0]) @ Q.T, atol=1e-12)
+        np.testing.assert_allclose(run.E[2], run.E[3], atol=1e-12)
+        by_steps = flow.integrate(run.T, run.B, 0 * run.A[0], 0 * run.W[0], np.array([0.0, 5.0]), S=S)
+        np.testing.assert_allclose(run.A[1], by_steps.A[-1], atol=1e-9)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -163,6 +175,9 @@ def test_integrate_refuses():
             flow.integrate(**given, t=np.array([0.0, 1.0]))
     with pytest.raises(ValueError, match="unknown method 'Euler'; there are: DOP853, RK45, RK23, LSODA, Radau, BDF"):
         flow.integrate(T, B, A, W, np.array([0.0, 1.0]), method="Euler")
+    for learn in ("", "w", "B"):
+        with pytest.raises(ValueError, match=f"learn is which matrices change, 'AW', 'A' or 'W'; got '{learn}'"):
+            flow.integrate(T, B, A, W, np.array([0.0, 1.0]), learn=learn)
     for t in ([0.0], [], 1.0, [0.0, 0.0], [1.0, 0.0], [0.0, np.inf], [0.0, np.nan], [[0.0, 1.0]]):
         with pytest.raises(ValueError, match=r"t wants two or more increasing times, of which the first is the start; got "):
             flow.integrate(T, B, A, W, t)
@@ -222,6 +237,9 @@ def test_batch_is_euler_and_stacks():
         np.testing.assert_allclose(stack.A[:, k], alone.A, atol=1e-14)
         np.testing.assert_allclose(stack.error[:, k], alone.error, atol=1e-14)
         np.testing.assert_allclose(stack.H[:, k], alone.H, atol=1e-14)
+    targets, B = np.stack([T for T, _ in others]), others[0][1]
+    for k, run in enumerate(flow.batch(targets, B, 0.1, 20).W[-1]):
+        np.testing.assert_allclose(run, flow.batch(targets[k], B, 0.1, 20).W[-1], atol=1e-14)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -238,6 +238,12 @@ def test_controls_hardly_learn(control, feedback_at):
     assert not (failed.nse[:, -1] <= 0.3).any(), control  # NaN, where a run diverged, is no success
 
 
+def test_seeds_may_come_one_by_one():
+    runs = [linear.learn("backprop", 0.008, seeds, 20) for seeds in (SEEDS, iter(SEEDS))]
+    assert runs[0].nse.tobytes() == runs[1].nse.tobytes()
+    assert linear.initialise(iter(SEEDS)).B.shape == linear.initialise(SEEDS).B.shape
+
+
 def test_what_is_measured_is_of_the_feedback_that_is_used():
     learned, none, turned = (
         linear.learn("feedback alignment", 0.008, SEEDS, 100, init=0.2, feedback_at=f)

@@ -269,6 +269,46 @@ def test_the_angle_to_backprop_is_nought_where_feedback_is_the_transpose_and_str
     assert not any(m.transport for m in model if hasattr(m, "B"))
 
 
+def test_angles_are_of_the_same_units_where_some_drop_out():
+    model = convert(nn.Sequential(nn.Linear(8, 20), nn.Tanh(), nn.Dropout(0.5), nn.Linear(20, 3)), "gated")
+    model[3].B.copy_(model[3].weight.detach())
+    assert angles(model, torch.randn(6, 8), squared(torch.randn(6, 3))) == {"0": pytest.approx(0, abs=0.1)}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_follows_may_change_the_output_in_place(name):
+    x, found = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1)), []
+    for inplace in (False, True):
+        torch.manual_seed(0)
+        stages = [nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(inplace), nn.Flatten(), nn.Linear(180, 20)]
+        model = convert(nn.Sequential(*stages, nn.Linear(20, 2)), name)
+        h = model[:5](x)
+        h = h.add_(1) if inplace else h + 1
+        model[5](torch.nn.functional.relu(h, inplace=inplace)).square().sum().backward()
+        found.append([p.grad for p in model.parameters()])
+    assert all(g.abs().sum() > 0 for g in found[0])
+    torch.testing.assert_close(*found)
+
+
+def test_one_image_is_a_batch_of_one():
+    layer, x = layers()["convolution"]
+    found = []
+    for images in (x[:1], x[0]):
+        images = images.clone().requires_grad_()
+        layer.zero_grad()
+        layer(images).square().sum().backward()
+        found.append([images.grad.reshape(-1), layer.weight.grad])
+    torch.testing.assert_close(*found)
+
+
+def test_the_example_of_direct_feedback_is_not_learned_from():
+    stages = [nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh()), nn.Linear(6, 2)]
+    stages[1].eval()
+    model = DirectFeedback(*stages, example=torch.randn(5, 4))
+    assert stages[0][1].num_batches_tracked == 0
+    assert [m.training for m in (model, *stages)] == [True, True, False]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -164,6 +164,12 @@ def test_a_record_names_its_commit_and_whether_the_module_differed_from_it(tmp_p
     module.write_text("one")
     assert THE_COMMIT() == "unknown"
     git("init", "-q")
+    ignored = tmp_path / ".gitignore"
+    ignored.write_text("module\n")
+    git("add", ".")
+    git("commit", "-qm", "of something else, within which the module is installed")
+    assert THE_COMMIT() == "unknown"
+    ignored.unlink()
     git("add", ".")
     git("commit", "-qm", "one")
     assert re.fullmatch("[0-9a-f]{12}", THE_COMMIT())

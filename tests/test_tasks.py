@@ -1,5 +1,6 @@
 """Tasks: target functions as the Methods write them, and examples that depend on their own run alone."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -328,6 +329,18 @@ def test_an_experiment_knows_ones_own_data_by_name_and_contents():
     assert first.digest != other.digest
     assert first.task.startswith("moons (")
     assert (first.data().name, first.data().held_out) == (first.task, 0)
+
+
+def test_ones_own_data_travel_with_the_experiment_to_a_process_that_does_not_know_them(monkeypatch):
+    experiment = linear_experiment(task=DataSet("moons", train=moons(), test=moons()), **OWN)
+    here, sent = training.train(experiment, progress=False), pickle.dumps(experiment)
+    monkeypatch.setattr(datasets, "OWN", {})
+    with pytest.raises(ValueError, match=r"this process knows no data set 'moons \("):
+        tasks.make(experiment, (0,))
+    there = pickle.loads(sent)
+    assert there == experiment
+    np.testing.assert_array_equal(training.train(there, progress=False)["loss"], here["loss"])
+    assert there.but(rate=0.1).data().name == experiment.task
 
 
 @pytest.mark.parametrize(

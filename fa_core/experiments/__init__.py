@@ -281,6 +281,16 @@ class Experiment(Described):
     def _set(self, field: str, value: Any) -> None:
         object.__setattr__(self, field, value)
 
+    def __getstate__(self) -> dict:
+        data = self.data()
+        # Another process does not know a data set of one's own, so it travels along.
+        return vars(self) | ({"own data": data} if data and data.name in datasets.OWN else {})
+
+    def __setstate__(self, state: dict) -> None:
+        if own := state.pop("own data", None):
+            datasets.OWN[own.name] = own
+        vars(self).update(state)
+
     def _check_rules(self) -> None:
         first, *later = self.all_rules()
         for rule in later:

@@ -10,7 +10,8 @@ from fa_core.experiments import Experiment, Stages
 from fa_core.experiments.search import Search
 
 EPOCH = 60_000
-# Where the mean validation error of backprop (`STOP_SEARCH`) first fell no further, in a tie: at 4.75 million examples, 79 epochs.
+# Where the mean validation error of backprop (`STOP_SEARCH`) first fell no further, in a tie: at 4.75 million examples, 79
+# epochs.
 STOP = 80 * EPOCH
 # The two companions were run for less, and are compared at that time.
 SHORTER = 65 * EPOCH

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sympy import Identity, MatrixSymbol, Transpose
 
 from fa_core import flow
-from fa_core.proofs.convergence import B, E, S, T, equal, n_h, n_i, n_o
+from fa_core.proofs.convergence import ANY_INPUTS, A, B, E, S, T, W, equal, n_h, n_i, n_o
 
 N, N_INV = MatrixSymbol("N", n_o, n_o), MatrixSymbol("Ni", n_o, n_o)  # WB and its inverse
 GRAM_INV = MatrixSymbol("Y", n_o, n_o)  # (B'B)^-1
@@ -36,10 +36,16 @@ def algebra() -> dict[str, bool]:
     modes = {(Transpose(U), U): (), (Transpose(V), V): (), (B, T): (U, d, Transpose(V)), (w, d): (d, w)}
     from_zero = T * V * w * U.T
     identity = Identity(n_o)
+    error = T - (G * B.T) * (B * X)
+
+    def moved(M: MatrixSymbol) -> sp.Expr:
+        """dM/dt of the flow where A and W have these forms."""
+        return ANY_INPUTS[M].subs(E, T - W * A).subs({A: B * X, W: G * B.T})
+
     return (
         {
-            "W = GB' and A = BX keep their forms": equal(E * S * (B * X).T, (E * S * X.T) * B.T)
-            and equal(B * (T - (G * B.T) * (B * X)) * S, B * ((T - (G * B.T) * (B * X)) * S)),
+            "W = GB' and A = BX keep their forms": equal(moved(A), B * (error * S))
+            and equal(moved(W), (error * S * X.T) * B.T),
             "W W+ W = W": equal(W_KEPT * PLUS * W_KEPT, W_KEPT, RULES),
             "W+ W W+ = W+": equal(PLUS * W_KEPT * PLUS, PLUS, RULES),
             "W W+ is symmetric": equal(W_KEPT * PLUS, identity, RULES),
