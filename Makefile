@@ -22,7 +22,7 @@ NOTEBOOK ?=
 .PHONY: help book pdf test smoke refresh records bench portable faults lint lock clean
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; echo "  Variables: JOBS=2 (processes), NOTEBOOK=02_linear (one only), ACTIVE=1 (use the active environment)"
 
 book: $(READY) ## execute every notebook and render the book to _build/html/index.html

@@ -8,6 +8,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fa_core import mkl
@@ -91,6 +92,8 @@ def main(argv: list[str] | None = None) -> int:
     render.add_argument("--out", default=".", help="folder in which _build/html is made")
     arguments = parser.parse_args(argv)
     mkl.pin()  # for the kernels that run notebooks as well
+    if arguments.command in ("run", "verify"):  # what these are compared with is of CPUs, and a GPU's digits are others
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     before = signal.signal(signal.SIGTERM, _interrupted)
     try:
         return COMMANDS[arguments.command](arguments)
@@ -298,10 +301,20 @@ def _verify(arguments: Namespace) -> int:
     return int(bool(bad))
 
 
-def _run(arguments: Namespace) -> int:
-    from fa_core import notebooks
+def _notebooks() -> ModuleType:
+    """The module, where what it wants is installed."""
+    try:
+        from fa_core import notebooks
+    except ImportError as error:
+        raise RuntimeError(
+            f"notebooks want {error.name}, which is not installed here: `pip install {error.name}`, or fa_core with its "
+            "extra [notebooks]"
+        ) from error
+    return notebooks
 
-    return notebooks.run(
+
+def _run(arguments: Namespace) -> int:
+    return _notebooks().run(
         arguments.names,
         out=arguments.out,
         profile=arguments.profile,
@@ -320,9 +333,7 @@ def _value(text: str) -> Any:
 
 
 def _build(arguments: Namespace) -> int:
-    from fa_core import notebooks
-
-    return notebooks.build(Path(arguments.source), Path(arguments.out))
+    return _notebooks().build(Path(arguments.source), Path(arguments.out))
 
 
 COMMANDS = {"list": _list, "show": _show, "record": _record, "verify": _verify, "run": _run, "build": _build}

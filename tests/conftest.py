@@ -16,6 +16,11 @@ settings.load_profile("any machine")
 mkl.pin()  # here and not where the first network is made: tests take products before
 
 
+def pytest_configure(config):
+    if "gpu" not in config.option.markexpr:  # bits and committed outputs are those of CPUs
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def pytest_collection_modifyitems(items):
     if not torch.cuda.is_available():
         for item in items:

@@ -76,6 +76,8 @@ def test_the_first_notebook_runs_small_without_torch():
         ("from fa_core.network import Network", True),
         ("from fa_core import records\nrecords.machine()", True),
         ("from fa_core import provenance\nprovenance.machine()", False),
+        ("%matplotlib inline\nimport numpy", False),
+        ("%matplotlib inline\nimport torch", True),
     ],
 )
 def test_whether_code_needs_torch_is_read_from_its_imports(code, needs):

@@ -1,5 +1,6 @@
 """What stands outside the code agrees with it: pins, licence and citation, the interface, CI, the files themselves."""
 
+import ast
 import os
 import re
 import subprocess
@@ -131,6 +132,27 @@ def texts() -> dict[Path, bytes]:
 def test_every_package_is_locked_to_one_version():
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.!]+", line)] == []
+
+
+def test_binder_gets_the_versions_of_the_lock_and_no_torch():
+    given = pins((ROOT / ".binder" / "requirements.txt").read_text().splitlines())
+    assert given.items() <= lock().items()
+    assert "torch" not in given
+    assert os.access(ROOT / ".binder" / "postBuild", os.X_OK)
+
+
+def test_what_is_imported_is_asked_for_by_name():
+    """Directly, at a version: else `make lock` would choose it by chance."""
+    files = [f for f in tracked() if f.suffix == ".py"]
+    nodes = [n for f in files for n in ast.walk(ast.parse(f.read_text(encoding="utf-8")))]
+    imported = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
+    imported |= {n.module for n in nodes if isinstance(n, ast.ImportFrom) and not n.level and n.module}
+    ours = {"fa_core", "tests", "benchmarks", *(f.stem for f in files), "jax", "biotorch"}  # the last two by `make bench`
+    names = {name.split(".")[0] for name in imported} - ours - set(sys.stdlib_module_names)
+    from_packages = metadata.packages_distributions()
+    asked = {canonical(name) for name in wanted()}
+    missing = {n: from_packages.get(n) for n in names if not asked & {canonical(d) for d in from_packages.get(n, [])}}
+    assert not missing, missing
 
 
 @pytest.mark.parametrize("page", ["README.md", "book/api.md"])

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import fa_rests
 from docutils import nodes
 
 from fa_core import notebooks
@@ -38,8 +39,8 @@ def of_module(name: str) -> frozenset[str]:
 
 def needs_torch(notebook) -> bool:
     """Whether a notebook's code needs PyTorch."""
-    code = "\n".join(c.source for c in notebooks.code_cells(notebook))
-    seen, left = set(), list(imported(ast.parse(code)))
+    code = [s for c in notebooks.code_cells(notebook) for s in fa_rests.parsed(c.source)]
+    seen, left = set(), list(imported(ast.Module(code, [])))
     while left:
         name = left.pop()
         if name in seen or not name:

@@ -26,7 +26,7 @@ class Code:
     """The code of a notebook, as one list of statements."""
 
     def __init__(self, notebook):
-        self.cells = [(c, _parsed(c.source)) for c in notebooks.code_cells(notebook)]
+        self.cells = [(c, parsed(c.source)) for c in notebooks.code_cells(notebook)]
         self.statements = [s for _, body in self.cells for s in body]
         # The same code is met many times.
         self._used, self._mentioned = cache(_used), cache(self._mentions)
@@ -167,7 +167,7 @@ class Code:
         return [[*_all(s, ast.Assign), *_all(s, ast.AugAssign)] for s in self.statements]
 
 
-def _parsed(source: str) -> list[ast.stmt]:
+def parsed(source: str) -> list[ast.stmt]:
     """The statements of a cell; one with magics, which are no Python, as IPython reads it."""
     try:
         return ast.parse(source).body
