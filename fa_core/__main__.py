@@ -114,9 +114,10 @@ def _interrupted(number: int, _: object) -> None:
 
 def _left(arguments: Namespace) -> str:
     """What is kept of a command that was stopped."""
-    from fa_core import cluster
-
+    cluster = sys.modules.get("fa_core.cluster")
     if arguments.command == "record":
+        if cluster is None or not hasattr(cluster, "kept"):  # stopped while it was imported, which cannot be done twice
+            return ", before anything was begun"
         return f"; {cluster.kept(_chosen(arguments))}"
     if arguments.command == "verify":
         return "; what was said above to agree is written down"

@@ -76,8 +76,8 @@ class Claim:
     source: str = ""
 
     def __post_init__(self) -> None:
-        low, high = self.accept
-        if math.isnan(low) or math.isnan(high) or low > high:
+        low, high = _pair(f"{self.id!r}: accept", self.accept)
+        if math.isnan(low) or math.isnan(high):
             raise LedgerError(f"{self.id!r}: accept = [{low}, {high}] is not an interval")
 
 
@@ -91,6 +91,8 @@ def ledger(path: Path = LEDGER, section: str = "claim") -> dict[str, Claim]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LedgerError(f"{path} is no TOML: {error}") from error
     known = {f.name: f.default is MISSING for f in fields(Claim)}
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise LedgerError(f"{path}: {section} is no list of claims: each begins with a line [[{section}]]")
     for entry in entries:
         who = f"{path}: claim {entry.get('id', '?')!r}"
         if odd := sorted(entry.keys() - known):
@@ -134,7 +136,7 @@ def _pair(what: str, interval: Any) -> tuple[float, float]:
 
 def judge(value: float, interval: tuple[float, float] | None, bound: tuple[float, float]) -> str:
     """REPRODUCED, MISSED or UNDECIDED: an interval by all of it; where there is none, the value. NaN is in no bound."""
-    ends = interval or (value, value)
+    ends = (value, value) if interval is None else interval
     if any(map(math.isnan, (value, *ends))):
         return MISSED
     inside = bound[0] <= ends[0] and ends[1] <= bound[1]
@@ -211,6 +213,10 @@ class Verdict:
     verdict: str = field(init=False)
 
     def __post_init__(self) -> None:
+        if not self.reason:
+            value, interval, n = checked(self.claim.id, self.value, self.interval, self.kind)
+            for name, one in (("value", value), ("interval", interval), ("n", n or self.n)):
+                object.__setattr__(self, name, one)
         object.__setattr__(self, "verdict", self._judged())
 
     def _judged(self) -> str:

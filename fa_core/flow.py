@@ -116,8 +116,16 @@ def integrate(
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; there are: {', '.join(METHODS)}")
 
-    if not all(np.isfinite(m).all() for m in (T, B, A, W, 0 if S is None else S)):  # SciPy may go on for ever
-        raise ValueError("T, B, A, W and S want finite numbers")
+    if S is not None and np.shape(S) != (n_i, n_i):
+        raise ValueError(f"T {T.shape} wants S {(n_i, n_i)}, got {np.shape(S)}")
+    # With others SciPy may go on for ever.
+    if not all(np.isfinite(m).all() for m in (T, B, A, W, decay, 0 if S is None else S)):
+        raise ValueError("T, B, A, W, S and decay want finite numbers")
+    if not (0 < rtol < 1 and 0 < atol < np.inf):
+        raise ValueError(f"rtol and atol are how exact each step is, above 0, and rtol below 1; got {rtol} and {atol}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not all(np.isfinite(m).all() for m in velocity(A, W, T, B, S, signal)):
+            raise RuntimeError(f"the solution has no finite rate at its start, time {t[0]:g}: begin with smaller numbers")
     (p, q), of_A = decay, A.size
 
     def field(_: float, flat: np.ndarray) -> np.ndarray:
@@ -240,6 +248,8 @@ def autoencoder(
         ASA = AS @ A.T
         if step % every == 0:
             errors.append(variances.sum() - 2 * (W * AS.T).sum() + (W.T @ W * ASA).sum())
+        if step == steps:
+            break
         D = B if signal == "feedback alignment" else W.T
         A, W = A + rate * (D * variances - D @ W @ AS), W + rate * (AS.T - W @ ASA)
     return np.array(errors), A, W

@@ -146,13 +146,16 @@ def learn(
     pseudo: probe the angle between B e and W^+ e too. `feedback_at(t, B)` gives the feedback weights used at example t, for
     controls; by default B itself. What is measured is of the B of the last example. compiled: take the
     steps of `fa_core.compiled`, but for pseudobackprop, and not those of `plain`; they differ in rounding alone. A run that
-    diverges goes on as infinities and NaN, which no threshold counts as learned. Raises ValueError for an unknown rule, and
-    for nse_every below 1.
+    diverges goes on as infinities and NaN, which no threshold counts as learned. Raises ValueError for an unknown rule, for
+    nse_every and probe_every below 1, and where a rule that perturbs has no sigma above 0.
     """
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}; there are: {', '.join(RULES)}")
-    if nse_every < 1:
-        raise ValueError(f"nse_every wants a number of examples, 1 or more, got {nse_every}")
+    for name, value in (("nse_every", nse_every), ("probe_every", probe_every)):
+        if value < 1:
+            raise ValueError(f"{name} wants a number of examples, 1 or more, got {value}")
+    if rule in PERTURBATIONS and not sigma > 0:
+        raise ValueError(f"sigma, the size of the perturbations, must be above 0, got {sigma}")
     seeds, (n_i, n_h, n_o) = tuple(seeds), sizes
     net = initialise(seeds, sizes, init=init, feedback=feedback)
     x = draw(seeds, "examples", (examples, n_i))
@@ -175,7 +178,10 @@ def learn(
     few = max(AT_ONCE // nse_every, 1) * nse_every
     stops = sorted({*probes, examples, *(range(0, examples, few) if parted else ())})
     for start, stop in pairwise(stops):
-        B = np.stack([feedback_at(t, net.B) for t in range(start, stop)]) if feedback_at else net.B[None]
+        B = net.B[None]
+        if feedback_at is not None:
+            used = (feedback_at(t, net.B) for t in range(start, stop))
+            B = np.ascontiguousarray(np.stack([np.broadcast_to(np.asarray(b, dtype=float), net.B.shape) for b in used]))
         nse[:, start + 1 : stop + 1] = take(
             rule, rate, net, B, x[:, start:stop], (xi[:, start:stop], zeta[:, start:stop]), sigma, measured_at[start:stop]
         )

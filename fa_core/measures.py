@@ -46,17 +46,18 @@ def nse(y: ArrayLike, target: ArrayLike) -> np.ndarray:
     """
     y, target = np.asarray(y, dtype=float), np.asarray(target, dtype=float)
     spread = ((target - target.mean(axis=-2, keepdims=True)) ** 2).sum(axis=(-2, -1))
-    if np.any(spread == 0):
+    if (target == target[..., :1, :]).all((-2, -1)).any():  # of equal numbers the mean may be another, by rounding
         raise ValueError("NSE is not defined for a constant target: give at least two different target vectors")
     return ((target - y) ** 2).sum(axis=(-2, -1)) / spread
 
 
 def error_rate(outputs: ArrayLike, labels: ArrayLike) -> np.ndarray:
-    """Share of examples, in percent, whose largest output is not at the label; outputs `(..., examples, classes)`."""
+    """Share of examples, in percent, whose largest output is not at the label, or of whose outputs one is NaN; outputs
+    `(..., examples, classes)`."""
     outputs, labels = np.asarray(outputs), np.asarray(labels)
     if outputs.shape[-2] != labels.shape[-1]:
         raise ValueError(f"{outputs.shape[-2]} outputs for {labels.shape[-1]} labels")
-    return 100 * (outputs.argmax(axis=-1) != labels).mean(axis=-1)
+    return 100 * ((outputs.argmax(axis=-1) != labels) | np.isnan(outputs).any(axis=-1)).mean(axis=-1)
 
 
 def positive_share(delta: ArrayLike, other: ArrayLike) -> np.ndarray:
@@ -86,9 +87,12 @@ def bootstrap_interval(
 ) -> Interval:
     """95 % percentile bootstrap interval of `statistic(*samples)`; the samples are resampled together (paired).
 
-    `statistic` takes the samples and an `axis`. The seed makes the interval itself repeatable.
+    `statistic` takes the samples and an `axis`. The seed makes the interval itself repeatable. Raises ValueError where the
+    samples are not equally many.
     """
     arrays = [np.asarray(s, dtype=float) for s in samples]
+    if len({a.shape for a in arrays}) > 1:
+        raise ValueError(f"samples that are resampled together must be equally many, got {[a.shape for a in arrays]}")
     draws = np.random.default_rng(seed).integers(0, arrays[0].size, (resamples, arrays[0].size))
     values = statistic(*(a[draws] for a in arrays), axis=-1)
     return Interval(*(float(q) for q in np.quantile(values, [0.025, 0.975])))
@@ -116,7 +120,7 @@ def ratio_interval(a: ArrayLike, b: ArrayLike) -> Interval:
     square, linear, constant = b.mean() ** 2 - bb, a.mean() * b.mean() - ab, a.mean() ** 2 - aa
     if square <= 0:
         raise ValueError("the ratio's interval has no end: the mean of its denominator is not told from zero")
-    half = np.sqrt(linear**2 - square * constant)
+    half = np.sqrt(max(linear**2 - square * constant, 0.0))  # below zero by rounding, where all pairs have one ratio
     return Interval(float((linear - half) / square), float((linear + half) / square))
 
 

@@ -14,18 +14,27 @@ a layer has an `activation`. B is a buffer: it moves with `.to()`, is kept in `s
 optimiser nor weight decay changes it.
 """
 
+import math
 import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_input
 
+from fa_core import measures
+
 RULES = ("local", "gated")
-ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.ELU, nn.Softplus)
+# All of PyTorch's units but those that look at several numbers at once (GLU, Softmax and its like).
+ELEMENTWISE = (
+    *(nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.LogSigmoid),
+    *(nn.Mish, nn.PReLU, nn.ReLU, nn.ReLU6, nn.RReLU, nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Softshrink),
+    *(nn.Softsign, nn.Tanh, nn.Tanhshrink, nn.Threshold),
+)
 
 
 class _Route(torch.autograd.Function):
@@ -216,16 +225,23 @@ def convert(model: nn.Module, rule: str = "local", scale: float = 1.0) -> nn.Mod
 
 def angles(model: nn.Module, x: Tensor, loss: Callable[[Tensor], Tensor]) -> dict[str, float]:
     """For each feedback layer but the topmost, by its name: the angle in degrees between the teaching signal that arrives at
-    its output and the one that backprop would send, a mean over the examples of x. `loss(model(x))` is a number. Of a layer
-    that is used several times, its last use counts. Raises ValueError where no feedback layer leads to the loss."""
+    its output and the one that backprop would send, a mean over the examples of x for which both send one.
+    `loss(model(x))` is a number. Of a layer that is used several times, its last use counts; the model is left as it was.
+    Raises ValueError where no feedback layer leads to the loss."""
+    model = getattr(model, "_orig_mod", model)  # of one that torch.compile has taken
     layers = {name: m for name, m in model.named_modules() if isinstance(m, _Feedback)}
+    kept = [(buffer, buffer.clone()) for buffer in model.buffers()]  # batches leave statistics behind
 
     def arriving(transport: bool) -> dict[str, Tensor]:
         outputs: dict[str, Tensor] = {}
-        hooks = [
-            m.register_forward_hook(lambda _, __, y, name=name: outputs.__setitem__(name, y)) for name, m in layers.items()
-        ]
-        kept = {name: m.transport for name, m in layers.items()}
+
+        def keep(name: str, y: Tensor) -> None:
+            outputs.pop(name, None)  # so that they are in the order of their last use
+            if y.requires_grad:
+                outputs[name] = y
+
+        hooks = [m.register_forward_hook(lambda _, __, y, name=name: keep(name, y)) for name, m in layers.items()]
+        transported = {name: m.transport for name, m in layers.items()}
         try:
             for m in layers.values():
                 m.transport = transport
@@ -236,17 +252,21 @@ def angles(model: nn.Module, x: Tensor, loss: Callable[[Tensor], Tensor]) -> dic
             for hook in hooks:
                 hook.remove()
             for name, m in layers.items():
-                m.transport = kept[name]
+                m.transport = transported[name]
+            with torch.no_grad():
+                for buffer, before in kept:
+                    buffer.copy_(before)
         found = {name: signal for name, signal in zip(outputs, signals, strict=True) if signal is not None}
         if not found:
             raise ValueError("no layer with feedback leads to the loss: `convert` makes them")
         return found
 
+    def mean_angle(a: Tensor, b: Tensor) -> float:
+        one, other = (signal.flatten(1).double().cpu().numpy() for signal in (a, b))
+        each = measures.angle(one, other)
+        return float(np.nanmean(each)) if not np.isnan(each).all() else math.nan
+
     with torch.random.fork_rng():  # what drops out is the same in both
         ours = arriving(False)
     backprops = arriving(True)
-    cosines = {
-        name: functional.cosine_similarity(ours[name].flatten(1).double(), backprops[name].flatten(1).double())
-        for name in list(ours)[:-1]
-    }
-    return {name: float(torch.rad2deg(torch.acos(c.clamp(-1, 1))).mean()) for name, c in cosines.items()}
+    return {name: mean_angle(ours[name], backprops[name]) for name in list(ours)[:-1]}

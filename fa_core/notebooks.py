@@ -102,8 +102,10 @@ def there() -> list[str]:
 
 
 def path(name: str) -> Path:
-    """The file of a notebook. Raises NotebookError that lists what there is."""
+    """The file of a notebook of the book, by name or path. Raises NotebookError that lists what there is."""
     stem = name.removesuffix(".ipynb").rsplit("/", 1)[-1]
+    if "/" in name and Path(name).exists() and Path(name).resolve().parent != FOLDER.resolve():
+        raise NotebookError(f"{name} is another than the book's {stem}: run it in Jupyter, or as {FOLDER / stem}.ipynb")
     if stem not in there():
         raise NotebookError(f"no notebook {name!r}; there are: {', '.join(names())}")
     return FOLDER / f"{stem}.ipynb"
@@ -420,6 +422,8 @@ def run(
         raise NotebookError(
             "only the paper profile, at the notebook's own parameters, is written back: the committed outputs are the book's"
         )
+    if Path(out).resolve() == FOLDER.resolve():
+        raise NotebookError(f"{out} holds the notebooks themselves: name another folder by --out, or give --write-back")
     todo = list(dict.fromkeys(path(n).stem for n in chosen)) or there()
     todo.sort(key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
     for name in todo:
@@ -427,7 +431,7 @@ def run(
     lock = Path(out).absolute()
     try:
         with processes.alone(lock.with_name(f"{lock.name}.lock")):
-            folder = stage(Path(out)) if out == STAGE else Path(out)
+            folder = stage(Path(out)) if Path(out).resolve() == Path(STAGE).resolve() else Path(out)
             return _side_by_side(todo, folder, jobs, write_back, given)
     except processes.Busy as busy:
         raise NotebookError(
@@ -485,7 +489,10 @@ def _announced(name: str, folder: Path, given: dict) -> float:
 
 
 def stage(folder: Path) -> Path:
-    """Lay out the book's sources in `folder`, with the committed notebooks; returns the notebooks' place there."""
+    """Lay out the book's sources in `folder`, with the committed notebooks, in place of what was laid out there earlier;
+    returns the notebooks' place there. Raises NotebookError where something else is there."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / "_toc.yml").exists():
+        raise NotebookError(f"{folder.absolute()} holds something else than the book's sources, which go there: remove it")
     shutil.rmtree(folder, ignore_errors=True)
     for part in ("book", "notebooks"):
         shutil.copytree(ROOT / part, folder / part)

@@ -6,6 +6,7 @@ A pack is a tar archive of records, of parts of records and of checkpoints, cut 
 import io
 import re
 import tarfile
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,9 +19,14 @@ OURS = re.compile(r"(parts/)?[\w.+-]+-[0-9a-f]{12}(\.partial)?\.npz")
 
 
 def free(folder: Path) -> None:
-    """Raises ValueError where a pack cannot go into this folder, for it holds something."""
+    """Make this folder for a pack. Raises ValueError where it holds something, or cannot be written."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not empty: name a folder for the pack that is, or that is not there yet")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written ({error}): name another folder for the pack") from error
 
 
 def kept(experiments: Iterable[Experiment]) -> list[Path]:
@@ -40,7 +46,6 @@ def pack(wanted: Iterable[Path], into: Path, size: int = SIZE, most: int = MOST)
     """Pack files of the folder of records, the first first, into `most` volumes of `size` bytes in a folder that `free`
     allows; returns those for which there is no room. Raises OSError."""
     free(into)
-    into.mkdir(parents=True, exist_ok=True)
     room, left_out, archive = size * most - END, [], io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for file in wanted:

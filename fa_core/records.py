@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from fa_core import files, processes, provenance
+from fa_core import experiments, files, processes, provenance
 from fa_core.experiments import Experiment, must_be_one
 from fa_core.provenance import machine, now  # noqa: F401  (notebooks show what they ran on)
 from fa_core.training import History, Running, load_checkpoint, unpack_stretches, write_atomically
@@ -147,6 +147,14 @@ def save(experiment: Experiment, history: History, facts: dict, within: Path | N
     return path(experiment, within)
 
 
+def _command(experiment: Experiment, options: str = "") -> str:
+    """What makes its record: of one that the command line does not know by its name, a call."""
+    known = experiments.registry().get(experiment.name)
+    if known is None or known.digest != experiment.digest:
+        return f"`records.record(experiment{', remake=True' * bool(options)})`"
+    return f"`python -m fa_core record {experiment.name}{options}`"
+
+
 def load(experiment: Experiment, within: Path | None = None) -> Result:
     """The record of exactly this experiment.
 
@@ -154,7 +162,7 @@ def load(experiment: Experiment, within: Path | None = None) -> Result:
     """
     file = path(experiment, within)
     if not file.exists():
-        raise FileNotFoundError(f"no record {file}: make it with `python -m fa_core record {experiment.name}`")
+        raise FileNotFoundError(f"no record {file}: make it with {_command(experiment)}")
     try:
         flat = files.arrays(file)
         facts = dict(json.loads(str(flat.pop("about"))))
@@ -162,23 +170,21 @@ def load(experiment: Experiment, within: Path | None = None) -> Result:
     except Exception as error:  # a file can be damaged in many ways
         told = f"it has no {error}" if isinstance(error, KeyError) else error
         raise RecordError(
-            f"{file} is damaged ({told}): restore it (git checkout), or remake it with "
-            f"`python -m fa_core record {experiment.name} --remake`"
+            f"{file} is damaged ({told}): restore it (git checkout), or remake it with {_command(experiment, ' --remake')}"
         ) from error
     if facts.get("digest") != experiment.digest or facts.get("experiment") != experiment.essence():
         raise RecordError(
             f"{file} holds experiment {facts.get('digest')}, not {experiment.digest}: it was renamed or "
-            f"edited. Remake it with `python -m fa_core record {experiment.name} --remake`"
+            f"edited. Remake it with {_command(experiment, ' --remake')}"
         )
     if wrong := unlike(experiment, history):
         raise RecordError(
             f"{file} holds other {wrong} than its experiment: it was edited. Remake it with "
-            f"`python -m fa_core record {experiment.name} --remake`"
+            f"{_command(experiment, ' --remake')}"
         )
     if wrong := edited(file, flat, facts):
         raise RecordError(
-            f"{file} {wrong}. Restore it (git checkout), or remake it with "
-            f"`python -m fa_core record {experiment.name} --remake`"
+            f"{file} {wrong}. Restore it (git checkout), or remake it with {_command(experiment, ' --remake')}"
         )
     return Result(experiment, history, facts, "record")
 

@@ -66,6 +66,20 @@ class Chain(NamedTuple):
     below_learns: bool = True  # the layers below the outputs learn
 
 
+def _enclosed(f: Callable) -> list[str]:
+    """What a function has from where it was made: defaults, and the values of names of functions around it, as text."""
+    defaults: dict[Any, Any] = dict(enumerate(f.__defaults__ or ())) | (f.__kwdefaults__ or {})
+    told = []
+    for name, value in (dict(inspect.getclosurevars(f).nonlocals) | defaults).items():
+        if inspect.isfunction(value):
+            told += [inspect.getsource(value), *_enclosed(value)]
+        elif hasattr(value, "__array__"):  # an array's text leaves out its middle
+            told.append(f"{name} = {hashlib.sha256(repr(np.asarray(value).tolist()).encode()).hexdigest()}")
+        else:
+            told.append(f"{name} = {value!r}")
+    return told
+
+
 @dataclass(frozen=True, eq=False)
 class Rule:
     """One learning rule; calling it gives its teaching signals. Made by `learning_rule`."""
@@ -96,16 +110,19 @@ class Rule:
         return bool(self.learn or self.tie)
 
     def digest(self) -> str:
-        """Twelve hexadecimal digits that change with the text of the rule's own functions, but not of what these call.
-        Raises ValueError where there is no text."""
-        parts = [f for f in (self.signals, self.learn, self.tie, *self.feedback) if f]
+        """Twelve hexadecimal digits that change with the text of the rule's own functions and with what these enclose, but
+        not with what they call. Raises ValueError where there is no text, or one of several functions."""
+        parts = [f for f in (self.signals, self.learn, self.tie, *self.feedback) if f and f is not list]
         try:
-            text = "\n".join(inspect.getsource(f) for f in parts if f is not list)
+            texts = [inspect.getsource(f) for f in parts]
+            text = "\n".join([*texts, *(told for f in parts for told in _enclosed(f))])
         except (OSError, TypeError) as error:
             raise ValueError(
                 f"the text of rule {self.name!r} is not to be found ({error}): define its functions in a file "
                 "or in a notebook's cell"
             ) from error
+        if self.signals.__name__ == "<lambda>" and texts[0].count("lambda") > 1:
+            raise ValueError(f"rule {self.name!r} is one of several lambdas in a statement: make a function of it")
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def try_out(self) -> None:
@@ -125,6 +142,8 @@ class Rule:
                 self.tie(W[1:], B)
         except Exception as error:  # whatever somebody's rule may raise
             raise ValueError(f"{where} fails: {type(error).__name__}: {error}") from error
+        if odd := [type(d).__name__ for d in deltas if d is not None and not isinstance(d, torch.Tensor)]:
+            raise ValueError(f"{where} gives signals that are no tensors of PyTorch: {odd[0]}")
         found = [None if delta is None else tuple(delta.shape) for delta in deltas]
         wanted = [(1, 6, n) for n in sizes[1:]]
         if len(found) != 3 or any(f not in (None, w) for f, w in zip(found, wanted, strict=True)):

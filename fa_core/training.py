@@ -133,7 +133,7 @@ def train(
     Warns DivergenceWarning where runs diverge. Raises CheckpointError for a checkpoint that is damaged, another
     experiment's, or refused.
     """
-    must_be_one(experiment)
+    must_be_one(experiment, __name__)
     if experiment.products == "compiled":
         device = device or "cpu"
     return drive(experiment, groups(experiment), Run, device, checkpoint, every, progress, mixed, until)
@@ -175,7 +175,7 @@ def drive(
     """Run the groups of an experiment's seeds one after the other: what `train` does, for any kind of run, which
     `start(experiment, seeds, device)` begins."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    begun = time.monotonic()
+    begun, checkpoint = time.monotonic(), Path(checkpoint) if checkpoint else None
     saved = load_checkpoint(checkpoint, experiment) if checkpoint else {}
     finished = unpack_histories(saved)
     earlier, here = unpack_stretches(saved), {}

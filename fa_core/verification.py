@@ -7,6 +7,7 @@ is written down in `verified.jsonl` beside the records, a line for each: which r
 import functools
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,9 +94,9 @@ def verified() -> dict[str, list[dict]]:
 @functools.lru_cache(maxsize=1)  # the run status asks of hundreds of records in turn
 def _verified(where: Path, text: bytes) -> dict[str, list[dict]]:
     found: dict[str, list[dict]] = {}
-    for number, line in enumerate(text.decode().splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
-            row = json.loads(line)
+            row = json.loads(line.decode())
             found.setdefault(row["record"], []).append({k: row[k] for k in LINE} | row)
         except (ValueError, TypeError, KeyError) as error:
             raise RecordError(
@@ -135,7 +136,7 @@ def verify(
 
     One row for each curve: largest difference and what is allowed; on the machine that made it the difference is 0.
     longest: fewer probes, but at least one after the start, if more would take above so many seconds. With `note`, what
-    agrees is written down. Raises ValueError where there is nothing to compare.
+    agrees is written down; warns where that cannot be. Raises ValueError where there is nothing to compare.
     """
     stored = records.load(experiment)
     upto = compared(stored, seeds, probes, longest)
@@ -158,7 +159,10 @@ def verify(
         allowed = TOLERANCE.get(name, TOLERANCE_TRACED) * (ROUNDED if experiment.products == "bfloat16" else 1)
         rows.append({"curve": name, "difference": difference, "allowed": allowed, "agrees": difference <= allowed})
     if note and all(row["agrees"] for row in rows):
-        write_down(stored, upto[-1])
+        try:
+            write_down(stored, upto[-1])
+        except OSError as error:  # what was found holds all the same
+            warnings.warn(f"that {experiment.name} agrees could not be written down: {error}", stacklevel=2)
     return rows
 
 

@@ -76,7 +76,8 @@ def test_an_estimate_is_judged_by_all_of_its_interval(interval, bound):
     ],
 )
 def test_inside_outside_and_astride_the_bound_from_1_to_2(interval, verdict):
-    assert Verdict(claim(1, 2), 1.5, 20, interval).verdict == verdict
+    assert Verdict(claim(1, 2), interval[0], 20, interval).verdict == verdict
+    assert Verdict(claim(1, 2), interval[0], 20, np.array(interval)).verdict == verdict
 
 
 @pytest.mark.parametrize("kind", [k for k in claims.KINDS if k not in (ESTIMATE, "code")])
@@ -94,6 +95,26 @@ def test_both_ends_of_a_bound_belong_to_it_and_the_next_numbers_do_not(a, b):
     for beyond in (math.nextafter(low, -math.inf), math.nextafter(high, math.inf)):
         if math.isfinite(low) and math.isfinite(high):
             assert Verdict(claim(low, high), beyond, 1, kind="count").verdict == MISSED
+
+
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        ((0.05, 10), "an estimate without its interval"),
+        ((0.05, 10, (0.2, -0.1)), "is not an interval"),
+        ((5.0, 10, (0.04, 0.06)), "outside of its own interval"),
+        ((0.05, 10, None, "guess"), "unknown kind 'guess'"),
+    ],
+)
+def test_a_verdict_of_what_does_not_fit_is_refused(measure, message):
+    with pytest.raises(LedgerError, match=message):
+        Verdict(claim(0, 0.1), *measure)
+    assert Verdict(claim(0, 0.1), *measure, reason="not run").verdict == UNTESTED
+
+
+def test_a_claim_wants_a_bound_of_two_numbers():
+    with pytest.raises(LedgerError, match="is not an interval"):
+        claim().__class__("a", "b", "c", "d", 0.1)
 
 
 def test_nan_is_never_reproduced_not_even_without_a_bound():
@@ -320,13 +341,18 @@ def test_what_is_still_to_be_reported_is_known():
 # ---- what is shown and handed on
 
 
+ends = st.tuples(anything, anything).map(lambda pair: tuple(sorted(pair)) if not any(map(math.isnan, pair)) else pair)
+# A value, its interval and its kind, as they fit each other.
+measured = (
+    st.tuples(anything, st.none(), st.sampled_from([k for k in claims.KINDS if k not in (ESTIMATE, END)]))
+    | ends.map(lambda pair: (pair[1], pair, ESTIMATE))
+    | ends.map(lambda pair: (pair[0], pair, END))
+)
 verdicts = st.builds(
-    Verdict,
+    lambda of, measure, n, also, **said: Verdict(of, measure[0], n, *measure[1:], also, **said),
     st.builds(claim, st.just(-math.inf) | st.just(0.0), st.just(1.0) | st.just(math.inf)),
-    anything,
+    measured,
     st.integers(0, 20),
-    st.none() | st.tuples(anything, anything),
-    st.sampled_from(list(claims.KINDS)),
     st.lists(
         st.builds(
             Condition,
@@ -339,9 +365,9 @@ verdicts = st.builds(
         ),
         max_size=2,
     ).map(tuple),
-    st.text(),
-    st.text(),
-    st.text(),
+    unfinished=st.text(),
+    stand_in=st.text(),
+    reason=st.text(),
 )
 
 
@@ -401,7 +427,7 @@ def test_no_two_verdicts_have_the_same_mark():
 
 
 def test_what_a_claim_states_cannot_break_the_html():
-    shown = Verdict(claim(states="<script> e'WBe > 0 & so on"), 0.5, n=1)._repr_mimebundle_()["text/html"]
+    shown = Verdict(claim(states="<script> e'WBe > 0 & so on"), 0.5, n=1, kind="count")._repr_mimebundle_()["text/html"]
     assert "&lt;script&gt;" in shown
     assert "<script>" not in shown
 

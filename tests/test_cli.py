@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import fa_core
+from fa_core import __main__ as commands
 from fa_core import experiments, provenance, records, verification
 from fa_core.__main__ import main
 from fa_core.training import train
@@ -83,6 +85,38 @@ def test_record_runs_what_is_named_and_prints_the_files(folder, capsys, argument
     assert main(["record", *arguments]) == 0
     assert made(folder) == wanted
     assert set(capsys.readouterr().out.split()) == {str(p) for p in folder.iterdir()}
+
+
+def test_a_command_that_is_stopped_while_it_begins_ends_in_one_line(monkeypatch, capsys):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(commands.COMMANDS, "record", interrupted)
+    monkeypatch.delitem(sys.modules, "fa_core.cluster", raising=False)
+    assert main(["record", "small-one"]) == 130
+    assert capsys.readouterr().err == "\nfa_core record: stopped, before anything was begun\n"
+
+
+@pytest.mark.parametrize("command", ["run", "build"])
+def test_what_notebooks_want_and_is_not_installed_is_named(command, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "papermill", None)
+    monkeypatch.delitem(sys.modules, "fa_core.notebooks", raising=False)
+    monkeypatch.delattr(fa_core, "notebooks", raising=False)
+    assert main([command]) == 1
+    assert "`pip install papermill`, or fa_core with its extra [notebooks]" in capsys.readouterr().err
+
+
+def test_what_is_compared_with_a_cpus_digits_sees_no_gpu_unless_it_is_told_to(monkeypatch):
+    seen = []
+    for command in ("run", "verify", "record"):
+        monkeypatch.setitem(commands.COMMANDS, command, lambda _: seen.append(os.environ.get("CUDA_VISIBLE_DEVICES")) or 0)
+    for given in (None, "0"):
+        for command in ("run", "verify", "record"):
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+            if given:
+                monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+            main([command])
+    assert seen == ["", "", None, "0", "0", "0"]
 
 
 def test_what_was_recorded_is_the_run():

@@ -171,10 +171,24 @@ def test_integrate_refuses():
     for name in "TBAWS":
         given = {"T": T, "B": B, "A": A, "W": W, "S": np.eye(6)}
         given[name] = np.full_like(given[name], np.nan)
-        with pytest.raises(ValueError, match="T, B, A, W and S want finite numbers"):
+        with pytest.raises(ValueError, match="T, B, A, W, S and decay want finite numbers"):
             flow.integrate(**given, t=np.array([0.0, 1.0]))
     with pytest.raises(ValueError, match="unknown method 'Euler'; there are: DOP853, RK45, RK23, LSODA, Radau, BDF"):
         flow.integrate(T, B, A, W, np.array([0.0, 1.0]), method="Euler")
+    for given in (
+        {"decay": (np.nan, 0)},
+        {"rtol": np.nan},
+        {"rtol": 0.0},
+        {"rtol": np.inf},
+        {"atol": np.nan},
+        {"atol": 0.0},
+    ):
+        with pytest.raises(ValueError, match="want finite numbers|rtol and atol are how exact each step is"):
+            flow.integrate(T, B, A, W, np.array([0.0, 1.0]), **given)
+    with pytest.raises(ValueError, match=r"wants S \(6, 6\), got \(2, 2\)"):
+        flow.integrate(T, B, A, W, np.array([0.0, 1.0]), S=np.eye(2))
+    with pytest.raises(RuntimeError, match="no finite rate at its start, time 0"):
+        flow.integrate(T, B, 1e200 * A, 1e200 * W, np.array([0.0, 1.0]))
     for learn in ("", "w", "B"):
         with pytest.raises(ValueError, match=f"learn is which matrices change, 'AW', 'A' or 'W'; got '{learn}'"):
             flow.integrate(T, B, A, W, np.array([0.0, 1.0]), learn=learn)
@@ -279,8 +293,8 @@ def test_autoencoder_is_batch_in_the_principal_basis():
     A, W = random_start((7, 3, 7), 1)
     for signal in flow.SIGNALS:
         errors, end_A, end_W = flow.autoencoder(B, variances, 0.01, 20, A=0.1 * A, W=0.1 * W, signal=signal)
-        run = flow.batch(np.eye(7), B, 0.01, 21, A=0.1 * A, W=0.1 * W, S=np.diag(variances), signal=signal)
-        np.testing.assert_allclose(errors, (run.E[:-1] ** 2 * variances).sum((1, 2)))
+        run = flow.batch(np.eye(7), B, 0.01, 20, A=0.1 * A, W=0.1 * W, S=np.diag(variances), signal=signal)
+        np.testing.assert_allclose(errors, (run.E**2 * variances).sum((1, 2)))
         np.testing.assert_allclose(end_A, run.A[-1])
         np.testing.assert_allclose(end_W, run.W[-1])
     with pytest.raises(ValueError, match="unknown signal"):

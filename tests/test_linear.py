@@ -238,6 +238,28 @@ def test_controls_hardly_learn(control, feedback_at):
     assert not (failed.nse[:, -1] <= 0.3).any(), control  # NaN, where a run diverged, is no success
 
 
+@pytest.mark.parametrize("given", [np.float32, np.int64, np.asfortranarray, lambda B: B[0]], ids=["32", "whole", "F", "one"])
+def test_feedback_may_be_given_in_any_form(given):
+    runs = [
+        linear.learn("feedback alignment", 1e-3, SEEDS, 30, feedback_at=lambda t, B: given(np.round(4 * B)), compiled=c)
+        for c in (True, False)
+    ]
+    np.testing.assert_allclose(*(r.nse for r in runs), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"probe_every": 0}, "probe_every wants a number of examples, 1 or more, got 0"),
+        ({"nse_every": 0}, "nse_every wants a number of examples, 1 or more, got 0"),
+        ({"rule": "node perturbation, both", "sigma": 0.0}, "sigma, the size of the perturbations, must be above 0"),
+    ],
+)
+def test_what_cannot_be_measured_or_perturbed_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        linear.learn(**{"rule": "backprop", "rate": 0.01, "seeds": SEEDS, "examples": 10} | options)
+
+
 def test_seeds_may_come_one_by_one():
     runs = [linear.learn("backprop", 0.008, seeds, 20) for seeds in (SEEDS, iter(SEEDS))]
     assert runs[0].nse.tobytes() == runs[1].nse.tobytes()

@@ -53,6 +53,27 @@ def test_nse_refuses_a_constant_target():
         measures.nse(np.zeros((4, 2)), np.ones((4, 2)))
 
 
+def test_nse_refuses_a_constant_target_whose_mean_is_rounded():
+    with pytest.raises(ValueError, match="constant target"):
+        measures.nse(np.zeros((3, 1)), np.full((3, 1), 0.1))
+
+
+def test_outputs_that_are_no_numbers_are_wrong():
+    assert measures.error_rate([[np.nan, 1.0], [1.0, 0.0]], [0, 0]) == 50
+
+
+def test_samples_that_are_resampled_together_are_equally_many():
+    for samples in (([1.0, 2.0], [1.0, 2.0, 3.0]), ([1.0, 2.0, 3.0], [1.0, 2.0])):
+        with pytest.raises(ValueError, match="must be equally many"):
+            measures.bootstrap_interval(lambda a, b, axis: a.mean(axis) - b.mean(axis), *samples)
+
+
+def test_the_interval_of_a_ratio_that_all_pairs_have_is_that_ratio():
+    for seed in range(200):
+        b = np.random.default_rng(seed).uniform(1, 2, 4)
+        np.testing.assert_allclose(measures.ratio_interval(3 * b, b), 3, rtol=1e-6)
+
+
 def test_error_rate_counts_in_percent_and_refuses_other_lengths():
     outputs = np.eye(4)[[0, 1, 2, 2]]
     assert measures.error_rate(outputs, np.array([0, 1, 2, 3])) == 25

@@ -101,7 +101,7 @@ def test_a_file_that_is_no_record_or_checkpoint_is_described(folder, content, sa
     with pytest.raises(records.RecordError) as error:
         records.load(SMALL)
     assert says in str(error.value)
-    assert "or remake it with `python -m fa_core record test-linear --remake`" in str(error.value)
+    assert "or remake it with `records.record(experiment, remake=True)`" in str(error.value)
     with pytest.raises(training.CheckpointError) as error:
         training.load_checkpoint(file, SMALL)
     assert says in str(error.value)

@@ -269,6 +269,51 @@ def test_the_angle_to_backprop_is_nought_where_feedback_is_the_transpose_and_str
     assert not any(m.transport for m in model if hasattr(m, "B"))
 
 
+def test_angles_of_signals_however_small_and_whatever_drew_them():
+    x = torch.randn(6, 8, dtype=torch.float64)
+    model = nn.Sequential(nn.Linear(8, 9), nn.Tanh(), nn.Linear(9, 7), nn.Tanh(), nn.Linear(7, 3)).double()
+    model = convert(model, "gated")
+    found = [angles(model, x, lambda y, size=size: size * y.square().sum()) for size in (1.0, 1e-12)]
+    assert found[0] == pytest.approx(found[1])
+    assert angles(torch.compile(model, backend="eager"), x, lambda y: y.square().sum()) == pytest.approx(found[0])
+    model[0].requires_grad_(False)
+    assert angles(model, x, lambda y: y.square().sum()) == pytest.approx({"2": found[0]["2"]})
+
+
+def test_angles_leave_a_model_as_it_was():
+    model = convert(nn.Sequential(nn.Linear(8, 20), nn.BatchNorm1d(20), nn.ReLU(), nn.Linear(20, 3)), "gated")
+    before = copy.deepcopy(model.state_dict())
+    angles(model, torch.randn(6, 8), squared(torch.randn(6, 3)))
+    torch.testing.assert_close(dict(model.state_dict()), dict(before), rtol=0, atol=0)
+
+
+activations = nn.modules.activation
+UNITS = [u for u in vars(activations).values() if isinstance(u, type) and u.__module__ == activations.__name__]
+OTHERS = (
+    "GLU",
+    "MultiheadAttention",
+    "Softmax",
+    "Softmax2d",
+    "Softmin",
+    "LogSoftmax",
+    "Threshold",
+)  # the last wants numbers
+
+
+@pytest.mark.parametrize("unit", [u for u in UNITS if u.__name__ not in OTHERS])
+def test_by_the_local_rule_no_derivative_of_any_unit_travels(unit):
+    x, found = torch.randn(5, 4, dtype=torch.float64), []
+    for name in OURS:
+        torch.manual_seed(0)
+        units = [unit(), unit()]
+        model = convert(nn.Sequential(nn.Linear(4, 6), units[0], nn.Linear(6, 6), units[1], nn.Linear(6, 2)).double(), name)
+        assert sum(isinstance(m, nn.Identity) for m in model) == 2 * (name == "local")
+        mine = x.clone().requires_grad_()
+        model(mine).sum().backward()
+        found.append(mine.grad)
+    assert unit is nn.RReLU or not torch.allclose(*found)
+
+
 def test_angles_are_of_the_same_units_where_some_drop_out():
     model = convert(nn.Sequential(nn.Linear(8, 20), nn.Tanh(), nn.Dropout(0.5), nn.Linear(20, 3)), "gated")
     model[3].B.copy_(model[3].weight.detach())

@@ -425,6 +425,27 @@ def test_two_runs_into_one_folder_do_not_meet_and_the_second_says_who_is_there(t
     assert not any(tmp_path.iterdir())
 
 
+def test_what_is_not_the_stage_is_neither_removed_nor_overwritten(tmp_path, monkeypatch):
+    with pytest.raises(notebooks.NotebookError, match="holds the notebooks themselves"):
+        notebooks.run(["02_linear"], out=f"{notebooks.FOLDER}/", profile="smoke")
+    mine = tmp_path / notebooks.STAGE / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    monkeypatch.chdir(tmp_path)
+    for out in (notebooks.STAGE, f"./{notebooks.STAGE}/"):
+        with pytest.raises(notebooks.NotebookError, match="holds something else than the book's sources"):
+            notebooks.run(["02_linear"], out=out)
+    assert mine.exists()
+
+
+def test_a_notebook_that_is_not_the_books_is_not_taken_for_it(tmp_path):
+    mine = tmp_path / "02_linear.ipynb"
+    mine.write_bytes(notebooks.path("02_linear").read_bytes())
+    with pytest.raises(notebooks.NotebookError, match="is another than the book's 02_linear"):
+        notebooks.run([str(mine)], out=str(tmp_path / "out"))
+    assert notebooks.path(str(notebooks.path("02_linear"))) == notebooks.path("02_linear.ipynb")
+
+
 def test_less_than_one_notebook_at_a_time_is_refused():
     with pytest.raises(notebooks.NotebookError, match="--jobs is the number of notebooks side by side, 1 or more; got 0"):
         notebooks.run(["02_linear"], jobs=0)

@@ -144,6 +144,7 @@ def test_nothing_is_unpacked_but_records_parts_and_checkpoints(tmp_path, folder,
         (["--budget", "0"], "--budget is how many seconds there are, more than 0; got 0"),
         (["--budget", "9", "--scheduler", "tcp://127.0.0.1:1"], "--jobs and --budget are for this machine"),
         (["--into", "."], ". is not empty: name a folder for the pack that is, or that is not there yet"),
+        (["--into", f"{__file__}/x"], "/x cannot be written ("),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(folder, capsys, arguments, told):

@@ -284,12 +284,20 @@ def test_a_record_that_is_not_there_is_named_with_the_command_that_makes_it():
     with pytest.raises(
         FileNotFoundError,
         match=rf"no record .*test-linear-{SMALL.digest}\.npz: make it with "
-        r"`python -m fa_core record test-linear`",
+        r"`records.record\(experiment\)`",
     ):
         records.load(SMALL)
 
 
-REMAKE = r"`python -m fa_core record test-linear --remake`"
+def test_of_what_the_command_line_knows_by_its_name_the_command_is_told():
+    name = "mnist-backprop"
+    with pytest.raises(FileNotFoundError, match=f"make it with `python -m fa_core record {name}`"):
+        records.load(experiments.find(name))
+    with pytest.raises(FileNotFoundError, match=r"make it with `records.record\(experiment\)`"):
+        records.load(experiments.find(name).but(batch=50))
+
+
+REMAKE = r"`records.record\(experiment, remake=True\)`"
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])

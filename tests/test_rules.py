@@ -326,6 +326,46 @@ def test_a_run_by_kolen_and_pollack_comes_to_an_angle_of_zero_and_goes_on_from_i
 # ---- rules of one's own
 
 
+def scaled(k, by=None):
+    """A rule that sends k times the signals of feedback alignment below the outputs."""
+
+    @learning_rule("scaled")
+    def signals(e, slopes, W, B):
+        *below, outputs = feedback_alignment(e, slopes, W, B)
+        return [*((k if by is None else by[0]) * d for d in below), outputs]
+
+    return signals
+
+
+def test_rules_of_one_text_are_told_apart_by_what_they_enclose():
+    rules = [scaled(0.0), scaled(1.0), scaled(1.0, np.zeros(2000)), scaled(1.0, np.ones(2000))]
+    experiments = [DEEP.but(rule=r) for r in rules]
+    assert len({e.digest for e in experiments}) == len(rules)
+    assert [OWN[e.rule] for e in experiments] == rules
+    assert DEEP.but(rule=scaled(1.0)).digest == experiments[1].digest, "made again it is the same"
+
+    def default(k):
+        @learning_rule("default")
+        def signals(e, slopes, W, B, k=k):
+            return feedback_alignment(k * e, slopes, W, B)
+
+        return signals
+
+    assert len({default(k).digest() for k in (1, 2)}) == 2
+
+
+def test_one_of_several_lambdas_is_refused():
+    make = learning_rule("short")
+    one, _ = make(lambda e, s, W, B: feedback_alignment(e, s, W, B)), make(lambda e, s, W, B: [None, None, e])
+    with pytest.raises(ValueError, match="is one of several lambdas in a statement: make a function of it"):
+        one.digest()
+
+
+def test_signals_that_are_no_tensors_are_refused():
+    with pytest.raises(ValueError, match="gives signals that are no tensors of PyTorch: ndarray"):
+        DEEP.but(rule=learning_rule("odd")(lambda e, s, W, B: [d.numpy() for d in feedback_alignment(e, s, W, B)]))
+
+
 def test_an_experiment_takes_a_rule_of_ones_own_and_knows_it_by_its_name_and_text():
     @learning_rule("mine")
     def mine(e, slopes, W, B):

@@ -331,6 +331,30 @@ def test_an_experiment_knows_ones_own_data_by_name_and_contents():
     assert (first.data().name, first.data().held_out) == (first.task, 0)
 
 
+def test_data_that_were_changed_since_are_not_taken_for_those_that_were_given():
+    inputs, labels = moons()
+    experiment = linear_experiment(task=DataSet("moons", train=(inputs, labels), test=moons()), **OWN)
+    inputs[:] = inputs[::-1]
+    with pytest.raises(ValueError, match=r"the arrays of data set 'moons \(.*\)' were changed since it was made"):
+        tasks.make(experiment, (0,))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": (*moons(), None)}, "wanted two arrays of real numbers"),
+        ({"train": (np.ma.masked_array(moons()[0], moons()[0] > 0), moons()[1])}, "wanted two arrays of real numbers"),
+        ({"train": (moons()[0] + 1j, moons()[1])}, "wanted two arrays of real numbers"),
+        ({"train": (moons()[0].astype(object), moons()[1])}, "wanted two arrays of real numbers"),
+        ({"held_out": 0.1}, "held_out is how many examples, got 0.1"),
+        ({"held_out": -5}, "held_out is how many examples, got -5"),
+    ],
+)
+def test_data_that_no_network_could_learn_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        DataSet("odd", **{"train": moons(), "test": moons()} | change)
+
+
 def test_ones_own_data_travel_with_the_experiment_to_a_process_that_does_not_know_them(monkeypatch):
     experiment = linear_experiment(task=DataSet("moons", train=moons(), test=moons()), **OWN)
     here, sent = training.train(experiment, progress=False), pickle.dumps(experiment)

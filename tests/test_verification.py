@@ -117,6 +117,23 @@ def test_each_record_has_one_line_and_two_branches_lines_stand_side_by_side():
     assert now(two[1]).current
 
 
+def test_what_cannot_be_written_down_agrees_all_the_same(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    records.record(SMALL)
+    monkeypatch.setattr(verification.files, "write", full)
+    with pytest.warns(UserWarning, match="that .* agrees could not be written down: .*No space left"):
+        rows = verification.verify(SMALL, note=True)
+    assert all(row["agrees"] for row in rows)
+
+
+def test_a_line_that_is_no_text_is_named(folder):
+    (folder / verification.FILE).write_bytes(b"\xff\n")
+    with pytest.raises(RecordError, match=r"verified.jsonl, line 1: .* does not say which record was verified"):
+        verification.verified()
+
+
 def test_uncommitted_changes_are_never_written_down(monkeypatch):
     of_other_sources(SMALL)
     monkeypatch.setattr(provenance, "commit", lambda: f"{COMMIT}-dirty")

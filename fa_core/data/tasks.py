@@ -213,6 +213,8 @@ def load(name: str | DataSet) -> tuple[Part, Part, Scale]:
     if data is None:
         raise ValueError(f"task {name!r} has no data set; there are: {', '.join(datasets.names())}")
     if data.train:
+        if f"({data.digest()})" not in data.name:
+            raise ValueError(f"the arrays of data set {data.name!r} were changed since it was made: make another of them")
         train, test = data.arrays()
         scale: Scale = np.asarray
     else:

@@ -39,8 +39,15 @@ class DataSet:
         if self.train is None and self.test is None:
             return
         self.arrays()  # both
+        if isinstance(self.held_out, bool) or not isinstance(self.held_out, int) or self.held_out < 0:
+            raise ValueError(f"data set {self.name!r}: held_out is how many examples, got {self.held_out!r}")
         for part in ("train", "test"):
-            inputs, answers = (np.asarray(a) for a in getattr(self, part))
+            pair = getattr(self, part)
+            if len(pair) != 2 or any(np.ma.isMaskedArray(a) or np.asarray(a).dtype.kind not in "biuf" for a in pair):
+                raise ValueError(
+                    f"data set {self.name!r}, {part}: wanted two arrays of real numbers, without a mask: (inputs, answers)"
+                )
+            inputs, answers = (np.asarray(a) for a in pair)
             whole = np.issubdtype(answers.dtype, np.integer)
             if inputs.ndim != 2 or answers.ndim != (1 if whole else 2) or len(inputs) != len(answers) or not len(inputs):
                 raise ValueError(
