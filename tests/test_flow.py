@@ -183,7 +183,7 @@ def test_integrate_refuses():
         {"atol": np.nan},
         {"atol": 0.0},
     ):
-        with pytest.raises(ValueError, match="want finite numbers|rtol and atol are how exact each step is"):
+        with pytest.raises(ValueError, match=r"want finite numbers|rtol and atol are how exact each step is"):
             flow.integrate(T, B, A, W, np.array([0.0, 1.0]), **given)
     with pytest.raises(ValueError, match=r"wants S \(6, 6\), got \(2, 2\)"):
         flow.integrate(T, B, A, W, np.array([0.0, 1.0]), S=np.eye(2))
