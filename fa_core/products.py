@@ -4,9 +4,10 @@
     "oneDNN"    in float32, by oneDNN: up to twice as fast on processors of whose vectors MKL leaves half unused, no faster
                 on Intel's
     "bfloat16"  of factors rounded to bfloat16, with sums in float32 that are then rounded too: see `Rounded`
+    "compiled"  in a loop over the examples, as machine code: see `fa_core.compiled`
 
 `of(m, products)` stands for a matrix m of weights or of feedback weights while the network learns, so that the code of a
-step is the same for all three. It can do what a step needs, and no more::
+step is the same for the first three. It can do what a step needs, and no more::
 
     x @ m, x @ m.mT             a layer's input from below, its teaching signal from above
     add_outer(m, h, d, ...)     m <- shrink m + rate h' d, the update

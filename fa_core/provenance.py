@@ -114,7 +114,8 @@ class _Untyped(ast.NodeTransformer):
         return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        node.body = [s if isinstance(s, ast.AnnAssign) else self.visit(s) for s in node.body]
+        kept = (s if isinstance(s, ast.AnnAssign) else self.visit(s) for s in node.body)
+        node.body = [s for s in kept if s is not None]
         return node
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | None:

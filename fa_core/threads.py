@@ -38,7 +38,8 @@ def in_force() -> dict[str, object]:
 
 def _of_openblas(verb: str) -> Iterator[Callable[..., int]]:
     """The functions that get or set the number of threads of the OpenBLAS that NumPy and SciPy each bring along, of those
-    that are imported. Installed otherwise, as by conda, they use what there is, and that is not told of or reached here."""
+    that are imported. Installed otherwise, as by conda, or in wheels for macOS, they use others, which are not told of or
+    reached here."""
     for package, suffix in (("numpy", "64_"), ("scipy", "")):
         module = sys.modules.get(package)
         for file in (

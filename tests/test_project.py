@@ -134,6 +134,25 @@ def test_every_package_is_locked_to_one_version():
     assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.!]+", line)] == []
 
 
+def test_the_table_of_rooms_names_every_module_and_what_it_uses():
+    rows = re.findall(r"^\| (`fa_core/.*?) \| .*? \| (.*?) \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    rooms: dict[str, set[str]] = {}
+    for named, uses in rows:
+        together = re.findall(r"`(?:fa_core/)?(\w+)[./]", named)
+        rooms |= {name: {*re.findall(r"`(\w+)`", uses), *together} for name in together}
+    for file in (ROOT / "fa_core").glob("**/*.py"):
+        room = file.relative_to(ROOT / "fa_core").parts[0].removesuffix(".py")
+        if room == "__init__":
+            continue
+        used = set()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "fa_core":
+                used |= {a.name for a in node.names} if node.module == "fa_core" else {node.module.split(".")[1]}
+        known = {n for n in used if (ROOT / "fa_core" / n).is_dir() or (ROOT / "fa_core" / f"{n}.py").exists()} - {room}
+        assert room in rooms, f"CONTRIBUTING.md has no row for {room}"
+        assert room == "__main__" or known <= rooms[room], f"{room} uses {known - rooms[room]}, which its row does not name"
+
+
 def test_binder_gets_the_versions_of_the_lock_and_no_torch():
     given = pins((ROOT / ".binder" / "requirements.txt").read_text().splitlines())
     assert given.items() <= lock().items()

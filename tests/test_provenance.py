@@ -118,6 +118,11 @@ def test_no_module_is_imported_in_a_way_that_would_not_be_seen():
         ("fa_core.experiments", lambda t: t.replace("batch: Count = 1", "batch: Count = 2"), True),
         ("fa_core.claims", lambda t: t + "\nadded = 1", False),
         ("fa_core.experiments", lambda t: t.replace("rows = {'experiment'", "rows = {'name'"), False),
+        (
+            "fa_core.rules",
+            lambda t: t.replace("def digest(", "def _repr_html_(self):\n        return ''\n\n    def digest("),
+            False,
+        ),
         ("fa_core", lambda t: t.replace("__version__ = '0", "__version__ = '9"), False),
     ],
     ids=[
@@ -131,6 +136,7 @@ def test_no_module_is_imported_in_a_way_that_would_not_be_seen():
         "a default",
         "a module that is not imported",
         "how an experiment shows itself",
+        "how a rule would show itself",
         "the version",
     ],
 )
