@@ -31,7 +31,7 @@ import fa_core
 from fa_core import files, processes, provenance, records
 from fa_core.experiments import Experiment
 from fa_core.threads import hold
-from fa_core.training import DivergenceWarning, History, OutOfTime
+from fa_core.training import CheckpointError, DivergenceWarning, History, OutOfTime
 
 
 class ClusterError(RuntimeError):
@@ -432,7 +432,9 @@ def _refuse_other(experiment: Experiment, results: Iterable[records.Result], mix
 def _finish(experiment: Experiment, found: list[records.Result | Exception], workers: Here, ran: int) -> Outcome:
     if errors := [e for e in found if isinstance(e, Exception)]:
         told = "; ".join(dict.fromkeys(str(e) or repr(e) for e in errors))
-        error = ClusterError(f"{told} ({kept([experiment])})")
+        # What a refused checkpoint needs is said there, and it is not the same command again.
+        refused = any(isinstance(e, CheckpointError) for e in errors)
+        error = ClusterError(told if refused else f"{told} ({kept([experiment])})")
         error.__cause__ = errors[0]
         return Outcome(experiment, error=error, parts=ran)
     results = [r for r in found if isinstance(r, records.Result)]

@@ -66,15 +66,18 @@ class Chain(NamedTuple):
     below_learns: bool = True  # the layers below the outputs learn
 
 
-def _enclosed(f: Callable) -> list[str]:
-    """What a function has from where it was made: defaults, and the values of names of functions around it, as text."""
+def _enclosed(f: Callable, within: tuple[Callable, ...] = ()) -> list[str]:
+    """What a function has from where it was made: defaults, and the values of names of functions around it, as text. Raises
+    ValueError for what has none of its own."""
     defaults: dict[Any, Any] = dict(enumerate(f.__defaults__ or ())) | (f.__kwdefaults__ or {})
-    told = []
+    told, within = [], (*within, f)
     for name, value in (dict(inspect.getclosurevars(f).nonlocals) | defaults).items():
         if inspect.isfunction(value):
-            told += [inspect.getsource(value), *_enclosed(value)]
+            told += [] if value in within else [inspect.getsource(value), *_enclosed(value, within)]
         elif hasattr(value, "__array__"):  # an array's text leaves out its middle
             told.append(f"{name} = {hashlib.sha256(repr(np.asarray(value).tolist()).encode()).hexdigest()}")
+        elif " at 0x" in repr(value):  # another one each time
+            raise ValueError(f"{f.__name__} uses {name} = {value!r} of where it was made: give numbers, arrays or functions")
         else:
             told.append(f"{name} = {value!r}")
     return told

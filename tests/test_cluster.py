@@ -152,6 +152,17 @@ def test_one_part_that_fails_leaves_the_others_and_the_other_experiments(folder)
     is_whole(bad)
 
 
+def test_a_damaged_checkpoint_is_not_told_to_be_gone_on_with(folder):
+    experiment = watched(0)
+    checkpoint = cluster.part_files(cluster.split(experiment)[0])[1]
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.write_bytes(b"damaged")
+    told = str(only(cluster.record([experiment], cluster.Here(**OPTIONS))).error)
+    assert "is damaged" in told
+    assert "delete it to start again" in told
+    assert "goes on from there" not in told
+
+
 def test_a_damaged_part_runs_again_and_what_was_half_written_is_removed(folder):
     experiment = one_part_failed(folder)
     file = records.path(cluster.split(experiment)[0], cluster.folder())

@@ -353,6 +353,16 @@ def test_rules_of_one_text_are_told_apart_by_what_they_enclose():
 
     assert len({default(k).digest() for k in (1, 2)}) == 2
 
+    def recursive():
+        def halved(n, e):
+            return e if n == 0 else halved(n - 1, e / 2)
+
+        return learning_rule("halved")(lambda e, slopes, W, B: feedback_alignment(halved(3, e), slopes, W, B))
+
+    assert recursive().digest() == recursive().digest()
+    with pytest.raises(ValueError, match=r"signals uses k = <object object at 0x.*give numbers, arrays or functions"):
+        scaled(object()).digest()
+
 
 def test_one_of_several_lambdas_is_refused():
     make = learning_rule("short")
