@@ -407,5 +407,5 @@ def train(
     The same seed and number of threads give the same bits, also through a checkpoint and a kill. Warns
     DivergenceWarning where a run became infinite or NaN; it is then ended. Raises CheckpointError.
     """
-    must_be_one(experiment, __name__)
+    must_be_one(experiment, SpikingExperiment)
     return drive(experiment, groups(experiment), start, device, checkpoint, every, progress, mixed, until)

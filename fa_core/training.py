@@ -133,7 +133,7 @@ def train(
     Warns DivergenceWarning where runs diverge. Raises CheckpointError for a checkpoint that is damaged, another
     experiment's, or refused.
     """
-    must_be_one(experiment, __name__)
+    must_be_one(experiment, Experiment)
     if experiment.products == "compiled":
         device = device or "cpu"
     return drive(experiment, groups(experiment), Run, device, checkpoint, every, progress, mixed, until)

@@ -9,6 +9,8 @@ import pytest
 from fa_core import experiments, files, provenance, records, spiking, training, verification
 from fa_core.__main__ import main
 from fa_core.data import backgrounds, mnist, svhn, timit
+from fa_core.experiments import mnist as figure_3
+from fa_core.experiments import spiking as figure_4
 from tests.helpers import linear_experiment, recorded_as
 
 SMALL = linear_experiment(examples=20, probes=(0, 20), seeds=(0,))
@@ -76,6 +78,15 @@ def test_a_command_that_cannot_be_done_says_why_and_what_to_do(folder, capsys, a
 def test_a_name_for_an_experiment_is_refused_with_how_to_get_one(call):
     with pytest.raises(TypeError, match=r"an experiment is wanted, and this is 'small': `fa_core.experiments.find\(name\)`"):
         call("small")
+
+
+def test_an_experiment_of_the_other_kind_is_refused_with_what_trains_it():
+    with pytest.raises(
+        TypeError, match=r"fig4-reduced is no Experiment: it is trained by fa_core\.spiking, or by records\.run"
+    ):
+        training.train(figure_4.REDUCED)
+    with pytest.raises(TypeError, match=r"mnist-backprop is no SpikingExperiment: it is trained by fa_core\.training"):
+        spiking.train(figure_3.BACKPROP)
 
 
 @pytest.mark.parametrize(

@@ -595,15 +595,15 @@ def by_priority(chosen: Iterable[Experiment]) -> list[Experiment]:
     return sorted(chosen, key=rank)
 
 
-def must_be_one(experiment: object, trainer: str = "") -> None:
-    """Raises TypeError for what is no experiment, such as the name of one, or none of this trainer."""
+def must_be_one(experiment: object, kind: type = Described) -> None:
+    """Raises TypeError for what is no experiment, such as the name of one, or one of another kind."""
     if not isinstance(experiment, Described):
         raise TypeError(
             f"an experiment is wanted, and this is {experiment!r}: `fa_core.experiments.find(name)` gives one "
             "by its name, and `fa_core list` shows the names"
         )
-    if trainer and experiment.trainer != trainer:
-        raise TypeError(f"{experiment.name} is trained by {experiment.trainer}, or by `records.run`, and not by {trainer}")
+    if not isinstance(experiment, kind):
+        raise TypeError(f"{experiment.name} is no {kind.__name__}: it is trained by {experiment.trainer}, or by records.run")
 
 
 def find(name: str) -> Experiment:
