@@ -81,9 +81,7 @@ def test_a_name_for_an_experiment_is_refused_with_how_to_get_one(call):
 
 
 def test_an_experiment_of_the_other_kind_is_refused_with_what_trains_it():
-    with pytest.raises(
-        TypeError, match=r"fig4-reduced is no Experiment: it is trained by fa_core\.spiking, or by records\.run"
-    ):
+    with pytest.raises(TypeError, match=r"fig4-reduced is no Experiment: it is trained by fa_core\.spiking, or by rec"):
         training.train(figure_4.REDUCED)
     with pytest.raises(TypeError, match=r"mnist-backprop is no SpikingExperiment: it is trained by fa_core\.training"):
         spiking.train(figure_3.BACKPROP)
