@@ -335,19 +335,6 @@ def test_what_follows_may_change_the_output_in_place(name):
     torch.testing.assert_close(*found)
 
 
-def test_each_examples_gradient_can_be_had_at_once():
-    torch.manual_seed(0)
-    model = convert(nn.Sequential(nn.Conv2d(2, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(48, 4), nn.Tanh(), nn.Linear(4, 2)))
-    x, parameters, buffers = torch.randn(5, 2, 6, 6), dict(model.named_parameters()), dict(model.named_buffers())
-
-    def loss(parameters, x):
-        return torch.func.functional_call(model, (parameters, buffers), (x,)).square().sum()
-
-    each = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, x[:, None])
-    model(x).square().sum().backward()
-    torch.testing.assert_close({k: g.sum(0) for k, g in each.items()}, {k: p.grad for k, p in parameters.items()})
-
-
 def test_one_image_is_a_batch_of_one():
     layer, x = layers()["convolution"]
     found = []
