@@ -40,7 +40,7 @@ ELEMENTWISE = (
 class _Route(torch.autograd.Function):
     """y as it is; on the way down its signal delta for it, and `down(shape, delta, B)` for x."""
 
-    # In the older of PyTorch's two forms: the one that `torch.func` wants takes a tenth to a fifth more of a step at batch 1.
+    # In the older of the two forms that there are: the one that `torch.func` wants takes a tenth more of a step, at batch 1.
     @staticmethod
     def forward(ctx: Any, y: Tensor, x: Tensor, B: Tensor, down: Callable[[torch.Size, Tensor, Tensor], Tensor]) -> Tensor:
         ctx.save_for_backward(B)
