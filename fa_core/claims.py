@@ -214,8 +214,8 @@ class Verdict:
 
     def __post_init__(self) -> None:
         if not self.reason:
-            value, interval, n = checked(self.claim.id, self.value, self.interval, self.kind)
-            for name, one in (("value", value), ("interval", interval), ("n", n or self.n)):
+            found = checked(self.claim.id, self.value, self.interval, self.kind, self.n)
+            for name, one in zip(("value", "interval", "n"), found, strict=True):
                 object.__setattr__(self, name, one)
         object.__setattr__(self, "verdict", self._judged())
 

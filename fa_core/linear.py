@@ -144,10 +144,10 @@ def learn(
     after every so many examples; in large networks that costs more than to learn. until: end before all examples are seen,
     where it is seen (at a probe, and about every `AT_ONCE` examples) that the error of all runs is at or below this.
     pseudo: probe the angle between B e and W^+ e too. `feedback_at(t, B)` gives the feedback weights used at example t, for
-    controls; by default B itself. What is measured is of the B of the last example. compiled: take the
-    steps of `fa_core.compiled`, but for pseudobackprop, and not those of `plain`; they differ in rounding alone. A run that
-    diverges goes on as infinities and NaN, which no threshold counts as learned. Raises ValueError for an unknown rule, for
-    nse_every and probe_every below 1, and where a rule that perturbs has no sigma above 0.
+    controls; by default B itself. What is measured is of the B of the last example. compiled: take the steps of
+    `fa_core.compiled`, but for pseudobackprop, and not those of `plain`; they differ in rounding alone. A run that diverges
+    goes on as infinities and NaN, which no threshold counts as learned. Raises ValueError for an unknown rule, for nse_every
+    and probe_every below 1, and where a rule that perturbs has no sigma above 0.
     """
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}; there are: {', '.join(RULES)}")

@@ -23,6 +23,15 @@ def angle(a: ArrayLike, b: ArrayLike, axis: int = -1) -> np.ndarray:
     return np.degrees(2 * half)
 
 
+def mean_angle(a: ArrayLike, b: ArrayLike) -> np.ndarray:
+    """Mean over the examples that have one of the angle between signals `(..., examples, units)`; `(...)`, NaN where none
+    has (no signal, or a run that diverged)."""
+    angles = angle(a, b)
+    there = np.isfinite(angles)
+    with np.errstate(invalid="ignore"):
+        return np.where(there, angles, 0).sum(-1) / there.sum(-1)
+
+
 def matrix_angle(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """Angle between the matrices in the last two axes, flattened to vectors, in degrees; `(...)`."""
     a, b = np.asarray(a), np.asarray(b)
@@ -46,7 +55,8 @@ def nse(y: ArrayLike, target: ArrayLike) -> np.ndarray:
     """
     y, target = np.asarray(y, dtype=float), np.asarray(target, dtype=float)
     spread = ((target - target.mean(axis=-2, keepdims=True)) ** 2).sum(axis=(-2, -1))
-    if (target == target[..., :1, :]).all((-2, -1)).any():  # of equal numbers the mean may be another, by rounding
+    # Of equal numbers the mean may be another, by rounding.
+    if np.any(spread == 0) or (target == target[..., :1, :]).all((-2, -1)).any():
         raise ValueError("NSE is not defined for a constant target: give at least two different target vectors")
     return ((target - y) ** 2).sum(axis=(-2, -1)) / spread
 

@@ -14,13 +14,11 @@ a layer has an `activation`. B is a buffer: it moves with `.to()`, is kept in `s
 optimiser nor weight decay changes it.
 """
 
-import math
 import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -262,12 +260,8 @@ def angles(model: nn.Module, x: Tensor, loss: Callable[[Tensor], Tensor]) -> dic
             raise ValueError("no layer with feedback leads to the loss: `convert` makes them")
         return found
 
-    def mean_angle(a: Tensor, b: Tensor) -> float:
-        one, other = (signal.flatten(1).double().cpu().numpy() for signal in (a, b))
-        each = measures.angle(one, other)
-        return float(np.nanmean(each)) if not np.isnan(each).all() else math.nan
-
     with torch.random.fork_rng():  # what drops out is the same in both
         ours = arriving(False)
     backprops = arriving(True)
-    return {name: mean_angle(ours[name], backprops[name]) for name in list(ours)[:-1]}
+    pairs = {name: [s[name].flatten(1).double().cpu().numpy() for s in (ours, backprops)] for name in list(ours)[:-1]}
+    return {name: float(measures.mean_angle(*pair)) for name, pair in pairs.items()}

@@ -147,12 +147,12 @@ def save(experiment: Experiment, history: History, facts: dict, within: Path | N
     return path(experiment, within)
 
 
-def _command(experiment: Experiment, options: str = "") -> str:
+def _command(experiment: Experiment, remake: bool = False) -> str:
     """What makes its record: of one that the command line does not know by its name, a call."""
     known = experiments.registry().get(experiment.name)
     if known is None or known.digest != experiment.digest:
-        return f"`records.record(experiment{', remake=True' * bool(options)})`"
-    return f"`python -m fa_core record {experiment.name}{options}`"
+        return f"`records.record(experiment{', remake=True' * remake})`"
+    return f"`python -m fa_core record {experiment.name}{' --remake' * remake}`"
 
 
 def load(experiment: Experiment, within: Path | None = None) -> Result:
@@ -170,21 +170,21 @@ def load(experiment: Experiment, within: Path | None = None) -> Result:
     except Exception as error:  # a file can be damaged in many ways
         told = f"it has no {error}" if isinstance(error, KeyError) else error
         raise RecordError(
-            f"{file} is damaged ({told}): restore it (git checkout), or remake it with {_command(experiment, ' --remake')}"
+            f"{file} is damaged ({told}): restore it (git checkout), or remake it with {_command(experiment, remake=True)}"
         ) from error
     if facts.get("digest") != experiment.digest or facts.get("experiment") != experiment.essence():
         raise RecordError(
             f"{file} holds experiment {facts.get('digest')}, not {experiment.digest}: it was renamed or "
-            f"edited. Remake it with {_command(experiment, ' --remake')}"
+            f"edited. Remake it with {_command(experiment, remake=True)}"
         )
     if wrong := unlike(experiment, history):
         raise RecordError(
             f"{file} holds other {wrong} than its experiment: it was edited. Remake it with "
-            f"{_command(experiment, ' --remake')}"
+            f"{_command(experiment, remake=True)}"
         )
     if wrong := edited(file, flat, facts):
         raise RecordError(
-            f"{file} {wrong}. Restore it (git checkout), or remake it with {_command(experiment, ' --remake')}"
+            f"{file} {wrong}. Restore it (git checkout), or remake it with {_command(experiment, remake=True)}"
         )
     return Result(experiment, history, facts, "record")
 

@@ -528,7 +528,7 @@ def probe(network: Network, task: tasks.Task, learning: Rule) -> dict[str, np.nd
             backprop(e[:, :PROBED], slopes, network.W[1:])[:-1],
         )
         pairs = [((0 * b if a is None else a).cpu().numpy(), b.cpu().numpy()) for a, b in zip(ours, backprops, strict=True)]
-        values["angle"] = np.stack([mean_angle(a, b) for a, b in pairs], axis=1)
+        values["angle"] = np.stack([measures.mean_angle(a, b) for a, b in pairs], axis=1)
         values["positive"] = np.stack([measures.positive_share(a, b) for a, b in pairs], axis=1)
         values["weight angle"] = np.stack(
             [
@@ -549,15 +549,6 @@ def validation_error(network: Network, task: tasks.Task) -> np.ndarray:
     if labels is None:
         return ((target - y) ** 2).sum(2).mean(1).cpu().numpy() / 2
     return measures.error_rate(y.cpu().numpy(), labels)
-
-
-def mean_angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Mean over the examples that have one of the angle between signals `(runs, examples, units)`; `(runs,)`, NaN for a
-    run where none has (no signal, or a run that diverged)."""
-    angles = measures.angle(a, b)
-    there = np.isfinite(angles)
-    with np.errstate(invalid="ignore"):
-        return np.where(there, angles, 0).sum(1) / there.sum(1)
 
 
 class OutOfTime(RuntimeError):

@@ -121,7 +121,7 @@ def write_down(result: Result, examples: int) -> None:
     }
     if "first steps" not in result.about:  # so that what is cheap to compare is there from now on
         row["first steps"] = records.first_steps(result.experiment)
-    rows = {k: lines[-1] for k, lines in verified().items()} | {_key(result.experiment): row}
+    rows = {k: max(lines, key=lambda line: line["on"]) for k, lines in verified().items()} | {_key(result.experiment): row}
     text = "".join(json.dumps(rows[k]) + "\n" for k in sorted(rows))
     files.write(file(), text.encode())
 

@@ -28,6 +28,7 @@ from fa_core.claims import (
     Verdict,
 )
 
+SHARED = Path(__file__).parents[2] / "shared/claims.toml"
 NOTEBOOK, ID, OTHERS = "02_linear", "fig2b.angle-starts-at-90", "fig1.positive-feedback"
 
 numbers = st.floats(allow_nan=False)
@@ -112,9 +113,22 @@ def test_a_verdict_of_what_does_not_fit_is_refused(measure, message):
     assert Verdict(claim(0, 0.1), *measure, reason="not run").verdict == UNTESTED
 
 
+def test_a_verdict_takes_the_values_of_the_runs():
+    runs = np.array([0.4, 0.5, 0.6])
+    found = Verdict(claim(), runs, 0)
+    assert (found.value, found.n) == (pytest.approx(0.5), 3)
+    assert found.interval == pytest.approx(claims.measures.mean_interval(runs))
+
+
+def test_a_ledger_without_a_list_of_claims_is_refused(tmp_path):
+    (tmp_path / "claims.toml").write_text('claim = "x"', encoding="utf-8")
+    with pytest.raises(LedgerError, match=r"claim is no list of claims: each begins with a line \[\[claim\]\]"):
+        claims.ledger(tmp_path / "claims.toml")
+
+
 def test_a_claim_wants_a_bound_of_two_numbers():
     with pytest.raises(LedgerError, match="is not an interval"):
-        claim().__class__("a", "b", "c", "d", 0.1)
+        Claim("a", "b", "c", "d", 0.1)
 
 
 def test_nan_is_never_reproduced_not_even_without_a_bound():
@@ -549,6 +563,12 @@ def test_the_digest_notices_another_bound_measure_or_date(tmp_path, old, new):
     assert old in text
     (tmp_path / "claims.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
     assert bounds(tmp_path / "claims.toml") != BOUNDS
+
+
+def test_the_ledger_is_the_one_that_was_given():
+    if not SHARED.exists():
+        pytest.skip("the ledger as it was given does not lie beside this checkout")
+    assert claims.ledger(claims.LEDGER) == claims.ledger(SHARED)
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,10 @@ def test_each_record_has_one_line_and_two_branches_lines_stand_side_by_side():
     verification.file().write_text("\n".join([*lines, json.dumps(other)]) + "\n")
     assert now(two[0]).current
     assert now(two[1]).current
+    older = json.loads(lines[0]) | {"sources": "0" * 12, "on": "2020-01-01T00:00:00+00:00"}
+    verification.file().write_text("\n".join([*lines, json.dumps(older)]) + "\n")
+    verification.verify(two[0], note=True)
+    assert now(two[1]).current, "in whatever order a merge has put them, the newest is kept"
 
 
 def test_what_cannot_be_written_down_agrees_all_the_same(monkeypatch):

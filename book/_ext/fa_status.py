@@ -141,7 +141,7 @@ def all_records(state: State, link: Callable[[str], str]) -> str:
     least = sum(records.last_stretch_only(r.about) for r in state.records)
     return (
         f"<p>{len(rows)} records, at least {hours:.1f} hours in all: of {least} that were made before a record kept its "
-        f"run's interruptions, the minutes are of the last stretch. {current} of them speak for the code as it is; "
+        f"run's interruptions, the minutes may be of the last stretch alone. {current} of them speak for the code as it is; "
         f"{len(rows) - current} have not been verified since it changed. {unused} are named in no notebook.</p>"
         "<form class='book-search' data-of='records' hidden role='search'><label>Search the records "
         "<input type='search' autocomplete='off'></label> <output aria-live='polite'></output></form>"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fa_core.experiments import kinds
+
 SUFFIX = " validation"
 
 Part = tuple[np.ndarray, np.ndarray]  # inputs and answers
@@ -39,7 +41,7 @@ class DataSet:
         if self.train is None and self.test is None:
             return
         self.arrays()  # both
-        if isinstance(self.held_out, bool) or not isinstance(self.held_out, int) or self.held_out < 0:
+        if not kinds.whole().holds(self.held_out):
             raise ValueError(f"data set {self.name!r}: held_out is how many examples, got {self.held_out!r}")
         for part in ("train", "test"):
             pair = getattr(self, part)
@@ -58,9 +60,9 @@ class DataSet:
             if not np.isfinite(inputs).all() or not np.isfinite(answers).all() or (whole and answers.min() < 0):
                 raise ValueError(f"data set {self.name!r}, {part}: inputs and outputs must be finite, and labels 0 or more")
             object.__setattr__(self, part, (inputs, answers))
-        kinds = {(x.shape[1], y.shape[1:]) for x, y in self.arrays()}
-        if len(kinds) > 1:
-            raise ValueError(f"data set {self.name!r}: training and test set differ in inputs or outputs: {kinds}")
+        shapes = {(x.shape[1], y.shape[1:]) for x, y in self.arrays()}
+        if len(shapes) > 1:
+            raise ValueError(f"data set {self.name!r}: training and test set differ in inputs or outputs: {shapes}")
         (_, answers), (_, tested) = self.arrays()
         if self.held_out >= len(answers):
             raise ValueError(

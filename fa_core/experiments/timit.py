@@ -1,7 +1,7 @@
 """Supplementary Note 7: stop consonants of TIMIT, backprop and feedback alignment in a 39-1000-1000-1000-6 network.
 
-The note gives the network, its units and the number of examples, 63,881 and 22,257. Rates and targets are those of Note 5,
-and what it leaves out is as in `fa_core.experiments.extended_20`.
+The note gives the network, its units and the number of examples, 63,881 and 22,257. All else is as in the runs for
+Note 5 in minibatches of 20, `fa_core.experiments.extended_20`.
 """
 
 from fa_core.experiments import extended_20 as extended
