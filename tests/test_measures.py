@@ -56,6 +56,8 @@ def test_nse_refuses_a_constant_target():
 def test_nse_refuses_a_constant_target_whose_mean_is_rounded():
     with pytest.raises(ValueError, match="constant target"):
         measures.nse(np.zeros((3, 1)), np.full((3, 1), 0.1))
+    with pytest.raises(ValueError, match="constant target"):  # a spread of nought to the last digit there is
+        measures.nse(np.zeros((2, 1)), np.array([[0.0], [1e-200]]))
 
 
 def test_outputs_that_are_no_numbers_are_wrong():
